@@ -1,0 +1,117 @@
+"""Content-addressed store: what was measured once is not measured twice, and a change is never hidden.
+
+An entry is filed under a digest of its whole identity, which it also holds in clear. Entries are written whole or not at
+all, and carry a checksum: a damaged one is measured again, and said.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import threading
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pytest_af3mem.errors import SetupError
+from pytest_af3mem.peak import Peak
+from pytest_af3mem.request import Request, digest
+
+_TAG = "Signature: 8a477f597d28d172789f06886806bc55\n# Made by pytest-af3mem; may be deleted. https://bford.info/cachedir/\n"
+
+
+def default_folder() -> Path:
+    """`$XDG_CACHE_HOME/pytest-af3mem`, by default `~/.cache/pytest-af3mem`."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "pytest-af3mem")
+
+
+def prepared(folder: Path) -> Path:
+    """`folder`, made and checked to be writable. Raises SetupError, naming the way out, where it is not."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not (folder / "CACHEDIR.TAG").exists():
+            (folder / "CACHEDIR.TAG").write_text(_TAG)
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        raise SetupError(f"the cache folder {folder} cannot be written ({error.strerror}): choose another with --af3-cache-dir") from error
+    return folder
+
+
+class Cache:
+    """Entries of several kinds in one folder. With `enabled=False` nothing is read or kept, but locks work."""
+
+    def __init__(self, folder: Path, *, enabled: bool = True):
+        self._folder = folder
+        self._enabled = enabled
+        self.problems: list[str] = []
+
+    def get(self, kind: str, identity: Mapping[str, Any]) -> Any | None:
+        """The stored value, or None. A damaged entry is noted in `problems` and counts as missing."""
+        path = self._path(kind, identity)
+        if not self._enabled or not path.exists():
+            return None
+        try:
+            entry = json.loads(path.read_bytes())
+            value = entry["value"]
+            if entry["checksum"] != _checksum(value):
+                raise ValueError("its checksum does not match")
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            self.problems.append(f"cache entry {path} is damaged ({error}); measured again")
+            return None
+        return value
+
+    def put(self, kind: str, identity: Mapping[str, Any], value: Any) -> None:
+        if self._enabled:
+            path = self._path(kind, identity)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            entry = {"identity": identity, "value": value, "checksum": _checksum(value)}
+            with written_atomically(path) as unfinished:
+                unfinished.write_text(json.dumps(entry))
+
+    @contextlib.contextmanager
+    def only_one(self, kind: str, identity: Mapping[str, Any]) -> Iterator[None]:
+        """Of the processes that want this entry at once, one works while the others wait and then find it."""
+        if not self._enabled:
+            yield
+            return
+        path = self._path(kind, identity).with_suffix(".lock")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with locked(path):
+            yield
+
+    def _path(self, kind: str, identity: Mapping[str, Any]) -> Path:
+        return self._folder / kind / f"{digest(identity)}.json"
+
+
+def find_peak(cache: Cache, identity: Mapping[str, Any], request: Request) -> Peak | None:
+    """The stored peak of an equal program, said of this request's token count."""
+    stored = cache.get("peaks", identity)
+    return None if stored is None else Peak.from_json({**stored, "tokens": request.tokens, "seconds": 0.0, "cached": True})
+
+
+def _checksum(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Holds an exclusive lock on `path`; the kernel releases it when its owner dies."""
+    with path.open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+@contextlib.contextmanager
+def written_atomically(path: Path) -> Iterator[Path]:
+    """A temporary path beside `path`, renamed to it at the end: readers see the whole file or none."""
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
+    try:
+        yield unfinished
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)

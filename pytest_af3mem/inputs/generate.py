@@ -1,0 +1,72 @@
+"""Jobs of exactly so many tokens."""
+
+from __future__ import annotations
+
+import random
+from itertools import islice
+
+from pytest_af3mem.errors import UsageError
+from pytest_af3mem.inputs.job import Job, Ligand, Protein, chain_ids
+from pytest_af3mem.inputs.tokens import Components, ligand_tokens
+
+MAX_TOKENS = 100_000  # beyond what any GPU holds by far; a typing error rather than a job
+OPTIONS = ("chains", "ligand", "msa_depth", "seed")
+
+_RESIDUES = "ACDEFGHIKLMNPQRSTVWY"
+_MUTATED = 0.3  # share of positions that differ from the query in a row of an MSA
+
+
+def generate(
+    tokens: int,
+    *,
+    chains: int = 1,
+    ligand: str | None = None,
+    msa_depth: int = 0,
+    seed: int = 0,
+    components: Components | None = None,
+) -> Job:
+    """A job of exactly `tokens` tokens: protein chains of equal length, give or take one, and the ligand if one is named.
+
+    Args:
+      tokens: Whole number of at least 1, the ligand's included.
+      chains: Number of protein chains, each with a sequence of its own.
+      ligand: CCD code of a component to add once; `components` tells how many tokens it takes.
+      msa_depth: Rows of each chain's unpaired MSA, the query included; 0 for none.
+      seed: Sequences and MSAs are a function of the arguments and this.
+
+    Raises UsageError, with the rule, for what cannot be.
+    """
+    check_tokens(tokens)
+    for name, value, least in (("chains", chains, 1), ("msa_depth", msa_depth, 0), ("seed", seed, 0)):
+        if not isinstance(value, int) or isinstance(value, bool) or value < least:
+            raise UsageError(f"{name}={value!r} must be a whole number of at least {least}")
+    if ligand is not None and not isinstance(ligand, str):
+        raise UsageError(f"ligand={ligand!r} must be a CCD code, like 'ATP'")
+    taken = ligand_tokens(ligand, components) if ligand else 0
+    if tokens - taken < chains:
+        what = f"{chains} protein chain{'s' if chains > 1 else ''}" + (f" and {ligand} ({taken} tokens)" if ligand else "")
+        raise UsageError(f"tokens={tokens} is too few for {what}: at least {chains + taken}")
+    source = random.Random(f"{tokens} {chains} {ligand} {msa_depth} {seed}")
+    ids = chain_ids()
+    whole, rest = divmod(tokens - taken, chains)
+    sequences: list[Protein | Ligand] = []
+    for index, chain in enumerate(islice(ids, chains)):
+        sequence = "".join(source.choices(_RESIDUES, k=whole + (index < rest)))
+        sequences.append(Protein((chain,), sequence, unpaired_msa=_msa(sequence, msa_depth, source)))
+    if ligand:
+        sequences.append(Ligand((next(ids),), (ligand,)))
+    return Job(f"generated_{tokens}_tokens", tuple(sequences))
+
+
+def check_tokens(tokens: object) -> None:
+    """Raises UsageError unless `tokens` can be the size of a job."""
+    if not isinstance(tokens, int) or isinstance(tokens, bool) or not 1 <= tokens <= MAX_TOKENS:
+        raise UsageError(f"tokens={tokens!r} must be a whole number from 1 to {MAX_TOKENS:,}")
+
+
+def _msa(query: str, depth: int, source: random.Random) -> str:
+    """A3M text of `depth` rows of which the first is the query."""
+    rows = [query][:depth]
+    while len(rows) < depth:
+        rows.append("".join(source.choice(_RESIDUES) if source.random() < _MUTATED else residue for residue in query))
+    return "".join(f">row{index}\n{row}\n" for index, row in enumerate(rows))

@@ -1,0 +1,252 @@
+"""AlphaFold 3: the only module that knows its insides. ColabFold's wheel, upstream v3.0.2 and later, and changed checkouts."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import functools
+import hashlib
+import importlib.metadata
+import importlib.util
+import os
+import pickle
+import re
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pytest_af3mem.cache import written_atomically
+from pytest_af3mem.errors import SetupError, UsageError, near
+from pytest_af3mem.models import ccd, sources
+from pytest_af3mem.models.model import Batch, Forward
+
+_SETS_PICKLE = Path("constants", "converters", "chemical_component_sets.pickle")
+_CCD_PICKLE = Path("constants", "converters", "ccd.pickle")
+INSTALL = 'pip install "pytest-af3mem[alphafold3]"'
+
+# Short names for the settings that people change; any other is given by its dotted path in `model.Model.Config`.
+_SETTINGS = {
+    "num_samples": "heads.diffusion.eval.num_samples",
+    "num_steps": "heads.diffusion.eval.steps",
+    "num_recycles": "num_recycles",
+    "num_msa": "evoformer.num_msa",
+    "attention": "global_config.flash_attention_implementation",
+    "bfloat16": "global_config.bfloat16",
+    "return_embeddings": "return_embeddings",
+    "return_distogram": "return_distogram",
+}
+
+# `--buckets` of run_alphafold.py, which is a script and not in the package: v3.0.0 to v3.0.3, and from v3.0.4 on
+# (google-deepmind/alphafold3, commit 29596b9).
+_BUCKETS_3_0_0 = (256, 512, 768, 1024, 1280, 1536, 2048, 2560, 3072, 3584, 4096, 4608, 5120)
+_BUCKETS_3_0_4 = tuple(sorted({128, 384, *_BUCKETS_3_0_0}))
+
+
+class AlphaFold3:
+    """The real network with random parameters; memory does not depend on their values."""
+
+    name = "alphafold3"
+    packages = ("alphafold3", "tokamax", "haiku", "colabfold_kernels", "jax")
+    settings = tuple(_SETTINGS)
+
+    def __init__(self) -> None:
+        self._ccd: ccd.Store | None = None
+
+    def distribution(self) -> str:
+        root = _root()
+        if root is None:
+            raise SetupError(f"AlphaFold 3 is not installed in {sys.executable}: {INSTALL} (it needs Python 3.12 or 3.13)")
+        for package in ("jax", "haiku", "tokamax", "rdkit"):
+            if importlib.util.find_spec(package) is None:
+                raise SetupError(f"AlphaFold 3 needs {package}, which is not installed in {sys.executable}: {INSTALL}")
+        found = _distribution()
+        if found is not None and _is_installed(root):
+            return f"{found.name} {found.version}"
+        return f"alphafold3 {_version(root)}, sources in {root}"
+
+    def buckets(self) -> tuple[int, ...]:
+        root = _root()
+        if root is not None and (stated := _stated_buckets(root)):
+            return stated
+        return _BUCKETS_3_0_0 if root and _version(root) in ("3.0.0", "3.0.1", "3.0.2", "3.0.3") else _BUCKETS_3_0_4
+
+    def components(self, folder: Path, progress: Callable[[str], None]) -> Path:
+        return _dictionary(folder, progress).path
+
+    def prepare(self, folder: Path, progress: Callable[[str], None]) -> None:
+        """Makes `import alphafold3` work here, with the chemical component dictionary in `folder`."""
+        if self._ccd is None:
+            self._ccd = _dictionary(folder, progress)
+            _borrow_extension()
+            _redirect_dictionary(self._ccd)
+
+    def featurise(self, job: str, buckets: Sequence[int]) -> Batch:
+        import numpy as np
+        from alphafold3.common import folding_input
+        from alphafold3.data import featurisation
+        from alphafold3.model.components import utils
+
+        (example,) = featurisation.featurise_input(
+            fold_input=folding_input.Input.from_json(job), ccd=self._ccd, buckets=tuple(buckets)
+        )
+        mask = np.asarray(example["seq_mask"])
+        features = {name: np.asarray(array) for name, array in utils.remove_invalidly_typed_feats(example).items()}
+        return Batch(features, tokens=int(mask.sum()), bucket=mask.shape[0])
+
+    def forward(self, settings: Mapping[str, Any], compute_capability: tuple[int, int]) -> Forward:
+        import haiku as hk
+        from alphafold3.model import model
+
+        config = _runner_config()
+        # What run_alphafold.py's documentation tells owners of older cards to set.
+        chosen = {"attention": "triton" if compute_capability >= (8, 0) else "xla", **settings}
+        for name, value in chosen.items():
+            _set(config, name, value)
+        transformed = hk.transform(lambda batch: model.Model(config)(batch))
+        report = {name: _get(config, _SETTINGS.get(name, name)) for name in (*_SETTINGS, *settings)}
+        return Forward(transformed.init, transformed.apply, report, _xla_flags(compute_capability))
+
+
+def _root() -> Path | None:
+    """Folder of the `alphafold3` package that an import would find, without importing it."""
+    spec = importlib.util.find_spec("alphafold3")
+    return Path(next(iter(spec.submodule_search_locations))) if spec and spec.submodule_search_locations else None
+
+
+def _distribution() -> importlib.metadata.Distribution | None:
+    """The installed distribution that holds an `alphafold3` package."""
+    for name in ("alphafold3-colabfold", "alphafold3"):
+        try:
+            return importlib.metadata.distribution(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return None
+
+
+def _is_installed(root: Path) -> bool:
+    """Whether `root` belongs to the installed distribution; else it is a source tree put before it on the path."""
+    found = _distribution()
+    return found is not None and Path(str(found.locate_file("alphafold3"))).resolve() == root.resolve()
+
+
+def _version(root: Path) -> str:
+    file = root / "version.py"
+    match = re.search(r"__version__ = '([^']+)'", file.read_text()) if file.exists() else None
+    return match[1] if match else "unknown"
+
+
+def _stated_buckets(root: Path) -> tuple[int, ...] | None:
+    """The default of `--buckets`, where the source tree has its run_alphafold.py beside it."""
+    for folder in (root.parent, root.parent.parent):
+        script = folder / "run_alphafold.py"
+        if not script.exists():
+            continue
+        for node in ast.walk(ast.parse(script.read_text())):
+            if isinstance(node, ast.Call) and node.args and getattr(node.args[0], "value", None) == "buckets":
+                default = node.args[1] if len(node.args) > 1 else _keyword(node, "default")
+                if default is not None:
+                    return tuple(sorted(int(size) for size in ast.literal_eval(default)))
+    return None
+
+
+def _keyword(call: ast.Call, name: str) -> ast.expr | None:
+    return next((keyword.value for keyword in call.keywords if keyword.arg == name), None)
+
+
+def _dictionary(folder: Path, progress: Callable[[str], None]) -> ccd.Store:
+    root = _root()
+    built = root / _CCD_PICKLE if root else None
+    return ccd.prepare(folder, installed=built if built and built.exists() else None, progress=progress)
+
+
+def _borrow_extension() -> None:
+    """Gives a source tree without its compiled C++ module that of the installed distribution.
+
+    So a change of the Python sources is measured without building anything.
+    """
+    root, found = _root(), _distribution()
+    if root is None or found is None or _is_installed(root) or any(root.glob("cpp.*.so")):
+        return
+    extension = next(iter(Path(str(found.locate_file("alphafold3"))).glob("cpp.*.so")), None)
+    if extension is None:
+        return
+    spec = importlib.util.spec_from_file_location("alphafold3.cpp", extension)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["alphafold3.cpp"] = module
+    spec.loader.exec_module(module)
+
+
+def _redirect_dictionary(store: ccd.Store) -> None:
+    """Lets AlphaFold 3 find the dictionary in `store` where its own files, made by `build_data`, are missing.
+
+    It opens one of them when it is imported, so this comes first. Both names are the same from v3.0.2 to v3.0.4 and in
+    ColabFold's wheel.
+    """
+    from alphafold3.common import resources
+
+    original = resources.filename
+
+    def filename(name: str | os.PathLike[str]) -> str:
+        path = Path(original(name))
+        return str(_component_sets(store) if path.name == _SETS_PICKLE.name and not path.exists() else path)
+
+    resources.filename = filename
+    from alphafold3.constants import chemical_components
+
+    chemical_components._load_ccd_pickle_cached = lambda path: store
+
+
+def _component_sets(store: ccd.Store) -> Path:
+    """The sets of ions and glycans, derived from the dictionary by the installed AlphaFold 3's own rule."""
+    from alphafold3.constants.converters import chemical_component_sets_gen as rule
+
+    identity = hashlib.sha256(Path(rule.__file__).read_bytes()).hexdigest()[:16]
+    path = store.path.with_name(f"{store.path.stem}-sets-{identity}.pickle")
+    if not path.exists():
+        with written_atomically(path) as unfinished:
+            unfinished.write_bytes(pickle.dumps(rule.find_ions_and_glycans_in_ccd(store.headers())))
+    return path
+
+
+def _runner_config() -> Any:
+    """The config as the installed version's runner sets it up: through a factory in ColabFold's wheel, directly upstream."""
+    if importlib.util.find_spec("alphafold3.model.config_factory"):
+        from alphafold3.model import config_factory
+
+        return config_factory.make_model_config()
+    from alphafold3.model import model
+
+    return model.Model.Config()
+
+
+def _set(config: Any, name: str, value: Any) -> None:
+    path = _SETTINGS.get(name, name)
+    *parents, leaf = path.split(".")
+    owner = config
+    for part in parents:
+        owner = getattr(owner, part, None)
+    known = [field.name for field in dataclasses.fields(owner)] if dataclasses.is_dataclass(owner) else []
+    if leaf not in known:
+        hint = near(name, [*_SETTINGS, *known])
+        raise UsageError(f"af3_model: AlphaFold 3 has no setting {name!r}{hint} (or a dotted path in model.Model.Config)")
+    current = getattr(owner, leaf)
+    if isinstance(current, tuple) and isinstance(value, list):
+        value = tuple(tuple(row) if isinstance(row, list) else row for row in value)
+    if current is not None and value is not None and type(current) is not type(value):
+        raise UsageError(f"af3_model: {name}={value!r} must be of type {type(current).__name__}, as {current!r} is")
+    setattr(owner, leaf, value)
+
+
+def _get(config: Any, path: str) -> Any:
+    return functools.reduce(lambda owner, part: getattr(owner, part, None), path.split("."), config)
+
+
+def _xla_flags(compute_capability: tuple[int, int]) -> dict[str, bool | int | str]:
+    """The flags of AlphaFold 3's own container (docker/Dockerfile), unless `XLA_FLAGS` states others."""
+    if os.environ.get("XLA_FLAGS", "").strip():
+        return {}
+    if compute_capability < (8, 0):
+        return {"xla_disable_hlo_passes": "custom-kernel-fusion-rewriter"}
+    return {"xla_gpu_enable_triton_gemm": False}

@@ -1,0 +1,198 @@
+"""The chemical component dictionary as a store that opens in milliseconds and reads one component at a time.
+
+AlphaFold 3 needs wwPDB's dictionary to be imported at all, and its wheels do not ship it. The PyPI package biotite does, as
+BinaryCIF (51,437 components in 2.0.0). `prepare` turns it, once, into one SQLite file: component code -> number of heavy
+atoms and, compressed, the columns in AlphaFold 3's own form (`_chem_comp_atom.atom_id` -> list of text). The file lies in
+the plugin's cache folder; nothing is ever written into an AlphaFold 3 installation, and an installation that has files of
+its own, made by its `build_data`, keeps using them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import pickle
+import sqlite3
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pytest_af3mem.cache import locked, written_atomically
+from pytest_af3mem.errors import SetupError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+_LAYOUT = 1
+_MISSING = {1: ".", 2: "?"}  # BinaryCIF's mask values, as mmCIF writes them
+_FIXED_POINT = {  # decimals that the CCD states, in columns that BinaryCIF holds as floating point
+    **dict.fromkeys(("model_Cartn_x", "model_Cartn_y", "model_Cartn_z"), 3),
+    **dict.fromkeys(("pdbx_model_Cartn_x_ideal", "pdbx_model_Cartn_y_ideal", "pdbx_model_Cartn_z_ideal"), 3),
+    "formula_weight": 3,
+}
+_HYDROGENS = frozenset({"H", "D"})
+
+Component = Mapping[str, list[str]]
+
+
+class Store(Mapping[str, Component]):
+    """Read-only dictionary: component code -> its columns, each a list of text, decoded when first asked for."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self._database = sqlite3.connect(f"{path.as_uri()}?mode=ro&immutable=1", uri=True, check_same_thread=False)
+        self._decoded: dict[str, Component] = {}
+
+    def __getitem__(self, code: str) -> Component:
+        if code not in self._decoded:
+            row = self._database.execute("SELECT header, rest FROM component WHERE code = ?", (code,)).fetchone()
+            if row is None:
+                raise KeyError(code)
+            self._decoded[code] = json.loads(row[0]) | json.loads(zlib.decompress(row[1]))
+        return self._decoded[code]
+
+    def __contains__(self, code: object) -> bool:
+        return self._database.execute("SELECT 1 FROM component WHERE code = ?", (code,)).fetchone() is not None
+
+    def __iter__(self) -> Iterator[str]:
+        return (code for (code,) in self._database.execute("SELECT code FROM component ORDER BY code"))
+
+    def __len__(self) -> int:
+        return self._database.execute("SELECT count(*) FROM component").fetchone()[0]
+
+    def __hash__(self) -> int:  # AlphaFold 3 memoises functions of the dictionary
+        return id(self)
+
+    def headers(self) -> dict[str, Component]:
+        """Every component's `_chem_comp` row alone: what a walk over the whole dictionary can afford to read."""
+        return {code: json.loads(row) for code, row in self._database.execute("SELECT code, header FROM component ORDER BY code")}
+
+    def heavy_atoms(self, code: str) -> int:
+        """Atoms of the component that are neither hydrogen nor deuterium. Raises KeyError for an unknown code."""
+        row = self._database.execute("SELECT heavy_atoms FROM component WHERE code = ?", (code,)).fetchone()
+        if row is None:
+            raise KeyError(code)
+        return row[0]
+
+
+def prepare(folder: Path, *, installed: Path | None = None, progress: Callable[[str], None] = lambda text: None) -> Store:
+    """Opens the store in `folder`, building it first where it is missing. Two processes that start together build it once.
+
+    `installed` is the `ccd.pickle` of an AlphaFold 3 that has one; then the store is made of that, not of biotite's.
+    Raises SetupError when biotite is missing or the folder cannot be written.
+    """
+    source = _Pickled(installed) if installed else _Biotite()
+    path = folder / f"ccd-{source.identity}-layout{_LAYOUT}.sqlite"
+    if not path.exists():
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with locked(path.with_suffix(".lock")):
+                if not path.exists():
+                    progress(f"building the chemical component dictionary from {source.name}, once")
+                    with written_atomically(path) as unfinished:
+                        _write(unfinished, source.components(progress))
+        except OSError as error:
+            raise SetupError(
+                f"the chemical component dictionary cannot be written to {folder}: {error.strerror or error}; "
+                "choose a writable place with --af3-cache-dir"
+            ) from error
+    return Store(path)
+
+
+def _write(path: Path, components: Iterable[tuple[str, dict[str, list[str]]]]) -> None:
+    def rows() -> Iterator[tuple[str, int, str, bytes]]:
+        for code, columns in components:
+            heavy = sum(symbol.upper() not in _HYDROGENS for symbol in columns.get("_chem_comp_atom.type_symbol", ()))
+            header = {name: values for name, values in columns.items() if name.startswith("_chem_comp.")}
+            rest = {name: values for name, values in columns.items() if name not in header}
+            yield code, heavy, json.dumps(header), zlib.compress(json.dumps(rest, separators=(",", ":")).encode(), 1)
+
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as database:
+        database.executescript(
+            "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;"
+            "CREATE TABLE component"
+            " (code TEXT PRIMARY KEY, heavy_atoms INTEGER NOT NULL, header TEXT NOT NULL, rest BLOB NOT NULL); BEGIN"
+        )
+        database.executemany("INSERT INTO component VALUES (?, ?, ?, ?)", rows())
+        database.execute("COMMIT")
+
+
+class _Pickled:
+    """The dictionary that AlphaFold 3's `build_data` left in an installation."""
+
+    name = "the installation's ccd.pickle"
+
+    def __init__(self, path: Path):
+        self._path = path
+        status = path.stat()
+        self.identity = f"installed-{status.st_size}-{status.st_mtime_ns}"
+
+    def components(self, progress: Callable[[str], None]) -> Iterator[tuple[str, dict[str, list[str]]]]:
+        with self._path.open("rb") as file:
+            dictionary = pickle.load(file)
+        for code in sorted(dictionary):
+            yield code, {name: list(values) for name, values in dictionary[code].items()}
+
+
+class _Biotite:
+    """The dictionary inside the PyPI package biotite."""
+
+    def __init__(self) -> None:
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            self.name = f"biotite {version('biotite')}"
+        except PackageNotFoundError:
+            raise SetupError(
+                "AlphaFold 3 needs the chemical component dictionary, and neither AlphaFold 3's own (build_data) nor biotite's "
+                "is installed: pip install biotite"
+            ) from None
+        self.identity = self.name.replace(" ", "-")
+
+    def components(self, progress: Callable[[str], None]) -> Iterator[tuple[str, dict[str, list[str]]]]:
+        import biotite.structure.info
+        import numpy as np
+        from biotite.structure.io import pdbx
+
+        file = pdbx.BinaryCIFFile.read(Path(biotite.structure.info.__file__).parent / "components.bcif")
+        codes = file.block["chem_comp"]["id"].as_array()
+        tables: list[tuple[dict[str, tuple[int, int]], dict[str, _Column]]] = []
+        for category, key in (("chem_comp", "id"), ("chem_comp_atom", "comp_id"), ("chem_comp_bond", "comp_id")):
+            table = file.block[category]
+            owners = table[key].as_array()
+            edges = np.flatnonzero(owners[1:] != owners[:-1]) + 1
+            starts, ends = [0, *edges.tolist()], [*edges.tolist(), len(owners)]
+            spans = dict(zip(owners[starts].tolist(), zip(starts, ends, strict=True), strict=True))
+            if len(spans) != len(starts):
+                raise SetupError(f"{self.name}: the rows of {category} are not grouped by component")
+            tables.append((spans, {f"_{category}.{name}": _Column(name, column) for name, column in table.items()}))
+            progress(f"building the chemical component dictionary from {self.name}: {category} read")
+        for code in sorted(codes.tolist()):
+            component = {}
+            for spans, columns in tables:
+                if code in spans:
+                    start, end = spans[code]
+                    component |= {name: column.text(start, end) for name, column in columns.items()}
+            yield code, component
+
+
+class _Column:
+    """A BinaryCIF column, turned into mmCIF text a component at a time (as one list it would take gigabytes)."""
+
+    def __init__(self, name: str, column: Any):
+        self._values: np.ndarray = column.data.array
+        self._mask: np.ndarray | None = None if column.mask is None or not column.mask.array.any() else column.mask.array
+        if self._values.dtype.kind == "f":
+            self._form: Callable[[Any], str] = (f"%.{_FIXED_POINT[name]}f" if name in _FIXED_POINT else "%g").__mod__
+        else:
+            self._form = str
+
+    def text(self, start: int, end: int) -> list[str]:
+        text = list(map(self._form, self._values[start:end].tolist()))
+        if self._mask is not None:
+            for row, mask in enumerate(self._mask[start:end].tolist()):
+                if mask:
+                    text[row] = _MISSING[mask]
+        return text

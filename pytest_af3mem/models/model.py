@@ -1,0 +1,87 @@
+"""What is measured, as the probes see it. AlphaFold 3 is one `Model`; any other network can be one too.
+
+A model is named on the command line: `--af3-model alphafold3`, or `--af3-model package.module:object` for one of your own.
+The worker process loads it; pytest's process never does. Import JAX and the network inside the methods, not at the top:
+asking what is installed must stay cheap.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+from pytest_af3mem.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Features of one job as the network takes them: arrays by name, padded to `bucket` tokens of which `tokens` are real."""
+
+    features: Mapping[str, Any]
+    tokens: int
+    bucket: int
+
+
+@dataclass(frozen=True)
+class Forward:
+    """The network with its settings applied, as two pure functions.
+
+    `init(key, features)` gives the parameters, `apply(parameters, key, features)` the outputs; only shapes are asked of them.
+    `config` is what a report says of the settings; `compiler_options` are the XLA flags that the model is run with.
+    """
+
+    init: Callable[..., Any]
+    apply: Callable[..., Any]
+    config: Mapping[str, Any] = field(default_factory=dict)
+    compiler_options: Mapping[str, bool | int | str] = field(default_factory=dict)
+
+
+@runtime_checkable
+class Model(Protocol):
+    """A network whose memory can be measured."""
+
+    name: str
+    packages: Sequence[str]
+    """Import names of the packages whose sources decide the number: editing one of them is a new measurement."""
+    settings: Sequence[str]
+    """Names that `af3_model(...)` takes for this model; dotted names are passed through unchecked."""
+
+    def distribution(self) -> str:
+        """Name and version for reports. Raises SetupError, with the command that mends it, when something is missing."""
+
+    def buckets(self) -> tuple[int, ...]:
+        """Padding sizes in tokens, ascending; above the largest the bucket is the exact token count."""
+
+    def components(self, folder: Path, progress: Callable[[str], None]) -> Path | None:
+        """The chemical component store (`models.ccd`), made in `folder` where missing; None for a model without one."""
+
+    def prepare(self, folder: Path, progress: Callable[[str], None]) -> None:
+        """Called once in the worker before `featurise` and `forward`; `folder` is the plugin's cache folder."""
+
+    def featurise(self, job: str, buckets: Sequence[int]) -> Batch:
+        """Features of one job, given as AlphaFold 3 JSON text."""
+
+    def forward(self, settings: Mapping[str, Any], compute_capability: tuple[int, int]) -> Forward:
+        """The network with `settings`, as run on a card of this compute capability. Raises UsageError for a bad setting."""
+
+
+def load(name: str) -> Model:
+    """The model called `name`: `alphafold3`, or an object (or a class, then called) at `package.module:object`."""
+    if name == "alphafold3":
+        from pytest_af3mem.models.alphafold3 import AlphaFold3
+
+        return AlphaFold3()
+    module, colon, attribute = name.partition(":")
+    if not colon:
+        raise UsageError(f"unknown model {name!r}: use 'alphafold3', or 'package.module:object' for a model of your own")
+    try:
+        found = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise UsageError(f"model {name!r} cannot be loaded: {error}") from error
+    model = found() if isinstance(found, type) else found
+    if not isinstance(model, Model):
+        raise UsageError(f"model {name!r} is not a pytest_af3mem Model: see pytest_af3mem.models.model.Model")
+    return model

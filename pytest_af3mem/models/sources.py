@@ -1,0 +1,66 @@
+"""What is installed, said so precisely that an edited line makes a difference."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import platform
+from collections.abc import Iterable, Iterator
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+_DISTRIBUTIONS = ("jax", "jaxlib", "tokamax", "dm-haiku", "numpy", "rdkit", "biotite")
+_CUDA_PLUGINS = ("jax-cuda13-plugin", "jax-cuda12-plugin")
+_VARIABLES = ("AF3_", "JAX_", "TOKAMAX_", "XLA_")
+_CODE = {".py", ".so"}
+
+
+def digest(packages: Iterable[str]) -> str:
+    """`sha256:...` over the Python and extension files of these packages; a package that is not installed counts as empty."""
+    total = hashlib.sha256()
+    for package in packages:
+        for root, path in _files(package):
+            content = path.read_bytes()
+            total.update(f"{package}/{path.relative_to(root)} {len(content)}\n".encode())
+            total.update(content)
+    return f"sha256:{total.hexdigest()}"
+
+
+def _files(package: str) -> Iterator[tuple[Path, Path]]:
+    spec = importlib.util.find_spec(package)
+    if spec is None:
+        return
+    if spec.submodule_search_locations is None:
+        yield Path(spec.origin or "").parent, Path(spec.origin or "")
+        return
+    for location in spec.submodule_search_locations:
+        root = Path(location)
+        for folder, subfolders, names in os.walk(root):
+            subfolders[:] = sorted(name for name in subfolders if name != "__pycache__")
+            yield from ((root, Path(folder, name)) for name in sorted(names) if Path(name).suffix in _CODE)
+
+
+def installed(distribution: str) -> str | None:
+    """The version of an installed distribution, or None."""
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return None
+
+
+def cuda_plugin() -> str | None:
+    """Name and version of JAX's CUDA plugin, which compiles for GPUs; None where JAX has none."""
+    return next((f"{name} {found}" for name in _CUDA_PLUGINS if (found := installed(name))), None)
+
+
+def software() -> dict[str, str]:
+    """Versions, and environment variables that models and compilers read, of this process."""
+    found = {name: installed(name) or "" for name in _DISTRIBUTIONS}
+    variables = sorted(f"{name}={value}" for name, value in os.environ.items() if name.startswith(_VARIABLES))
+    return {
+        "python": platform.python_version(),
+        **{name: text for name, text in found.items() if text},
+        "cuda_plugin": cuda_plugin() or "",
+        "environment": " ".join(variables),
+    }

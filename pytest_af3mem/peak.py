@@ -1,0 +1,111 @@
+"""The records: one measurement of peak GPU memory and what it was made with. To and from JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pytest_af3mem import gpus
+from pytest_af3mem.size import Size, format_bytes
+
+
+@dataclass(frozen=True)
+class Kernels:
+    """Which kernels the compiled program calls.
+
+    `triton` counts the Triton custom calls. `xla_fallbacks` names, as `operation in component`, each operation that tokamax
+    would run as a kernel of its own but left to XLA on this target: it costs memory and nobody is told.
+    """
+
+    triton: int
+    xla_fallbacks: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"triton {self.triton}" + (f", xla fallbacks {len(self.xla_fallbacks)}" if self.xla_fallbacks else "")
+
+
+@dataclass(frozen=True)
+class Model:
+    """Which network was measured: its name, where it comes from, a digest of its sources, its settings."""
+
+    name: str
+    distribution: str
+    fingerprint: str
+    config: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Peak:
+    """Peak GPU memory of one inference: `total_bytes` is the number that is judged.
+
+    `total_bytes` = argument + output + temp - alias, what the runtime asks the allocator for; `live_bytes` is XLA's peak of
+    live buffers, without fragmentation (None where the JAX version cannot tell). `allocator_bytes` and `process_bytes` are
+    read on a real GPU only.
+
+    Peaks compare with each other and with sizes: `peak <= "12 GiB"`, `peak < "95 %"` (of the target's memory), `a == b`.
+    """
+
+    tokens: int
+    bucket: int
+    target: str
+    method: str
+    total_bytes: int
+    live_bytes: int | None
+    argument_bytes: int
+    output_bytes: int
+    temp_bytes: int
+    alias_bytes: int
+    kernels: Kernels
+    model: Model
+    software: Mapping[str, str]
+    allocator_bytes: int | None = None
+    process_bytes: int | None = None
+    seconds: float = 0.0
+    cached: bool = False
+
+    def __str__(self) -> str:
+        return f"GPU peak {format_bytes(self.total_bytes)} {self.conditions}"
+
+    def __repr__(self) -> str:
+        return f"<{self}>"
+
+    @property
+    def conditions(self) -> str:
+        """What the number belongs to: `[3072 tokens, bucket 3072, a100-40gb, compiled]`."""
+        return f"[{self.tokens} tokens, bucket {self.bucket}, {self.target}, {self.method}]"
+
+    def bytes_of(self, other: Peak | str | int | Size) -> int:
+        """`other` in bytes, as this peak compares with it: percentages are of this peak's target."""
+        if isinstance(other, Peak):
+            return other.total_bytes
+        return Size.parse(other).of(gpus.find(self.target).memory_bytes)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Peak | str | int | Size):
+            return NotImplemented
+        return self.total_bytes == self.bytes_of(other)
+
+    def __hash__(self) -> int:
+        return hash(self.total_bytes)
+
+    def __lt__(self, other: Peak | str | int | Size) -> bool:
+        return self.total_bytes < self.bytes_of(other)
+
+    def __le__(self, other: Peak | str | int | Size) -> bool:
+        return self.total_bytes <= self.bytes_of(other)
+
+    def __gt__(self, other: Peak | str | int | Size) -> bool:
+        return self.total_bytes > self.bytes_of(other)
+
+    def __ge__(self, other: Peak | str | int | Size) -> bool:
+        return self.total_bytes >= self.bytes_of(other)
+
+    def to_json(self) -> dict[str, Any]:
+        return dataclasses.asdict(self) | {"kernels": {"triton": self.kernels.triton, "xla_fallbacks": [*self.kernels.xla_fallbacks]}}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Peak:
+        kernels = Kernels(data["kernels"]["triton"], tuple(data["kernels"]["xla_fallbacks"]))
+        return cls(**{**data, "kernels": kernels, "model": Model(**data["model"])})

@@ -1,0 +1,256 @@
+"""Starts worker processes, feeds them, times them out and replaces them. A worker that fails costs one reply."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from pytest_af3mem.cache import Cache, find_peak, prepared
+from pytest_af3mem.errors import Af3memError, NotJudged, SetupError, UsageError
+from pytest_af3mem.peak import Peak
+from pytest_af3mem.request import Installation, Request, batch_identity, peak_identity
+from pytest_af3mem.settings import Settings
+
+_WORKER_MEMORY_BYTES = 4 * 2**30  # a worker was seen to take 2 to 3 GiB of host memory
+_DESCRIBE_SECONDS = 120
+_LOG_LINES, _LOG_LINE_LENGTH, _LOG_TAIL_BYTES = 20, 300, 2**16
+_ERRORS: dict[str, type[Af3memError]] = {error.__name__: error for error in (NotJudged, SetupError, UsageError)}
+
+# The package is loaded by its folder: the worker's interpreter need not have it, and nothing else of ours gets on its path.
+# The current folder comes last, so that a model of the user's own is found there and shadows nothing.
+_START = """
+import json, sys
+if sys.version_info < (3, 11):
+    text = "%s is Python %d.%d, too old: give one that holds AlphaFold 3 (Python 3.12 or 3.13)" % ((sys.executable,) + sys.version_info[:2])
+    sys.stdout.write(json.dumps({{"error": "SetupError", "text": text}}) + "\\n")
+    sys.exit()
+import importlib.util
+sys.path = [entry for entry in sys.path if entry] + [""]
+spec = importlib.util.spec_from_file_location("pytest_af3mem", {init!r}, submodule_search_locations=[{folder!r}])
+sys.modules["pytest_af3mem"] = package = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(package)
+from pytest_af3mem.worker import main
+main()
+"""
+
+
+class Pool:
+    """Answers requests from the cache or by workers, which start when they are first needed. `close` ends them at once."""
+
+    def __init__(self, settings: Settings):
+        self._settings = settings
+        self._cache = Cache(prepared(settings.cache_dir), enabled=not settings.no_cache)
+        self._threads = ThreadPoolExecutor(self.workers, thread_name_prefix="af3mem")
+        self._lock = threading.RLock()
+        self._answers: dict[Request, Future[Peak]] = {}
+        self._first_of_group: dict[Any, Future[Peak]] = {}
+        self._running: dict[Request, float] = {}
+        self._idle: list[_Worker] = []
+        self._alive: set[_Worker] = set()
+        self._worker_notes: list[str] = []
+        self.closed = False
+
+    @property
+    def workers(self) -> int:
+        """How many measurements run at once: by default as many as there are cores, and memory for."""
+        return self._settings.workers or max(1, min(_cores(), _available_memory_bytes() // _WORKER_MEMORY_BYTES))
+
+    @property
+    def notes(self) -> list[str]:
+        """What users should know of the cache: damaged entries that were measured again."""
+        return list(dict.fromkeys([*self._cache.problems, *self._worker_notes]))
+
+    @cached_property
+    def installation(self) -> Installation:
+        """What the worker's interpreter holds. Raises SetupError when something is missing that measuring needs."""
+        found = self._ask({"do": "describe"}, _DESCRIBE_SECONDS)
+        return Installation(**{**found, "buckets": tuple(found["buckets"]), "settings": tuple(found["settings"])})
+
+    @cached_property
+    def components(self) -> Path | None:
+        """The chemical component store of the model, made where it is missing; None for a model without one."""
+        path = self._ask({"do": "components"}, self._settings.timeout)
+        return Path(path) if path else None
+
+    def submit(self, request: Request) -> Future[Peak]:
+        """The peak, or NotJudged with the reason, in a while. An equal request is measured once a session.
+
+        Of requests that will probably share a compiled program (same bucket, target and settings) the first goes ahead, so
+        that the others find its result instead of holding a worker meanwhile.
+        """
+        with self._lock:
+            if request in self._answers:
+                return self._answers[request]
+            answer: Future[Peak] = Future()
+            self._answers[request] = answer
+            if (peak := self._cached(request)) is not None:
+                answer.set_result(peak)
+                return answer
+            group = (request.bucket, request.target, request.method, request.settings)
+            first = self._first_of_group.setdefault(group, answer)
+        if first is answer:
+            self._start(request, answer)
+        else:
+            first.add_done_callback(lambda _: self._start(request, answer))
+        return answer
+
+    def status(self) -> str:
+        """What is going on, in one line: `compiling 512 tokens for h100-80gb (34 s), 3 waiting`."""
+        with self._lock:
+            running = [f"{request.tokens} tokens for {request.target} ({time.monotonic() - start:.0f} s)" for request, start in self._running.items()]
+            waiting = sum(not answer.done() for answer in self._answers.values()) - len(running)
+            doing = next((worker.doing for worker in self._alive if worker.doing), "")
+        return f"{doing} {', '.join(running)}".strip() + (f", {waiting} waiting" if waiting else "")
+
+    def close(self) -> None:
+        """Kills the workers; what they had not answered is not judged."""
+        self.closed = True
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        with self._lock:
+            for worker in list(self._alive):
+                worker.kill()
+
+    def _start(self, request: Request, answer: Future[Peak]) -> None:
+        with contextlib.suppress(RuntimeError):  # the pool was closed meanwhile
+            self._threads.submit(self._run, request, answer)
+
+    def _run(self, request: Request, answer: Future[Peak]) -> None:
+        with self._lock:
+            self._running[request] = time.monotonic()
+        try:
+            reply = self._ask({"do": "measure", "request": request.to_json()}, self._settings.timeout)
+            answer.set_result(Peak.from_json(reply))
+        except BaseException as error:
+            answer.set_exception(error)
+        finally:
+            with self._lock:
+                del self._running[request]
+
+    def _cached(self, request: Request) -> Peak | None:
+        signature = self._cache.get("signatures", batch_identity(self.installation, request))
+        return find_peak(self._cache, peak_identity(self.installation, request, signature), request) if signature else None
+
+    def _ask(self, message: Mapping[str, Any], seconds: float) -> Any:
+        with self._lock:
+            if self.closed:
+                raise NotJudged("the session ended before it was measured")
+            worker = self._idle.pop() if self._idle else _Worker(self._settings)
+            self._alive.add(worker)
+        try:
+            reply = worker.ask(message, seconds)
+        except BaseException:
+            worker.kill()
+            with self._lock:
+                self._alive.discard(worker)
+            raise
+        with self._lock:
+            self._idle.append(worker)
+            self._worker_notes += reply.get("notes", ())
+        if "error" in reply:
+            detail = (worker.log(),) if reply["error"] == NotJudged.__name__ else ()
+            raise _ERRORS[reply["error"]](reply["text"], *detail)
+        return reply["value"]
+
+
+class _Worker:
+    """One child process and its log."""
+
+    def __init__(self, settings: Settings):
+        package = Path(__file__).parent
+        options = {
+            "model": settings.model,
+            "path": str(settings.path) if settings.path else None,
+            "folder": str(settings.cache_dir.resolve()),
+            "use_cache": not settings.no_cache,
+        }
+        self.doing = ""
+        self._log = tempfile.TemporaryFile()
+        self._unread = b""
+        start = _START.format(init=str(package / "__init__.py"), folder=str(package))
+        try:
+            self._process = subprocess.Popen(
+                [settings.python, "-c", start, json.dumps(options)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._log,
+                start_new_session=True,  # Ctrl-C is for pytest, which then ends its workers
+            )
+        except OSError as error:
+            raise SetupError(f"--af3-python {settings.python} cannot be started: {error.strerror}") from error
+
+    def ask(self, message: Mapping[str, Any], seconds: float) -> dict[str, Any]:
+        """The worker's reply. Raises NotJudged when it dies or takes longer than `seconds`; it is of no use afterwards."""
+        assert self._process.stdin is not None
+        deadline = time.monotonic() + seconds
+        try:
+            self._process.stdin.write(json.dumps(message).encode() + b"\n")
+            self._process.stdin.flush()
+        except OSError:
+            pass  # it is dead, which reading its reply will tell
+        try:
+            while True:
+                reply = json.loads(self._line(deadline))
+                if "progress" not in reply:
+                    return reply
+                self.doing = reply["progress"]
+        finally:
+            self.doing = ""
+
+    def _line(self, deadline: float) -> bytes:
+        assert self._process.stdout is not None
+        output = self._process.stdout.fileno()
+        while b"\n" not in self._unread:
+            ready, _, _ = select.select([output], [], [], max(0.0, deadline - time.monotonic()))
+            if not ready:
+                doing = f" while {self.doing}" if self.doing else ""
+                raise NotJudged(f"the worker took too long{doing} and was ended; --af3-timeout allows more", self.log())
+            chunk = os.read(output, 2**16)
+            if not chunk:
+                raise NotJudged(f"the worker died ({self._cause_of_death()})", self.log())
+            self._unread += chunk
+        line, _, self._unread = self._unread.partition(b"\n")
+        return line
+
+    def _cause_of_death(self) -> str:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(timeout=10)
+        code = self._process.returncode
+        if code == -signal.SIGKILL:
+            return "SIGKILL: most often the kernel's answer to too little host memory; --af3-workers 1 needs less"
+        return signal.Signals(-code).name if code is not None and code < 0 else f"exit status {code}"
+
+    def log(self) -> str:
+        """The last lines of what the worker and its libraries printed."""
+        size = os.fstat(self._log.fileno()).st_size
+        tail = os.pread(self._log.fileno(), _LOG_TAIL_BYTES, max(0, size - _LOG_TAIL_BYTES)).decode(errors="replace")
+        return "\n".join(line[:_LOG_LINE_LENGTH] for line in tail.splitlines()[-_LOG_LINES:])
+
+    def kill(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(timeout=10)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0))
+
+
+def _available_memory_bytes() -> int:
+    """Host memory that is free or can be freed; Linux's own estimate."""
+    for line in Path("/proc/meminfo").read_text().splitlines():
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) * 1024
+    return _WORKER_MEMORY_BYTES

@@ -1,0 +1,212 @@
+"""Peak memory by compiling for a GPU that is not there. The only module that touches XLA.
+
+JAX compiles ahead of time for a device described in text (`jax.experimental.topologies`), and XLA's buffer assignment then
+says what the program will ask the allocator for. No GPU, no driver and no CUDA toolkit take part; no array is allocated.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pytest_af3mem.cache import written_atomically
+from pytest_af3mem.errors import NotJudged
+from pytest_af3mem.gpus import Gpu
+from pytest_af3mem.models.model import Forward
+from pytest_af3mem.peak import Kernels
+
+# JAX reads these when it is imported: no GPU is looked for, and a CUDA plugin without CUDA's libraries is accepted.
+ENVIRONMENT = {"JAX_PLATFORMS": "cpu", "JAX_SKIP_CUDA_CONSTRAINTS_CHECK": "1"}
+
+# XLA fixes the buffers before it generates code, so the assembler and the device library that it insists on may be empty:
+# the bytes stay the same to the last one, a third of the compile is saved, and no CUDA toolkit is needed. The version is
+# CUDA 12.9's; XLA picks its PTX dialect by it, so a fixed one also keeps the local toolkit out of the result.
+_PTXAS = """#!/bin/sh
+case "$*" in *--version*) echo "Cuda compilation tools, release 12.9, V12.9.86"; exit 0 ;; esac
+while [ $# -gt 0 ]; do
+  if [ "$1" = -o ]; then echo none >"$2"; exit 0; fi
+  shift
+done
+exit 1
+"""
+_LIBDEVICE = "; XLA reads textual LLVM IR here as well as bitcode\n"
+
+_TRITON_CALL = 'custom_call_target="__gpu$xla.gpu.triton"'
+_TOKAMAX_OPERATION = re.compile(
+    r'op_name="(?P<scope>[^"]*?)/?tokamax:\{\\"op\\":\{\\"__type\\":\\"tokamax\._src\.ops\.(?P<operation>\w+)\.(?P<kind>\w+)\.'
+)
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """What XLA's buffer assignment says of one program, in bytes."""
+
+    argument_bytes: int
+    output_bytes: int
+    temp_bytes: int
+    alias_bytes: int
+    live_bytes: int | None
+    kernels: Kernels
+
+    @property
+    def total_bytes(self) -> int:
+        return self.argument_bytes + self.output_bytes + self.temp_bytes - self.alias_bytes
+
+
+def toolchain(folder: Path) -> Path:
+    """The empty CUDA toolchain, made in `folder` where it is missing; its path carries a digest of what is in it."""
+    path = folder / f"toolchain-{hashlib.sha256((_PTXAS + _LIBDEVICE).encode()).hexdigest()[:12]}"
+    for name, text, mode in (("bin/ptxas", _PTXAS, 0o755), ("nvvm/libdevice/libdevice.10.bc", _LIBDEVICE, 0o644)):
+        file = path / name
+        if not file.exists():
+            file.parent.mkdir(parents=True, exist_ok=True)
+            with written_atomically(file) as unfinished:
+                unfinished.write_text(text)
+                unfinished.chmod(mode)
+    return path
+
+
+@functools.cache
+def device(gpu: Gpu) -> Any:
+    """A compile-only JAX device for `gpu`. Raises NotJudged where the installed JAX cannot make one."""
+    import jax
+    from jax.experimental import topologies
+
+    try:
+        topology = topologies.get_topology_desc("", platform="cuda", target_config=gpu.target_config(), topology="1x1x1")
+    except Exception as error:
+        raise NotJudged(f"jax {jax.__version__} cannot compile for {gpu.name} without the card: {_line(error)}") from error
+    return topology.devices[0]
+
+
+@contextlib.contextmanager
+def pretending(device: Any) -> Iterator[None]:
+    """Makes `device` the one that a model sees while it is traced.
+
+    tokamax and AlphaFold 3 choose kernels and precision by `jax.devices()[0]`, `jax.local_devices()` and the default device;
+    left alone they would see a CPU and choose XLA's fallbacks.
+    """
+    import jax
+
+    answers: dict[str, Callable[..., Any]] = {
+        "devices": lambda *_, **__: [device],
+        "local_devices": lambda *_, **__: [device],
+        "default_backend": lambda: device.platform,
+    }
+    originals = {name: getattr(jax, name) for name in answers}
+    for name, answer in answers.items():
+        setattr(jax, name, answer)
+    try:
+        with jax.default_device(device):
+            yield
+    finally:
+        for name, original in originals.items():
+            setattr(jax, name, original)
+
+
+def shapes(features: Mapping[str, Any]) -> dict[str, Any]:
+    """Features as abstract arrays, with the types that `jnp.asarray` gives them on their way to a device."""
+    import jax
+
+    return {name: jax.ShapeDtypeStruct(array.shape, jax.dtypes.canonicalize_dtype(array.dtype)) for name, array in features.items()}
+
+
+def signature(features: Mapping[str, Any]) -> str:
+    """Digest of names, shapes and types: batches with the same signature are the same program."""
+    described = sorted((name, str(array.dtype), *array.shape) for name, array in shapes(features).items())
+    return hashlib.sha256(json.dumps(described).encode()).hexdigest()
+
+
+def parameters(forward: Forward, features: Mapping[str, Any], gpu: Gpu) -> Any:
+    """Shapes of the network's parameters, as its own `init` makes them; the same for every bucket."""
+    import jax
+
+    with pretending(device(gpu)), _translated("the model does not initialise"):
+        return jax.eval_shape(forward.init, _key(), shapes(features))
+
+
+def compile(forward: Forward, parameters: Any, features: Mapping[str, Any], gpu: Gpu, toolchain: Path) -> Compiled:
+    """Traces, lowers and compiles `forward.apply` for `gpu`, and reads what it will ask of the allocator.
+
+    Raises NotJudged, with the model's or XLA's own words, when it does not trace or compile.
+    """
+    import jax
+
+    target = device(gpu)
+    place = functools.partial(_placed, sharding=jax.sharding.SingleDeviceSharding(target))
+    with pretending(target), _translated("the model does not trace"):
+        traced = jax.jit(forward.apply).trace(place(parameters), place(_key()), place(shapes(features)))
+        lowered = traced.lower(lowering_platforms=("cuda",))
+    options = {**forward.compiler_options, "xla_gpu_autotune_level": 0, "xla_gpu_cuda_data_dir": str(toolchain)}
+    with _translated(f"XLA cannot compile the model for {gpu.name}"):
+        compiled = lowered.compile(compiler_options=options)
+    memory = compiled.memory_analysis()
+    return Compiled(
+        argument_bytes=memory.argument_size_in_bytes,
+        output_bytes=memory.output_size_in_bytes,
+        temp_bytes=memory.temp_size_in_bytes,
+        alias_bytes=memory.alias_size_in_bytes,
+        live_bytes=_live_bytes(memory),
+        kernels=kernels(compiled.as_text()),
+    )
+
+
+def kernels(program: str) -> Kernels:
+    """Counts kernels in the text of a compiled program, and names tokamax operations that XLA was left to do.
+
+    tokamax notes in each operation's name which implementation it is; `base` is plain XLA.
+    """
+    fallbacks = {
+        f"{match['operation']} in {_component(match['scope'])}"
+        for match in _TOKAMAX_OPERATION.finditer(program)
+        if match["kind"] == "base"
+    }
+    return Kernels(triton=program.count(_TRITON_CALL), xla_fallbacks=tuple(sorted(fallbacks)))
+
+
+def _component(scope: str) -> str:
+    """`jit(apply)/a/vmap(b)/while/body/c` -> `a/b/c`: the model's own names, without JAX's transformations."""
+    parts = [re.sub(r"^vmap\((.*?)\)?$", r"\1", part) for part in scope.split("/")]
+    dropped = re.compile(r"jit\(.*|while|body|cond|closed_call|checkpoint|rematted_computation|branch_\d+_fun|")
+    return "/".join(part for part in parts if not dropped.fullmatch(part)) or "model"
+
+
+def _live_bytes(memory: Any) -> int | None:
+    """XLA's peak of live buffers; None on JAX before 0.10, where it leaves out temporaries when there is no device."""
+    peak = getattr(memory, "peak_memory_in_bytes", None)
+    return peak if peak is not None and peak > memory.argument_size_in_bytes + memory.output_size_in_bytes else None
+
+
+def _key() -> Any:
+    import jax
+
+    return jax.eval_shape(jax.random.PRNGKey, 0)
+
+
+def _placed(tree: Any, sharding: Any) -> Any:
+    import jax
+
+    return jax.tree.map(lambda array: jax.ShapeDtypeStruct(array.shape, array.dtype, sharding=sharding), tree)
+
+
+@contextlib.contextmanager
+def _translated(what: str) -> Iterator[None]:
+    try:
+        yield
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise NotJudged(f"{what}: {_line(error)}") from error
+
+
+def _line(error: BaseException) -> str:
+    """The first line of an error, with its type: enough for one line; the log has the rest."""
+    text = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {text[0][:300]}" if text else type(error).__name__

@@ -1,0 +1,77 @@
+"""One question, precisely: which job, for which target, with which settings; and the identity that a cache files it under."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pytest_af3mem import gpus
+
+
+@dataclass(frozen=True)
+class Installation:
+    """What a worker's interpreter holds. Everything here is learnt without importing JAX or the model."""
+
+    model: str
+    distribution: str
+    fingerprint: str
+    buckets: tuple[int, ...]
+    settings: tuple[str, ...]
+    software: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Request:
+    """One measurement to make. `job` is AlphaFold 3 JSON; `tokens` is our own count of it, which the worker checks."""
+
+    job: str
+    tokens: int
+    buckets: tuple[int, ...]
+    target: str
+    method: str = "compiled"
+    settings: tuple[tuple[str, Any], ...] = ()
+
+    @property
+    def bucket(self) -> int:
+        """The padded size that AlphaFold 3 will choose: the first that holds all tokens, or the exact count above the largest."""
+        return min((size for size in self.buckets if size >= self.tokens), default=self.tokens)
+
+    @property
+    def conditions(self) -> str:
+        """As `Peak.conditions`."""
+        return f"[{self.tokens} tokens, bucket {self.bucket}, {self.target}, {self.method}]"
+
+    def to_json(self) -> dict[str, Any]:
+        return dataclasses.asdict(self) | {"settings": dict(self.settings)}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Request:
+        return cls(**{**data, "buckets": tuple(data["buckets"]), "settings": tuple(data["settings"].items())})
+
+
+def batch_identity(installation: Installation, request: Request) -> dict[str, Any]:
+    """All that decides the shapes of a job's features."""
+    return {
+        "installation": dataclasses.asdict(installation),
+        "buckets": request.buckets,
+        "job": hashlib.sha256(request.job.encode()).hexdigest(),
+    }
+
+
+def peak_identity(installation: Installation, request: Request, signature: str) -> dict[str, Any]:
+    """All that decides the peak: two requests with the same identity have the same answer."""
+    return {
+        "installation": dataclasses.asdict(installation),
+        "method": request.method,
+        "target": [request.target, gpus.find(request.target).target_config()],
+        "settings": dict(request.settings),
+        "signature": signature,
+    }
+
+
+def digest(identity: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()

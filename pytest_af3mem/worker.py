@@ -1,0 +1,187 @@
+"""The child process: a request in, a reply out. The only process that imports JAX and the model.
+
+It may run in an interpreter that has nothing of this project installed, so it and all that it imports need the standard
+library alone. Lines of JSON come on standard input and go out on what was standard output; whatever the model and its
+libraries print goes to standard error, which the pool keeps in a file.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pytest_af3mem import __version__, gpus
+from pytest_af3mem.cache import Cache, find_peak
+from pytest_af3mem.errors import Af3memError, NotJudged, SetupError, UsageError
+from pytest_af3mem.models import model as models
+from pytest_af3mem.models import sources
+from pytest_af3mem.peak import Model, Peak
+from pytest_af3mem.probes import compiled
+from pytest_af3mem.request import Installation, Request, batch_identity, peak_identity
+
+_OLDEST_JAX = (0, 7, 2)  # the first that was seen to compile without a device
+
+
+class Worker:
+    """Answers for one model. What is costly (imports, dictionary, parameter shapes) is kept between requests."""
+
+    def __init__(self, model: str, folder: Path, *, use_cache: bool, progress: Callable[[str], None]):
+        self._model = models.load(model)
+        self._folder = folder
+        self._progress = progress
+        self._parameters: dict[Any, Any] = {}
+        self.cache = Cache(folder, enabled=use_cache)
+
+    def describe(self) -> Installation:
+        """What is installed here. Raises SetupError when something is missing that measuring needs."""
+        distribution = self._model.distribution()
+        _check_jax()
+        return Installation(
+            model=self._model.name,
+            distribution=distribution,
+            fingerprint=sources.digest([*self._model.packages, "pytest_af3mem"]),
+            buckets=self._model.buckets(),
+            settings=tuple(self._model.settings),
+            software=sources.software(),
+        )
+
+    def components(self) -> str | None:
+        path = self._model.components(self._folder, self._progress)
+        return str(path) if path else None
+
+    def measure(self, installation: Installation, request: Request) -> Peak:
+        """The peak for one request, from the cache where an equal program was compiled before."""
+        start = time.perf_counter()
+        self._progress("importing the model")
+        self._model.prepare(self._folder, self._progress)
+        self._progress("featurising")
+        try:
+            batch = self._model.featurise(request.job, request.buckets)
+        except Exception as error:
+            raise NotJudged(f"{self._model.name} does not featurise the job: {error or type(error).__name__}") from error
+        if (batch.tokens, batch.bucket) != (request.tokens, request.bucket):
+            raise NotJudged(
+                f"the job was expected to have {request.tokens} tokens in a bucket of {request.bucket}, but the featuriser of "
+                f"{installation.distribution} made {batch.tokens} in {batch.bucket}"
+            )
+        signature = compiled.signature(batch.features)
+        identity = peak_identity(installation, request, signature)
+        with self.cache.only_one("peaks", identity):
+            peak = find_peak(self.cache, identity, request)
+            if peak is None:
+                peak = self._compile(installation, request, batch, start)
+                self.cache.put("peaks", identity, peak.to_json())
+        self.cache.put("signatures", batch_identity(installation, request), signature)
+        return peak
+
+    def _compile(self, installation: Installation, request: Request, batch: models.Batch, start: float) -> Peak:
+        gpu = gpus.find(request.target)
+        with compiled.pretending(compiled.device(gpu)):
+            forward = self._model.forward(dict(request.settings), gpu.compute_capability)
+        known = (request.settings, gpu.compute_capability)
+        if known not in self._parameters:
+            self._progress("reading the shapes of the parameters")
+            self._parameters[known] = compiled.parameters(forward, batch.features, gpu)
+        self._progress("compiling")
+        program = compiled.compile(forward, self._parameters[known], batch.features, gpu, compiled.toolchain(self._folder))
+        return Peak(
+            tokens=batch.tokens,
+            bucket=batch.bucket,
+            target=request.target,
+            method=request.method,
+            total_bytes=program.total_bytes,
+            live_bytes=program.live_bytes,
+            argument_bytes=program.argument_bytes,
+            output_bytes=program.output_bytes,
+            temp_bytes=program.temp_bytes,
+            alias_bytes=program.alias_bytes,
+            kernels=program.kernels,
+            model=Model(self._model.name, installation.distribution, installation.fingerprint, forward.config),
+            software={**installation.software, "xla_flags": _flags(forward.compiler_options)},
+            seconds=round(time.perf_counter() - start, 3),
+        )
+
+
+def _flags(options: Mapping[str, bool | int | str]) -> str:
+    stated = [f"--{name}={str(value).lower() if isinstance(value, bool) else value}" for name, value in options.items()]
+    return " ".join([*os.environ.get("XLA_FLAGS", "").split(), *stated, "--xla_gpu_autotune_level=0"])
+
+
+def _check_jax() -> None:
+    from pytest_af3mem.models.alphafold3 import INSTALL
+
+    found = sources.installed("jax")
+    if found is None:
+        raise SetupError(f"JAX is not installed in {sys.executable}: {INSTALL}")
+    if tuple(int(part) for part in found.split(".")[:3] if part.isdigit()) < _OLDEST_JAX:
+        oldest = ".".join(map(str, _OLDEST_JAX))
+        raise SetupError(f"jax {found} in {sys.executable} is too old to compile without a GPU (oldest: {oldest}): {INSTALL}")
+    if sources.cuda_plugin() is None:
+        raise SetupError(f"jax {found} in {sys.executable} has no CUDA plugin, which compiles for GPUs: {INSTALL}")
+
+
+def _serve(options: Mapping[str, Any], read: Any, write: Any) -> None:
+    def say(message: Mapping[str, Any]) -> None:
+        write.write(json.dumps(message) + "\n")
+        write.flush()
+
+    worker: Worker | None = None
+    installation: Installation | None = None
+    for line in read:
+        message = json.loads(line)
+        try:
+            if worker is None:
+                worker = Worker(
+                    options["model"],
+                    Path(options["folder"]),
+                    use_cache=options["use_cache"],
+                    progress=lambda text: say({"progress": text}),
+                )
+            if message["do"] == "describe":
+                installation = worker.describe()
+                value: Any = vars(installation)
+            elif message["do"] == "components":
+                value = worker.components()
+            else:
+                installation = installation or worker.describe()
+                value = worker.measure(installation, Request.from_json(message["request"])).to_json()
+        except Af3memError as error:
+            traceback.print_exc()
+            say({"error": type(error).__name__, "text": str(error)})
+        except MemoryError:
+            traceback.print_exc()
+            say({"error": NotJudged.__name__, "text": "the worker ran out of host memory: fewer workers need less (--af3-workers)"})
+        except Exception as error:
+            traceback.print_exc()
+            say({"error": NotJudged.__name__, "text": f"the worker failed: {type(error).__name__}: {error}"})
+        else:
+            say({"value": value, "notes": worker.cache.problems})
+            worker.cache.problems = []
+
+
+def _die_with(parent: int) -> None:
+    """Ends this process when its parent is gone, however it went; a compile does not read standard input."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
+
+
+def main() -> None:
+    options = json.loads(sys.argv[1])
+    sys.argv = sys.argv[:1]  # tokamax parses it with absl, and refuses options that are not its own
+    threading.Thread(target=_die_with, args=(os.getppid(),), daemon=True).start()
+    replies = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    os.environ.update(compiled.ENVIRONMENT)
+    if not os.environ.get("XLA_FLAGS", "x").strip():
+        del os.environ["XLA_FLAGS"]  # XLA aborts the process on flags that are only blanks
+    if options["path"]:
+        sys.path.insert(0, options["path"])
+    _serve(options, sys.stdin, replies)
