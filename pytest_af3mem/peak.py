@@ -103,9 +103,11 @@ class Peak:
         return self.total_bytes >= self.bytes_of(other)
 
     def to_json(self) -> dict[str, Any]:
-        return dataclasses.asdict(self) | {"kernels": {"triton": self.kernels.triton, "xla_fallbacks": [*self.kernels.xla_fallbacks]}}
+        return dataclasses.asdict(self)
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Peak:
+        """The inverse of `to_json`; other keys, as a report adds them, are left alone."""
+        known = {item.name: data[item.name] for item in dataclasses.fields(cls) if item.name in data}
         kernels = Kernels(data["kernels"]["triton"], tuple(data["kernels"]["xla_fallbacks"]))
-        return cls(**{**data, "kernels": kernels, "model": Model(**data["model"])})
+        return cls(**{**known, "kernels": kernels, "model": Model(**data["model"])})

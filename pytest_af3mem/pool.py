@@ -84,6 +84,10 @@ class Pool:
         path = self._ask({"do": "components"}, self._settings.timeout)
         return Path(path) if path else None
 
+    def targets(self) -> dict[str, str]:
+        """Every target of the catalogue, and why it does not compile here (empty where it does)."""
+        return dict(self._ask({"do": "targets"}, self._settings.timeout))
+
     def submit(self, request: Request) -> Future[Peak]:
         """The peak, or NotJudged with the reason, in a while. An equal request is measured once a session.
 

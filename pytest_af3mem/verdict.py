@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
 from pytest_af3mem.peak import Peak
 from pytest_af3mem.size import format_bytes
+
+SCHEMA = 1
 
 
 class Outcome(Enum):
@@ -26,23 +30,70 @@ class Verdict:
     reason: str | None = None
     budget_bytes: int | None = None
 
-    @property
-    def passed(self) -> bool:
-        return self.outcome is Outcome.WITHIN
-
 
 def judge(peak: Peak, budget_bytes: int) -> Verdict:
     """Within means at most the budget; one byte more is over."""
     excess = peak.total_bytes - budget_bytes
-    share = f"{abs(excess) / budget_bytes:.1%}".replace("%", " %")
-    if excess > 0:
-        outcome, relation = Outcome.OVER, f"over the budget of {format_bytes(budget_bytes)} by {format_bytes(excess)} ({share})"
-    else:
-        outcome, relation = Outcome.WITHIN, f"within the budget of {format_bytes(budget_bytes)}, {format_bytes(-excess)} ({share}) left"
-    line = f"GPU peak {format_bytes(peak.total_bytes)} is {relation} {peak.conditions}"
-    return Verdict(outcome, line, budget_bytes=budget_bytes)
+    difference = f"{format_bytes(abs(excess))} ({abs(excess) / budget_bytes * 100:.1f} %)"
+    relation = "over" if excess > 0 else "within"
+    line = (
+        f"GPU peak {format_bytes(peak.total_bytes)} is {relation} the budget of {format_bytes(budget_bytes)} "
+        f"{'by' if excess > 0 else 'with'} {difference}{'' if excess > 0 else ' to spare'} {peak.conditions}"
+    )
+    return Verdict(Outcome.OVER if excess > 0 else Outcome.WITHIN, line, budget_bytes=budget_bytes)
 
 
 def not_judged(reason: str, conditions: str, budget_bytes: int | None = None) -> Verdict:
     """A measurement that gave no number: never a pass."""
-    return Verdict(Outcome.NOT_JUDGED, f"GPU peak not judged: {reason} {conditions}", reason=reason, budget_bytes=budget_bytes)
+    return Verdict(Outcome.NOT_JUDGED, f"GPU peak not judged: {reason} {conditions}", reason, budget_bytes)
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One line of every report: which test asked, what was measured, how it was judged (None: against nothing).
+
+    `peak` is None exactly when the verdict is NOT_JUDGED. `command` measures the same again from a shell. `detail` is what
+    a failed worker printed last; it is for the terminal and not in reports.
+    """
+
+    test: str
+    tokens: int
+    bucket: int
+    target: str
+    method: str
+    peak: Peak | None
+    verdict: Verdict | None
+    command: str | None = None
+    detail: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """One entry of the JSON report, schema 1."""
+        judged = self.verdict or Verdict(Outcome.WITHIN, "")
+        return {
+            "test": self.test,
+            **{name: None for name in ("total_bytes", "live_bytes", "argument_bytes", "output_bytes", "temp_bytes", "alias_bytes")},
+            **{name: None for name in ("allocator_bytes", "process_bytes", "model", "software", "kernels")},
+            "seconds": 0.0,
+            "cached": False,
+            **(self.peak.to_json() if self.peak else {}),
+            "tokens": self.tokens,
+            "bucket": self.bucket,
+            "target": self.target,
+            "method": self.method,
+            "budget_bytes": judged.budget_bytes,
+            "baseline_bytes": None,
+            "verdict": self.verdict.outcome.value if self.verdict else None,
+            "reason": judged.reason,
+            "line": judged.line or None,
+            "command": self.command,
+            "holders": [],
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Measurement:
+        verdict = (
+            Verdict(Outcome(data["verdict"]), data["line"], data["reason"], data["budget_bytes"]) if data["verdict"] else None
+        )
+        peak = None if data["total_bytes"] is None else Peak.from_json(data)
+        places = {name: data[name] for name in ("test", "tokens", "bucket", "target", "method", "command")}
+        return cls(**places, peak=peak, verdict=verdict)

@@ -56,6 +56,11 @@ class Worker:
         path = self._model.components(self._folder, self._progress)
         return str(path) if path else None
 
+    def targets(self) -> dict[str, str]:
+        """Every target, and why a small program does not compile for it here (empty where it does)."""
+        folder = compiled.toolchain(self._folder)
+        return {name: compiled.trial(gpus.find(name), folder) for name in gpus.names()}
+
     def measure(self, installation: Installation, request: Request) -> Peak:
         """The peak for one request, from the cache where an equal program was compiled before."""
         start = time.perf_counter()
@@ -149,6 +154,8 @@ def _serve(options: Mapping[str, Any], read: Any, write: Any) -> None:
                 value: Any = vars(installation)
             elif message["do"] == "components":
                 value = worker.components()
+            elif message["do"] == "targets":
+                value = worker.targets()
             else:
                 installation = installation or worker.describe()
                 value = worker.measure(installation, Request.from_json(message["request"])).to_json()

@@ -158,6 +158,19 @@ def compile(forward: Forward, parameters: Any, features: Mapping[str, Any], gpu:
     )
 
 
+def trial(gpu: Gpu, toolchain: Path) -> str:
+    """Why a small program does not compile for `gpu` here; empty where it does."""
+    import jax.numpy as jnp
+    import numpy as np
+
+    forward = Forward(init=lambda key, features: {}, apply=lambda parameters, key, features: jnp.tanh(features["x"] @ features["x"]))
+    try:
+        compile(forward, {}, {"x": np.zeros((64, 64), np.float32)}, gpu, toolchain)
+    except NotJudged as error:
+        return str(error)
+    return ""
+
+
 def kernels(program: str) -> Kernels:
     """Counts kernels in the text of a compiled program, and names tokamax operations that XLA was left to do.
 

@@ -1,0 +1,134 @@
+"""`af3mem`: parses arguments and wires the other rooms, nothing else."""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from pytest_af3mem import __version__, doctor, gpus
+from pytest_af3mem.errors import Af3memError, NotJudged, UsageError
+from pytest_af3mem.marks import freeze
+from pytest_af3mem.reports import json, terminal
+from pytest_af3mem.session import Session
+from pytest_af3mem.settings import OPTIONS, Settings
+from pytest_af3mem.verdict import Measurement, not_judged
+
+OK, NOT_JUDGED, USAGE = 0, 3, 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command. Exit status: 0 done, 2 something to mend in what was asked or installed, 3 not judged."""
+    parsed = _parser().parse_args(arguments)
+    try:
+        settings = Settings.read({option.name: getattr(parsed, option.name, None) for option in OPTIONS})
+        run: Callable[[argparse.Namespace, Settings], int] = parsed.run
+        return run(parsed, settings)
+    except Af3memError as error:
+        print(f"af3mem: {error}", file=sys.stderr)
+        return USAGE
+    except KeyboardInterrupt:
+        print("af3mem: interrupted", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="af3mem", description="GPU memory of AlphaFold 3, without a GPU.")
+    parser.add_argument("--version", action="version", version=f"pytest-af3mem {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    measure = commands.add_parser("measure", help="measure one generated input", description="Measures one generated input.")
+    measure.add_argument("--tokens", required=True, metavar="N", help="tokens of the input, exactly")
+    measure.add_argument("--chains", type=int, default=1, metavar="N", help="protein chains (default: 1)")
+    measure.add_argument("--ligand", metavar="CODE", help="CCD code of a ligand to add, such as ATP")
+    measure.add_argument("--msa-depth", type=int, default=0, metavar="N", help="rows of each chain's MSA (default: 0)")
+    measure.add_argument("--seed", type=int, default=0, metavar="N", help="another input of the same kind (default: 0)")
+    measure.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of the model; may be repeated")
+    measure.set_defaults(run=_measure)
+
+    checkup = commands.add_parser(
+        "doctor",
+        help="what is installed, what is missing, which targets compile",
+        description="Says what is installed, what is missing and how to mend it, and which targets compile here.",
+    )
+    checkup.set_defaults(run=_doctor)
+
+    for command in (measure, checkup):
+        for option in OPTIONS:
+            how: dict[str, Any] = {"metavar": option.metavar} if option.metavar else {"action": "store_true"}
+            command.add_argument(f"--{option.name.replace('_', '-')}", dest=option.name, help=option.help, **how)
+    return parser
+
+
+def _measure(parsed: argparse.Namespace, settings: Settings) -> int:
+    if not parsed.tokens.isdecimal():
+        raise UsageError(f"--tokens {parsed.tokens!r} must be a whole number of at least 1")
+    options = {
+        name: value
+        for name, value, usual in (
+            ("chains", parsed.chains, 1),
+            ("ligand", parsed.ligand, None),
+            ("msa_depth", parsed.msa_depth, 0),
+            ("seed", parsed.seed, 0),
+        )
+        if value != usual
+    }
+    session = Session(settings)
+    try:
+        request = session.request(size=int(parsed.tokens), options=options, settings=dict(map(_setting, parsed.set)))
+        place = {"test": "af3mem measure", "tokens": request.tokens, "bucket": request.bucket}
+        place |= {"target": request.target, "method": request.method}
+        command = session.command(int(parsed.tokens), freeze(options), request)
+        try:
+            peak = session.wait(session.pool.submit(request), _show)
+            measurement = Measurement(**place, peak=peak, verdict=None, command=command)
+        except NotJudged as error:
+            verdict = not_judged(str(error), request.conditions)
+            measurement = Measurement(**place, peak=None, verdict=verdict, command=command, detail=error.detail)
+        finally:
+            _show("")
+        notes = session.pool.notes
+    finally:
+        session.close()
+    report = json.render([measurement])
+    if settings.json == Path("-"):
+        print(report, end="")
+    else:
+        print(*notes, *terminal.table([measurement]), terminal.section(measurement), sep="\n")
+        if settings.json:
+            settings.json.write_text(report)
+    return OK if measurement.peak else NOT_JUDGED
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    if not (name and equals):
+        raise UsageError(f"--set {text!r} must be NAME=VALUE, like num_samples=1")
+    try:
+        return name, freeze({name: ast.literal_eval(value)})[0][1]
+    except (ValueError, SyntaxError):
+        return name, value  # a bare word is text
+
+
+def _show(text: str) -> None:
+    """Progress on standard error, on terminals only."""
+    if sys.stderr.isatty():
+        print(f"\r\033[K{f'af3mem: {text}' if text else ''}", end="", file=sys.stderr, flush=True)
+
+
+def _doctor(parsed: argparse.Namespace, settings: Settings) -> int:
+    session = Session(settings)
+    try:
+        findings = doctor.examine(session, _show)
+    finally:
+        _show("")
+        session.close()
+    print(doctor.render(findings))
+    return OK if findings.healthy else USAGE
+
+
+if __name__ == "__main__":
+    sys.exit(main())

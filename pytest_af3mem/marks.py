@@ -1,0 +1,106 @@
+"""What the markers on a test say, checked: a mistake is found when tests are collected."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from pytest_af3mem import gpus
+from pytest_af3mem.errors import UsageError, near
+from pytest_af3mem.inputs import generate
+from pytest_af3mem.size import Size
+
+HELP = (
+    "af3_tokens(*sizes, **job_options): run the test once for each size, on a generated AlphaFold 3 input of exactly so many"
+    f" tokens; options: {', '.join(generate.OPTIONS)}.",
+    'af3_budget(size, target=None): the GPU peak must stay within size, such as "16 GiB" or "95 %" of the target\'s memory;'
+    " with target, on that GPU. May be repeated for several targets.",
+    "af3_model(**settings): settings of the model under test: num_samples, num_recycles, attention, bfloat16, num_msa, ...,"
+    " or dotted paths in AlphaFold 3's config.",
+)
+
+
+@dataclass(frozen=True)
+class Budget:
+    """At most `size` on `target`; without a target, on whichever the test measures for."""
+
+    size: Size
+    target: str | None
+
+
+@dataclass(frozen=True)
+class Marks:
+    """All that the markers of one test ask for. The marker nearest to the test wins."""
+
+    sizes: tuple[int, ...]
+    job: tuple[tuple[str, Any], ...]
+    budgets: tuple[Budget, ...]
+    settings: tuple[tuple[str, Any], ...]
+
+    @property
+    def target(self) -> str | None:
+        """The target that all budgets name, if they name one and the same."""
+        targets = {budget.target for budget in self.budgets}
+        return targets.pop() if len(targets) == 1 else None
+
+
+def used(marks: Iterable[pytest.Mark], fixtures: Iterable[str]) -> bool:
+    """Whether a test with these markers and fixtures measures memory."""
+    return "gpu_peak" in fixtures or any(mark.name in ("af3_tokens", "af3_budget") for mark in marks)
+
+
+def read(marks: Iterable[pytest.Mark], fixtures: Iterable[str]) -> Marks:
+    """The markers of a test, nearest first. Raises UsageError for what cannot be right."""
+    sizes: tuple[int, ...] = ()
+    job: Mapping[str, Any] = {}
+    budgets: dict[str | None, Budget] = {}
+    settings: dict[str, Any] = {}
+    for mark in marks:
+        if mark.name == "af3_tokens" and not sizes:
+            sizes, job = _sizes(mark), mark.kwargs
+        elif mark.name == "af3_budget":
+            budget = _budget(mark)
+            budgets.setdefault(budget.target, budget)
+        elif mark.name == "af3_model":
+            if mark.args:
+                raise UsageError(f"af3_model takes settings by name, like af3_model(num_samples=1), not {mark.args[0]!r}")
+            settings = {**mark.kwargs, **settings}
+    if budgets and not sizes and "gpu_peak" not in fixtures:
+        raise UsageError("af3_budget has no size to measure: add af3_tokens(...), or call the gpu_peak fixture in the test")
+    return Marks(sizes, freeze(job), tuple(budgets.values()), freeze(settings))
+
+
+def _sizes(mark: pytest.Mark) -> tuple[int, ...]:
+    if not mark.args:
+        raise UsageError("af3_tokens needs at least one size, like af3_tokens(512)")
+    for tokens in mark.args:
+        generate.check_tokens(tokens)
+    for name in mark.kwargs:
+        check_job_option(name)
+    return tuple(dict.fromkeys(mark.args))
+
+
+def check_job_option(name: str) -> None:
+    if name not in generate.OPTIONS:
+        hint = near(name, generate.OPTIONS)
+        raise UsageError(f"{name!r} is no option of a generated job{hint} (options: {', '.join(generate.OPTIONS)})")
+
+
+def _budget(mark: pytest.Mark) -> Budget:
+    unknown = mark.kwargs.keys() - {"target"}
+    if len(mark.args) != 1 or unknown:
+        raise UsageError('af3_budget takes one size and perhaps a target, like af3_budget("16 GiB", target="a100-40gb")')
+    target = mark.kwargs.get("target")
+    return Budget(Size.parse(mark.args[0], name="af3_budget"), gpus.find(target).name if target else None)
+
+
+def freeze(options: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
+    """Options as sorted pairs that can be hashed; lists become tuples."""
+    return tuple((name, _frozen(value)) for name, value in sorted(options.items()))
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(map(_frozen, value)) if isinstance(value, list | tuple) else value

@@ -1,0 +1,71 @@
+"""Measurements in, text for a terminal out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pytest_af3mem.size import format_bytes
+from pytest_af3mem.verdict import Measurement, Outcome
+
+_HEADINGS = ("tokens", "bucket", "target", "total", "budget", "margin", "verdict", "kernels", "time", "test")
+_RIGHT = {"tokens", "bucket", "total", "budget", "margin", "time"}
+
+
+def table(measurements: Sequence[Measurement]) -> list[str]:
+    """One line a measurement, columns aligned, headings first."""
+    rows = [_HEADINGS, *map(_cells, measurements)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(
+            cell.rjust(width) if heading in _RIGHT else cell.ljust(width)
+            for cell, width, heading in zip(row, widths, _HEADINGS, strict=True)
+        ).rstrip()
+        for row in rows
+    ]
+
+
+def _cells(measurement: Measurement) -> tuple[str, ...]:
+    peak, verdict = measurement.peak, measurement.verdict
+    budget = verdict.budget_bytes if verdict else None
+    margin = budget - peak.total_bytes if peak and budget else None
+    return (
+        str(measurement.tokens),
+        str(measurement.bucket),
+        measurement.target,
+        format_bytes(peak.total_bytes) if peak else "-",
+        format_bytes(budget) if budget else "-",
+        f"{format_bytes(margin)} ({margin / budget * 100:.1f} %)" if margin is not None and budget else "-",
+        verdict.outcome.value if verdict else "-",
+        str(peak.kernels) if peak else "-",
+        "-" if not peak else "cached" if peak.cached else f"{peak.seconds:.1f} s",
+        measurement.test,
+    )
+
+
+def section(measurement: Measurement) -> str:
+    """What stands below a failure: where the bytes are, the kernels, and the command that measures it again."""
+    peak = measurement.peak
+    lines = [measurement.verdict.line] if measurement.verdict else []
+    if peak:
+        parts = (
+            ("arguments", peak.argument_bytes, "parameters and features"),
+            ("outputs", peak.output_bytes, ""),
+            ("temporaries", peak.temp_bytes, "one slab"),
+            ("aliased", -peak.alias_bytes, "outputs in the place of arguments"),
+        )
+        lines += [f"  {name:<12}{format_bytes(size):>12}  {note}".rstrip() for name, size, note in parts if size]
+        if peak.live_bytes is not None:
+            lines.append(f"  {'live peak':<12}{format_bytes(peak.live_bytes):>12}  the same without fragmentation")
+        lines.append(f"  {'kernels':<12}{peak.kernels}")
+        lines += [f"  left to XLA: {name}" for name in peak.kernels.xla_fallbacks]
+        lines.append(f"  {'model':<12}{peak.model.distribution}, jax {peak.software.get('jax', '?')}")
+    if measurement.detail:
+        lines += ["  the worker's last lines:", *(f"    {line}" for line in measurement.detail.splitlines())]
+    if measurement.command:
+        lines.append(f"  measure it again: {measurement.command}")
+    return "\n".join(lines)
+
+
+def failed(measurements: Sequence[Measurement]) -> list[Measurement]:
+    """Those that are not a pass."""
+    return [one for one in measurements if one.verdict is not None and one.verdict.outcome is not Outcome.WITHIN]

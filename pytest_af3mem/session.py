@@ -1,0 +1,108 @@
+"""From what people ask to what the pool answers. pytest's plugin and the command line both go through here."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future
+from functools import cached_property
+from typing import Any
+
+from pytest_af3mem import gpus
+from pytest_af3mem.errors import Af3memError, UsageError, near
+from pytest_af3mem.inputs import generate, tokens
+from pytest_af3mem.inputs.job import Job
+from pytest_af3mem.models.ccd import Store
+from pytest_af3mem.peak import Peak
+from pytest_af3mem.pool import Pool
+from pytest_af3mem.request import Installation, Request
+from pytest_af3mem.settings import Settings
+
+_POLL_SECONDS = 0.5
+
+
+class Session:
+    """One run of measurements with one set of settings. `close` ends its workers."""
+
+    def __init__(self, settings: Settings):
+        self.settings = settings
+        self.pool = Pool(settings)
+
+    @property
+    def installation(self) -> Installation:
+        return self.pool.installation
+
+    @cached_property
+    def _components(self) -> Store | None:
+        path = self.pool.components
+        return Store(path) if path else None
+
+    def check_settings(self, settings: Mapping[str, Any]) -> None:
+        """Raises UsageError for a setting that the model does not name; dotted paths are left to the model."""
+        for name in settings:
+            if "." not in name and name not in self.installation.settings:
+                hint = near(name, self.installation.settings)
+                raise UsageError(f"af3_model: {self.installation.model} has no setting {name!r}{hint} (or use a dotted path)")
+
+    def request(
+        self,
+        job: Job | None = None,
+        *,
+        size: int | None = None,
+        options: Mapping[str, Any] | None = None,
+        target: str | None = None,
+        settings: Mapping[str, Any] | None = None,
+    ) -> Request:
+        """The request for a job, or for a generated one of `size` tokens. Raises UsageError for what cannot be."""
+        settings = settings or {}
+        self.check_settings(settings)
+        if job is None:
+            assert size is not None
+            options = options or {}
+            job = generate.generate(size, **options, components=self._components if options.get("ligand") else None)
+        needs_components = any(hasattr(sequence, "ccd_codes") for sequence in job.sequences)
+        return Request(
+            job=job.to_json(),
+            tokens=tokens.count(job, self._components if needs_components else None),
+            buckets=self.settings.buckets or self.installation.buckets,
+            target=gpus.find(target).name if target else self.settings.target,
+            method=self.settings.method,
+            settings=tuple(sorted(settings.items())),
+        )
+
+    def wait(self, answer: Future[Peak], show: Callable[[str], None] = lambda text: None) -> Peak:
+        """The answer, when it is there; `show` gets a line about what is going on twice a second.
+
+        Raises NotJudged, or another error of ours that says what to mend.
+        """
+        while not answer.done():
+            try:
+                answer.result(timeout=_POLL_SECONDS)
+            except Af3memError:
+                break
+            except TimeoutError:
+                show(self.pool.status())
+        return answer.result()
+
+    def command(self, size: int, options: Iterable[tuple[str, Any]], request: Request) -> str:
+        """The shell command that makes the same request again, for a generated job of `size` tokens."""
+        words = ["af3mem", "measure", "--tokens", str(size), "--target", request.target]
+        for name, value in options:
+            words += [f"--{name.replace('_', '-')}", str(value)]
+        for name, value in request.settings:
+            words += ["--set", f"{name}={value}"]
+        stated, usual = self.settings, Settings()
+        if stated.model != usual.model:
+            words += ["--model", stated.model]
+        if stated.python != usual.python:
+            words += ["--python", stated.python]
+        if stated.path:
+            words += ["--path", str(stated.path)]
+        if stated.buckets:
+            words += ["--buckets", ",".join(map(str, stated.buckets))]
+        return shlex.join(words)
+
+    def close(self) -> None:
+        self.pool.close()
+
+
