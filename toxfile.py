@@ -10,52 +10,56 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+from tox.config.loader.memory import MemoryLoader
 from tox.plugin import impl
 from tox.tox_env.errors import Fail
 
-VERSIONS = ("3.11", "3.12", "3.13")
-CONDA = ("anaconda3", "mambaforge", "micromamba", "miniconda3", "miniforge3")
-NEED_3_12 = ("alphafold3", "demo")
-HOW_TO_GET_IT = (
-    "needs Python 3.12, and none was found on the path or among those of pyenv, uv, conda, mise and asdf. Install it with "
-    "`uv python install 3.12`, `pyenv install 3.12` or `apt install python3.12 python3.12-venv`; "
-    "where it lies elsewhere, say so: TOX_DISCOVER=/path/to/python3.12"
+SKIPPED_WITHOUT = {"py311": "3.11", "py312": "3.12", "py313": "3.13"}
+FAILED_WITHOUT = {"alphafold3": "3.12", "demo": "3.12"}
+MISSING = (
+    "it needs Python {0}, and none was found on the path or among those of pyenv, uv and conda: install it with "
+    "`uv python install {0}`, `pyenv install {0}` or `apt install python{0} python{0}-venv`, "
+    "or say where it is with TOX_DISCOVER=/path/to/python{0}"
 )
 
 
 def candidates(version: str) -> Iterator[str]:
-    if on_path := shutil.which(f"python{version}"):
-        yield on_path
-    home, environ = Path.home(), os.environ
-    data = Path(environ.get("XDG_DATA_HOME") or home / ".local/share")
-    for folder, pattern in (
-        (environ.get("PYENV_ROOT") or home / ".pyenv", f"versions/{version}.*/bin"),
-        (environ.get("UV_PYTHON_INSTALL_DIR") or data / "uv/python", f"cpython-{version}*/bin"),
-        (data / "mise/installs/python", f"{version}.*/bin"),
-        (environ.get("ASDF_DATA_DIR") or home / ".asdf", f"installs/python/{version}.*/bin"),
-        *((home / conda, where) for conda in CONDA for where in ("bin", "envs/*/bin")),
-    ):
-        yield from map(str, sorted(Path(folder).glob(f"{pattern}/python{version}"), reverse=True))
+    home, python = Path.home(), f"python{version}"
+    yield from filter(None, (*os.environ.get("TOX_DISCOVER", "").split(","), shutil.which(python)))
+    pyenv = Path(os.environ.get("PYENV_ROOT") or home / ".pyenv")
+    uv = Path(os.environ.get("UV_PYTHON_INSTALL_DIR") or home / ".local/share/uv/python")
+    found = [*pyenv.glob(f"versions/{version}.*/bin/{python}"), *uv.glob(f"cpython-{version}*/bin/{python}")]
+    for conda in ("anaconda3", "micromamba", "miniconda3", "miniforge3"):
+        found += [*home.glob(f"{conda}/bin/{python}"), *home.glob(f"{conda}/envs/*/bin/{python}")]
+    yield from map(str, found)
 
 
-def works(python: str, version: str) -> bool:
-    """Whether it starts and is what it is called: not a shim of a version that is off, a pre-release or free-threaded."""
+@cache
+def find(version: str) -> str | None:
+    """The first that starts and is what its name says: no shim of a version that is off, pre-release or free-threaded."""
     code = "import sys, sysconfig as s; v = sys.version_info; print(v[0], v[1], v[3], s.get_config_var('Py_GIL_DISABLED') or 0)"
-    run = subprocess.run([python, "-c", code], capture_output=True, text=True, check=False)
-    return run.stdout.split() == [*version.split("."), "final", "0"]
+    for python in candidates(version):
+        run = subprocess.run([python, "-c", code], capture_output=True, text=True, check=False)
+        if run.stdout.split() == [*version.split("."), "final", "0"]:
+            return python
+    return None
 
 
-# Those that are named by the user come first, and the one that tox runs on needs no search.
-others = [version for version in VERSIONS if version != f"{sys.version_info[0]}.{sys.version_info[1]}"]
-found = [next((path for path in candidates(version) if works(path, version)), None) for version in others]
-os.environ["TOX_DISCOVER"] = ",".join(filter(None, (os.environ.get("TOX_DISCOVER"), *found)))
+@impl
+def tox_add_env_config(env_conf: Any, state: Any) -> None:
+    version = (SKIPPED_WITHOUT | FAILED_WITHOUT).get(env_conf.name)
+    if version and version != f"{sys.version_info[0]}.{sys.version_info[1]}":
+        # The running one stands in for a missing one, so that tox does not skip the environment before the hook below.
+        if python := find(version) or (sys.executable if env_conf.name in FAILED_WITHOUT else None):
+            env_conf.loaders.insert(0, MemoryLoader(base_python=[python]))
 
 
 @impl
 def tox_on_install(tox_env: Any, arguments: Any, section: str, of_type: str) -> None:
-    """Where 3.12 is missing these environments are made with another Python, so that tox does not skip them unnoticed."""
-    if tox_env.name in NEED_3_12 and tox_env.base_python.version_info[:2] != (3, 12):
-        raise Fail(f"{tox_env.name} {HOW_TO_GET_IT}")
+    version = FAILED_WITHOUT.get(tox_env.name)
+    if version and version != tox_env.py_dot_ver():
+        raise Fail(MISSING.format(version))

@@ -24,11 +24,6 @@ from pytest_af3mem.request import Request, digest
 _TAG = "Signature: 8a477f597d28d172789f06886806bc55\n# Made by pytest-af3mem; may be deleted. https://bford.info/cachedir/\n"
 
 
-def default_folder() -> Path:
-    """`$XDG_CACHE_HOME/pytest-af3mem`, by default `~/.cache/pytest-af3mem`."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "pytest-af3mem")
-
-
 def prepared(folder: Path) -> Path:
     """`folder`, made and checked to be writable. Raises SetupError, naming the way out, where it is not."""
     try:

@@ -11,8 +11,6 @@ from dataclasses import dataclass, replace
 
 from pytest_af3mem.errors import UsageError
 
-DEFAULT_TARGET = "h100-80gb"
-
 _KIB, _MIB, _GIB = 2**10, 2**20, 2**30
 
 

@@ -13,16 +13,6 @@ from pytest_af3mem.errors import UsageError, near
 from pytest_af3mem.inputs import generate
 from pytest_af3mem.size import Size
 
-HELP = (
-    "af3_tokens(*sizes, **job_options): run the test once for each size, on a generated AlphaFold 3 input of exactly so many"
-    f" tokens; options: {', '.join(generate.OPTIONS)}.",
-    'af3_budget(size, target=None): the GPU peak must stay within size, such as "16 GiB" or "95 %" of the target\'s memory;'
-    " with target, on that GPU. May be repeated for several targets.",
-    "af3_model(**settings): settings of the model under test: num_samples, num_recycles, attention, bfloat16, num_msa, ...,"
-    " or dotted paths in AlphaFold 3's config.",
-)
-
-
 @dataclass(frozen=True)
 class Budget:
     """At most `size` on `target`; without a target, on whichever the test measures for."""
@@ -45,11 +35,6 @@ class Marks:
         """The target that all budgets name, if they name one and the same."""
         targets = {budget.target for budget in self.budgets}
         return targets.pop() if len(targets) == 1 else None
-
-
-def used(marks: Iterable[pytest.Mark], fixtures: Iterable[str]) -> bool:
-    """Whether a test with these markers and fixtures measures memory."""
-    return "gpu_peak" in fixtures or any(mark.name in ("af3_tokens", "af3_budget") for mark in marks)
 
 
 def read(marks: Iterable[pytest.Mark], fixtures: Iterable[str]) -> Marks:

@@ -123,8 +123,10 @@ class Pool:
         self.closed = True
         self._threads.shutdown(wait=False, cancel_futures=True)
         with self._lock:
-            for worker in list(self._alive):
+            for worker in self._alive:
                 worker.kill()
+            for worker in self._idle:
+                worker.release()
 
     def _start(self, request: Request, answer: Future[Peak]) -> None:
         with contextlib.suppress(RuntimeError):  # the pool was closed meanwhile
@@ -156,14 +158,15 @@ class Pool:
             reply = worker.ask(message, seconds)
         except BaseException:
             worker.kill()
+            worker.release()
             with self._lock:
                 self._alive.discard(worker)
             raise
+        detail = (worker.log(),) if reply.get("error") == NotJudged.__name__ else ()
         with self._lock:
             self._idle.append(worker)
             self._worker_notes += reply.get("notes", ())
         if "error" in reply:
-            detail = (worker.log(),) if reply["error"] == NotJudged.__name__ else ()
             raise _ERRORS[reply["error"]](reply["text"], *detail)
         return reply["value"]
 
@@ -244,8 +247,14 @@ class _Worker:
     def kill(self) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
+
+    def release(self) -> None:
+        """Gives back what a killed worker held here."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(timeout=10)
+        for file in (self._process.stdin, self._process.stdout, self._log):
+            with contextlib.suppress(OSError):  # what was not written to a dead worker
+                file.close()  # type: ignore[union-attr]
 
 
 def _cores() -> int:

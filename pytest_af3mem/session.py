@@ -104,5 +104,7 @@ class Session:
 
     def close(self) -> None:
         self.pool.close()
+        if "_components" in self.__dict__ and self._components:
+            self._components.close()
 
 

@@ -7,21 +7,25 @@ environment, `af3_target` in the ini file.
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from pytest_af3mem import gpus
-from pytest_af3mem.cache import default_folder
 from pytest_af3mem.errors import UsageError
 
 METHODS = ("auto", "compiled")
+DEFAULT_TARGET = "h100-80gb"
 
 
-@dataclass(frozen=True)
-class Option:
+def default_folder() -> Path:
+    """`$XDG_CACHE_HOME/pytest-af3mem`, by default `~/.cache/pytest-af3mem`."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "pytest-af3mem")
+
+
+class Option(NamedTuple):
     """One setting. `read` turns text into its value and raises UsageError; flags have no text and no `metavar`."""
 
     name: str
@@ -45,6 +49,8 @@ def _method(text: str) -> str:
 
 
 def _target(text: str) -> str:
+    from pytest_af3mem import gpus
+
     return gpus.find(text).name
 
 
@@ -57,12 +63,10 @@ def _buckets(text: str) -> tuple[int, ...]:
 
 
 def _interpreter(text: str) -> str:
-    import shutil
-
     found = shutil.which(text)
     if found is None:
         raise UsageError(f"--af3-python {text!r} is not a program that can be run: give the path of a Python that holds AlphaFold 3")
-    return found
+    return os.path.abspath(found)  # not resolved: a virtual environment's interpreter is a link
 
 
 def _source_tree(text: str) -> Path:
@@ -84,7 +88,7 @@ def _whole_number(flag: str) -> Callable[[str], int]:
 
 OPTIONS = (
     Option("method", "how to measure; auto is compiled (default: auto)", "{auto,compiled}", _method),
-    Option("target", f"card or MIG slice to size for, such as a100-40gb (default: {gpus.DEFAULT_TARGET})", "NAME", _target),
+    Option("target", f"card or MIG slice to size for, such as a100-40gb (default: {DEFAULT_TARGET})", "NAME", _target),
     Option("model", "alphafold3, or package.module:object for your own (default: alphafold3)", "NAME"),
     Option("python", "interpreter that holds the model (default: this one)", "PATH", _interpreter),
     Option("path", "source tree of the model, measured as it is instead of the installed one", "DIR", _source_tree),
@@ -102,7 +106,7 @@ class Settings:
     """How this session measures; see `OPTIONS` for each."""
 
     method: str = "compiled"
-    target: str = gpus.DEFAULT_TARGET
+    target: str = DEFAULT_TARGET
     model: str = "alphafold3"
     python: str = sys.executable
     path: Path | None = None

@@ -105,7 +105,8 @@ class AlphaFold3:
             _set(config, name, value)
         transformed = hk.transform(lambda batch: model.Model(config)(batch))
         report = {name: _get(config, _SETTINGS.get(name, name)) for name in (*_SETTINGS, *settings)}
-        return Forward(transformed.init, transformed.apply, report, _xla_flags(compute_capability))
+        left_to_xla = frozenset({"attention"} if report["attention"] == "xla" else ())
+        return Forward(transformed.init, transformed.apply, report, _xla_flags(compute_capability), left_to_xla)
 
 
 def _root() -> Path | None:

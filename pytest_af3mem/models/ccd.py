@@ -69,6 +69,9 @@ class Store(Mapping[str, Component]):
         """Every component's `_chem_comp` row alone: what a walk over the whole dictionary can afford to read."""
         return {code: json.loads(row) for code, row in self._database.execute("SELECT code, header FROM component ORDER BY code")}
 
+    def close(self) -> None:
+        self._database.close()
+
     def heavy_atoms(self, code: str) -> int:
         """Atoms of the component that are neither hydrogen nor deuterium. Raises KeyError for an unknown code."""
         row = self._database.execute("SELECT heavy_atoms FROM component WHERE code = ?", (code,)).fetchone()

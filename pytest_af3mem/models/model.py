@@ -30,13 +30,15 @@ class Forward:
     """The network with its settings applied, as two pure functions.
 
     `init(key, features)` gives the parameters, `apply(parameters, key, features)` the outputs; only shapes are asked of them.
-    `config` is what a report says of the settings; `compiler_options` are the XLA flags that the model is run with.
+    `config` is what a report says of the settings; `compiler_options` are the XLA flags that the model is run with;
+    `left_to_xla` names tokamax operations (`attention`) that the settings give to XLA by name, which is no fallback.
     """
 
     init: Callable[..., Any]
     apply: Callable[..., Any]
     config: Mapping[str, Any] = field(default_factory=dict)
     compiler_options: Mapping[str, bool | int | str] = field(default_factory=dict)
+    left_to_xla: frozenset[str] = frozenset()
 
 
 @runtime_checkable

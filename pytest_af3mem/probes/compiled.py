@@ -11,7 +11,7 @@ import functools
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -154,7 +154,7 @@ def compile(forward: Forward, parameters: Any, features: Mapping[str, Any], gpu:
         temp_bytes=memory.temp_size_in_bytes,
         alias_bytes=memory.alias_size_in_bytes,
         live_bytes=_live_bytes(memory),
-        kernels=kernels(compiled.as_text()),
+        kernels=kernels(compiled.as_text(), forward.left_to_xla),
     )
 
 
@@ -171,15 +171,15 @@ def trial(gpu: Gpu, toolchain: Path) -> str:
     return ""
 
 
-def kernels(program: str) -> Kernels:
-    """Counts kernels in the text of a compiled program, and names tokamax operations that XLA was left to do.
+def kernels(program: str, left_to_xla: Collection[str] = ()) -> Kernels:
+    """Counts kernels in the text of a compiled program, and names tokamax operations that fell back to XLA.
 
     tokamax notes in each operation's name which implementation it is; `base` is plain XLA.
     """
     fallbacks = {
         f"{match['operation']} in {_component(match['scope'])}"
         for match in _TOKAMAX_OPERATION.finditer(program)
-        if match["kind"] == "base"
+        if match["kind"] == "base" and match["operation"] not in left_to_xla
     }
     return Kernels(triton=program.count(_TRITON_CALL), xla_fallbacks=tuple(sorted(fallbacks)))
 
@@ -192,9 +192,10 @@ def _component(scope: str) -> str:
 
 
 def _live_bytes(memory: Any) -> int | None:
-    """XLA's peak of live buffers; None on JAX before 0.10, where it leaves out temporaries when there is no device."""
-    peak = getattr(memory, "peak_memory_in_bytes", None)
-    return peak if peak is not None and peak > memory.argument_size_in_bytes + memory.output_size_in_bytes else None
+    """XLA's peak of live buffers; None before JAX 0.10, where it leaves out the temporaries when there is no device."""
+    import jax
+
+    return memory.peak_memory_in_bytes if jax.__version_info__ >= (0, 10) else None
 
 
 def _key() -> Any:

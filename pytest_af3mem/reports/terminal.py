@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pytest_af3mem.peak import Kernels
 from pytest_af3mem.size import format_bytes
 from pytest_af3mem.verdict import Measurement, Outcome
 
 _HEADINGS = ("tokens", "bucket", "target", "total", "budget", "margin", "verdict", "kernels", "time", "test")
+_FEW = 3
 _RIGHT = {"tokens", "bucket", "total", "budget", "margin", "time"}
 
 
@@ -57,13 +59,25 @@ def section(measurement: Measurement) -> str:
         if peak.live_bytes is not None:
             lines.append(f"  {'live peak':<12}{format_bytes(peak.live_bytes):>12}  the same without fragmentation")
         lines.append(f"  {'kernels':<12}{peak.kernels}")
-        lines += [f"  left to XLA: {name}" for name in peak.kernels.xla_fallbacks]
+        lines += _fallbacks(peak.kernels)
         lines.append(f"  {'model':<12}{peak.model.distribution}, jax {peak.software.get('jax', '?')}")
     if measurement.detail:
         lines += ["  the worker's last lines:", *(f"    {line}" for line in measurement.detail.splitlines())]
     if measurement.command:
         lines.append(f"  measure it again: {measurement.command}")
     return "\n".join(lines)
+
+
+def _fallbacks(kernels: Kernels) -> list[str]:
+    """One line for each operation that fell back to XLA, with the places, or how many when they are many."""
+    places: dict[str, list[str]] = {}
+    for fallback in kernels.xla_fallbacks:
+        operation, _, place = fallback.partition(" in ")
+        places.setdefault(operation, []).append(place)
+    return [
+        f"  fell back to XLA: {operation} in {', '.join(found) if len(found) <= _FEW else f'{len(found)} components'}"
+        for operation, found in places.items()
+    ]
 
 
 def failed(measurements: Sequence[Measurement]) -> list[Measurement]:

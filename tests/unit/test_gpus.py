@@ -65,7 +65,7 @@ def test_cards_come_before_slices():
 
 
 def test_default_is_a_card():
-    assert not gpus.find(gpus.DEFAULT_TARGET).is_slice
+    assert not gpus.find("h100-80gb").is_slice
 
 
 @every_target

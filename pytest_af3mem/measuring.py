@@ -1,0 +1,305 @@
+"""What the plugin does in a session with `--af3-gpu`: measures, judges, reports."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Generator, Mapping
+from typing import Any
+
+import pytest
+
+from pytest_af3mem import gpus, marks
+from pytest_af3mem.errors import Af3memError, NotJudged, UsageError
+from pytest_af3mem.inputs import generate
+from pytest_af3mem.inputs.job import Job
+from pytest_af3mem.peak import Peak
+from pytest_af3mem.reports import json, terminal
+from pytest_af3mem.request import Request
+from pytest_af3mem.session import Session
+from pytest_af3mem.settings import Settings
+from pytest_af3mem.size import Size, format_bytes
+from pytest_af3mem.verdict import Measurement, Verdict, judge, not_judged
+
+_TITLE = "GPU memory of AlphaFold 3"
+
+
+def _failure(text: str) -> pytest.fail.Exception:
+    """A failed test whose whole message is `text`."""
+    return pytest.fail.Exception(text, pytrace=False)
+
+
+class GpuPeak:
+    """The `gpu_peak` fixture.
+
+    It lives as long as the session and knows the test that is running, so that it can be used under Hypothesis' `@given`.
+    """
+
+    def __init__(self, measuring: Measuring):
+        self._measuring = measuring
+
+    def __call__(self, job: Job | None = None, *, tokens: int | None = None, target: str | None = None, **options: Any) -> Peak:
+        """Measures one job, once: the same question is answered from memory or cache.
+
+        Args:
+          job: The job to measure. Without it one is generated, of exactly `tokens` tokens.
+          tokens: Size of the generated job; by default what `af3_tokens` gives the test.
+          target: Card or MIG slice, such as "a100-40gb"; by default that of the test's budget, else of `--af3-target`.
+          **options: Of the generated job, as for `af3_tokens`: chains, ligand, msa_depth, seed.
+
+        The test fails, with the reason, when the peak cannot be measured.
+        """
+        __tracebackhide__ = True
+        try:
+            return self._measuring.measure(job, tokens, target, options)
+        except (NotJudged, UsageError) as error:
+            raise _failure(str(error)) from None
+
+
+@dataclasses.dataclass(frozen=True)
+class _Generated:
+    """How a generated job came about, so that it can be asked for again."""
+
+    size: int
+    options: tuple[tuple[str, Any], ...]
+
+
+@dataclasses.dataclass
+class _Running:
+    """The test that is running, and what it has asked for so far."""
+
+    item: pytest.Item
+    marks: marks.Marks
+    asked: dict[Request, _Generated | None] = dataclasses.field(default_factory=dict)
+    answers: dict[Request, Peak | NotJudged] = dataclasses.field(default_factory=dict)
+
+
+class Measuring:
+    """Hooks of a session with `--af3-gpu`."""
+
+    def __init__(self, config: pytest.Config, settings: Settings):
+        self._config = config
+        self._is_xdist_worker = hasattr(config, "workerinput")
+        if self._is_xdist_worker and settings.workers is None:
+            settings = dataclasses.replace(settings, workers=1)  # pytest-xdist already runs several of us
+        self.session = Session(settings)
+        self.gpu_peak = GpuPeak(self)
+        self.described = False
+        self._running: _Running | None = None
+        self._finished: dict[str, list[Measurement]] = {}
+        self._measurements: list[Measurement] = []
+        self._notes: list[str] = []
+        self._progress_shown = False
+
+    # Before the tests
+
+    def pytest_sessionstart(self) -> None:
+        if self._config.option.collectonly:
+            return
+        try:
+            self.described = bool(self.session.installation)
+        except Af3memError as error:
+            raise pytest.UsageError(str(error)) from None
+
+    def pytest_report_header(self) -> list[str]:
+        gpu = gpus.find(self.session.settings.target)
+        major, minor = gpu.compute_capability
+        lines = [
+            f"af3mem: {self.session.settings.method} for {gpu.name} (sm_{major}{minor}, {format_bytes(gpu.memory_bytes)}), "
+            f"{self.session.pool.workers} workers"
+        ]
+        if self.described:
+            found = self.session.installation
+            versions = [f"{name} {found.software[name]}" for name in ("jax", "tokamax") if name in found.software]
+            lines.append(f"af3mem: {', '.join([found.distribution, *versions, found.software['cuda_plugin']])}")
+        return lines
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Starts what the collected tests will need, so that no core idles while pytest walks the tests."""
+        if self._config.option.collectonly or self._is_xdist_worker:
+            return
+        for item in session.items:
+            if not any(mark.name in ("skip", "skipif") for mark in item.iter_markers()):
+                with contextlib.suppress(Af3memError):  # the test will say it
+                    for request in self._marked(self._start(item)):
+                        self.session.pool.submit(request)
+
+    # During a test
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        self._running = self._start(item)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, None, None]:
+        running = self._running
+        assert running is not None
+        try:
+            yield
+            if running.marks.sizes or running.marks.budgets:
+                self._complete(running)
+        finally:
+            self._finished[item.nodeid] = measurements = self._judged(running)
+        if failed := terminal.failed(measurements):
+            raise _failure("\n".join(measurement.verdict.line for measurement in failed if measurement.verdict))
+
+    def pytest_assertrepr_compare(self, op: str, left: object, right: object) -> list[str] | None:
+        """`assert gpu_peak() <= "12 GiB"` fails with the same line as a budget."""
+        if not isinstance(left, Peak) or not isinstance(right, str | int | Size) or op not in ("<", "<="):
+            return None
+        limit = left.bytes_of(right)
+        if left.total_bytes == limit:
+            return [f"GPU peak {format_bytes(limit)} is not less than {format_bytes(limit)} {left.conditions}"]
+        return [judge(left, limit).line]
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        report = yield
+        measurements = self._finished.pop(item.nodeid, ()) if call.when == "call" else ()
+        if measurements:
+            report.af3mem = [measurement.to_json() for measurement in measurements]  # type: ignore[attr-defined]
+            if report.failed:
+                report.sections.append((_TITLE, "\n\n".join(map(terminal.section, measurements))))
+        return report
+
+    def measure(self, job: Job | None, size: int | None, target: str | None, options: Mapping[str, Any]) -> Peak:
+        """What `gpu_peak` does. Raises UsageError, or NotJudged with the reason."""
+        running = self._running
+        if running is None:
+            raise UsageError("gpu_peak can be called while a test runs, not while tests are collected")
+        for name in options:
+            marks.check_job_option(name)
+        generated = None
+        if job is None:
+            if size is not None:
+                generate.check_tokens(size)
+                generated = _Generated(size, marks.freeze(options))
+            else:
+                generated = self._generated(running)
+                if generated is None:
+                    raise UsageError("gpu_peak() needs a size: gpu_peak(tokens=512), or mark the test with af3_tokens(512)")
+                generated = dataclasses.replace(generated, options=marks.freeze({**dict(generated.options), **options}))
+        request = self._request(running, job, generated, target or running.marks.target)
+        running.asked[request] = generated
+        return self._answer(running, request)
+
+    def _start(self, item: pytest.Item) -> _Running:
+        return _Running(item, marks.read(item.iter_markers(), getattr(item, "fixturenames", ())))
+
+    def _generated(self, running: _Running) -> _Generated | None:
+        """The job that `af3_tokens` gives this test."""
+        callspec = getattr(running.item, "callspec", None)
+        size = callspec.params.get("af3_tokens") if callspec else None
+        return None if size is None else _Generated(size, running.marks.job)
+
+    def _request(self, running: _Running, job: Job | None, generated: _Generated | None, target: str | None) -> Request:
+        size, options = (generated.size, dict(generated.options)) if generated else (None, None)
+        return self.session.request(job, size=size, options=options, target=target, settings=dict(running.marks.settings))
+
+    def _marked(self, running: _Running) -> dict[Request, _Generated]:
+        """What the markers alone ask to be measured: the size of `af3_tokens` for the target of each budget."""
+        generated = self._generated(running)
+        if generated is None:
+            return {}
+        targets = {budget.target for budget in running.marks.budgets} or {None}
+        return {self._request(running, None, generated, target): generated for target in targets}
+
+    def _complete(self, running: _Running) -> None:
+        """Measures what the test's markers ask for and its body did not."""
+        try:
+            running.asked.update(self._marked(running))
+        except UsageError as error:
+            raise _failure(str(error)) from None
+        if not running.asked:
+            raise _failure("GPU peak not judged: the test has a budget, but it never called gpu_peak")
+        for request in list(running.asked):
+            for budget in running.marks.budgets:
+                asked = dataclasses.replace(request, target=budget.target or request.target)
+                running.asked.setdefault(asked, running.asked[request])
+        for request in running.asked:
+            with contextlib.suppress(NotJudged):
+                self._answer(running, request)
+
+    def _answer(self, running: _Running, request: Request) -> Peak:
+        if request not in running.answers:
+            try:
+                running.answers[request] = self.session.wait(self.session.pool.submit(request), self._show)
+            except NotJudged as error:
+                running.answers[request] = error
+            finally:
+                self._show("")
+        answer = running.answers[request]
+        if isinstance(answer, NotJudged):
+            raise answer
+        return answer
+
+    def _judged(self, running: _Running) -> list[Measurement]:
+        """Each answer against each budget that is meant for its target."""
+        measurements = []
+        for request, answer in running.answers.items():
+            memory_bytes = gpus.find(request.target).memory_bytes
+            own = [budget for budget in running.marks.budgets if budget.target == request.target]
+            limits = [budget.size.of(memory_bytes) for budget in own or running.marks.budgets if budget.target in (None, request.target)]
+            for limit in limits or [None]:
+                if isinstance(answer, NotJudged):
+                    verdict: Verdict | None = not_judged(str(answer), request.conditions, limit)
+                else:
+                    verdict = judge(answer, limit) if limit is not None else None
+                generated = running.asked[request]
+                measurements.append(
+                    Measurement(
+                        test=running.item.nodeid,
+                        tokens=request.tokens,
+                        bucket=request.bucket,
+                        target=request.target,
+                        method=request.method,
+                        peak=answer if isinstance(answer, Peak) else None,
+                        verdict=verdict,
+                        command=generated and self.session.command(generated.size, generated.options, request),
+                        detail=answer.detail if isinstance(answer, NotJudged) else "",
+                    )
+                )
+        return measurements
+
+    def _show(self, text: str) -> None:
+        """Progress on one line that is written over; on terminals only."""
+        reporter: Any = self._config.pluginmanager.getplugin("terminalreporter")
+        capture: Any = self._config.pluginmanager.getplugin("capturemanager")
+        if reporter is None or not reporter.isatty:
+            return
+        with capture.global_and_fixture_disabled() if capture else contextlib.nullcontext():
+            if text and not self._progress_shown:
+                reporter.ensure_newline()
+            if text or self._progress_shown:
+                reporter.rewrite(f"af3mem: {text}" if text else "", erase=True)
+        self._progress_shown = bool(text)
+
+    # After the tests
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self._measurements += map(Measurement.from_json, getattr(report, "af3mem", ()))
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        notes = [*self._notes, *self.session.pool.notes]
+        if self._measurements or notes:
+            terminalreporter.section(_TITLE)
+            for line in [*(terminal.table(self._measurements) if self._measurements else ()), *notes]:
+                terminalreporter.line(line)
+            if self.session.settings.json:
+                terminalreporter.line(f"report: {self.session.settings.json}")
+
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        if self._is_xdist_worker:
+            session.config.workeroutput["af3mem_notes"] = self.session.pool.notes  # type: ignore[attr-defined]
+        elif self.session.settings.json:
+            self.session.settings.json.write_text(json.render(self._measurements))
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        """pytest-xdist: a worker of its is done."""
+        self._notes += getattr(node, "workeroutput", {}).get("af3mem_notes", ())
+
+    def pytest_unconfigure(self) -> None:
+        self.session.close()

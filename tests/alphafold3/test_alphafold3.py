@@ -1,0 +1,136 @@
+"""The real AlphaFold 3 network, compiled for an H100 that is not there. One compile serves all of these tests."""
+
+import json
+import shutil
+import sys
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from pytest_af3mem.errors import NotJudged
+from pytest_af3mem.inputs.generate import generate
+from pytest_af3mem.session import Session
+from pytest_af3mem.settings import Settings
+
+TARGET = "h100-80gb"
+VARIED = {
+    "one protein": {"size": 256},
+    "in the middle of its bucket": {"size": 200},
+    "with a ligand": {"size": 256, "options": {"ligand": "ATP"}},
+    "with an ion": {"size": 129, "options": {"ligand": "MG"}},
+    "with an MSA": {"size": 250, "options": {"msa_depth": 40}},
+    "three chains, MSAs and a ligand": {"size": 255, "options": {"chains": 3, "msa_depth": 7, "ligand": "NAG"}},
+}
+
+
+@pytest.fixture(scope="session")
+def cache_dir(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def session(cache_dir):
+    session = Session(Settings(target=TARGET, cache_dir=cache_dir))
+    yield session
+    session.close()
+
+
+def copy_of_the_model(folder: Path) -> Path:
+    """A source tree of the installed AlphaFold 3, its extension left out."""
+    installed = Path(next(iter(find_spec("alphafold3").submodule_search_locations)))
+    shutil.copytree(installed, folder / "alphafold3", ignore=shutil.ignore_patterns("*.so", "__pycache__"))
+    return folder
+
+
+def test_every_input_of_a_bucket_has_the_same_peak_and_the_featurisers_token_count(session):
+    answers = {name: session.pool.submit(session.request(**asked)) for name, asked in VARIED.items()}
+    peaks = {name: session.wait(answer) for name, answer in answers.items()}
+
+    assert {name: peak.tokens for name, peak in peaks.items()} == {name: asked["size"] for name, asked in VARIED.items()}
+    assert {peak.bucket for peak in peaks.values()} == {256}
+    assert len(set(peaks.values())) == 1
+    assert sum(not peak.cached for peak in peaks.values()) == 1
+
+
+def test_the_peak_is_what_xla_will_ask_for_with_the_kernels_of_the_card(session):
+    peak = session.wait(session.pool.submit(session.request(size=256)))
+
+    assert peak.total_bytes == peak.argument_bytes + peak.output_bytes + peak.temp_bytes - peak.alias_bytes
+    assert peak.argument_bytes + peak.output_bytes < peak.live_bytes <= peak.total_bytes
+    assert peak.kernels.triton > 30
+    assert peak.kernels.xla_fallbacks == ()
+    assert peak.model.config["attention"] == "triton"
+    assert peak.model.config["bfloat16"] == "all"
+    if (version("alphafold3-colabfold"), version("jax")) == ("3.1.18", "0.10.2"):
+        assert peak.total_bytes == 1_235_906_904
+
+
+def test_a_gate_on_the_real_network_goes_red(pytester, cache_dir):
+    pytester.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.af3_tokens(256)
+        @pytest.mark.af3_budget("1 GiB")
+        def test_fits(): ...
+        """
+    )
+    result = pytester.runpytest("--af3-gpu", f"--af3-cache-dir={cache_dir}", "--af3-json=report.json")
+
+    result.assert_outcomes(failed=1)
+    assert json.loads(Path("report.json").read_text())["measurements"][0]["verdict"] == "over"
+    result.stdout.fnmatch_lines(
+        ["GPU peak 1.15 GiB is over the budget of 1.00 GiB by * [[]256 tokens, bucket 256, h100-80gb, compiled]"]
+    )
+
+
+def test_a_dictionary_is_built_in_the_cache_and_nothing_in_the_installation(session, cache_dir):
+    assert session.pool.components.is_relative_to(cache_dir)
+    assert not [*Path(find_spec("alphafold3").origin).parent.rglob("*.pickle*")]
+
+
+def test_editing_one_line_of_the_model_is_another_model(tmp_path, cache_dir):
+    tree = copy_of_the_model(tmp_path)
+    fingerprints = []
+    for edit in ("", "# one more line\n"):
+        with (tree / "alphafold3" / "model" / "model.py").open("a") as file:
+            file.write(edit)
+        session = Session(Settings(cache_dir=cache_dir, path=tree))
+        fingerprints.append(session.installation.fingerprint)
+        assert session.installation.distribution.endswith(f"sources in {tree / 'alphafold3'}")
+        session.close()
+    assert fingerprints[0] != fingerprints[1]
+
+
+def test_half_an_edit_is_not_judged_with_the_models_own_error(tmp_path, cache_dir):
+    tree = copy_of_the_model(tmp_path)
+    source = tree / "alphafold3" / "model" / "network" / "evoformer.py"
+    source.write_text(source.read_text() + "\n\nEvoformer.__call__ = lambda self, *_, **__: self.not_written_yet\n")
+    session = Session(Settings(cache_dir=cache_dir, path=tree))
+
+    with pytest.raises(NotJudged, match=r"the model does not initialise: AttributeError: .*not_written_yet"):
+        session.wait(session.pool.submit(session.request(size=256)))
+    session.close()
+
+
+@pytest.mark.parametrize(
+    ("settings", "text"),
+    [
+        ({"num_sample": 1}, "alphafold3 has no setting 'num_sample'; did you mean num_samples"),
+        ({"evoformer.num_mas": 1}, "AlphaFold 3 has no setting 'evoformer.num_mas'"),
+        ({"num_samples": "five"}, "num_samples='five' must be of type int, as 5 is"),
+    ],
+)
+def test_a_setting_that_cannot_be_is_refused(session, settings, text):
+    from pytest_af3mem.errors import UsageError
+
+    with pytest.raises(UsageError) as caught:
+        session.wait(session.pool.submit(session.request(size=256, settings=settings)))
+    assert text in str(caught.value)
+
+
+def test_pytest_itself_imports_neither_jax_nor_alphafold3(session):
+    assert session.installation.model == "alphafold3"
+    assert not {"jax", "alphafold3", "haiku"} & set(sys.modules)

@@ -1,0 +1,101 @@
+"""Models that go wrong in one way each, to see that a failure costs one answer and says why."""
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+from analytic import Analytic
+from pytest_af3mem.errors import SetupError
+from pytest_af3mem.models.model import Batch, Forward
+
+
+def _raise():
+    raise ValueError("weights of 31 do not fit positions of 32\nand here is more about it")
+
+
+def _kill_itself():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _make_noise():
+    for number in range(1000):
+        print(f"printed line {number}")
+        print(f"warned line {number}", file=sys.stderr)
+    os.write(1, b"written past Python\n")
+    raise RuntimeError("too noisy")
+
+
+def _run_out_of_memory():
+    raise MemoryError
+
+
+class Misbehaving(Analytic):
+    """Does what its setting `does` says when it is traced, which it notes in the file `traced`, with its process id."""
+
+    settings = ("width", "does")
+    packages = ("analytic", "misbehaving")
+    actions = {
+        "raise": _raise,
+        "hang": lambda: time.sleep(3600),
+        "exit": lambda: sys.exit(7),
+        "abort": os.abort,
+        "kill": _kill_itself,
+        "memory": _run_out_of_memory,
+        "noise": _make_noise,
+        "nothing": lambda: None,
+    }
+
+    def forward(self, settings, compute_capability):
+        forward = super().forward(settings, compute_capability)
+
+        def apply(parameters, key, features):
+            with Path("traced").open("a") as file:
+                file.write(f"{os.getpid()}\n")
+            self.actions[settings.get("does", "nothing")]()
+            return forward.apply(parameters, key, features)
+
+        return Forward(forward.init, apply, forward.config)
+
+
+class Miscounting(Analytic):
+    """Finds one token more than there are."""
+
+    def featurise(self, job, buckets):
+        batch = super().featurise(job, buckets)
+        return Batch(batch.features, batch.tokens + 1, batch.bucket)
+
+
+class Unreadable(Analytic):
+    """Refuses every job."""
+
+    def featurise(self, job, buckets):
+        raise ValueError("no MSA was given")
+
+
+class ByContent(Analytic):
+    """Pads by content as well: jobs with tryptophan take twice the memory, in the same bucket."""
+
+    def featurise(self, job, buckets):
+        import numpy as np
+
+        batch = super().featurise(job, buckets)
+        width = batch.bucket * (2 if "W" in job else 1)
+        return Batch({"positions": np.zeros(width, np.float32)}, batch.tokens, batch.bucket)
+
+
+class NotInstalled(Analytic):
+    """Lacks something that it needs."""
+
+    def distribution(self):
+        raise SetupError("analytic needs its weights: pip install analytic-weights")
+
+
+class Unfinished:
+    """No model: the methods are missing."""
+
+    name = "unfinished"
+
+
+number = 42

@@ -1,0 +1,83 @@
+"""A user's project to run pytest in, with the small models of tests/models in the place of AlphaFold 3."""
+
+import json
+import os
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+MODELS = Path(__file__).parents[1] / "models"
+
+
+class Project:
+    """A folder with test files, and pytest with `--af3-gpu` in it."""
+
+    models = MODELS
+
+    def __init__(self, pytester, cache):
+        self.pytester = pytester
+        self.path = pytester.path
+        self.cache = cache
+
+    def write(self, **files):
+        self.pytester.makepyfile(**files)
+
+    def options(self, *arguments, model="analytic:Analytic"):
+        """Of an option that is given twice the last wins, so `arguments` may differ from what stands before them."""
+        usual = (f"--af3-model={model}", f"--af3-path={MODELS}", f"--af3-cache-dir={self.cache}", "--af3-json=report.json")
+        return ("--af3-gpu", *usual, *arguments)
+
+    def run(self, *arguments, model="analytic:Analytic"):
+        return self.pytester.runpytest_inprocess(*self.options(*arguments, model=model))
+
+    def run_apart(self, *arguments, model="analytic:Analytic"):
+        """In a process of its own."""
+        return self.pytester.runpytest_subprocess(*self.options(*arguments, model=model))
+
+    def start(self, *arguments, model="analytic:Analytic"):
+        """In a process of its own that is not waited for."""
+        command = [*self.pytester._getpytestargs(), *self.options(*arguments, model=model)]
+        return self.pytester.popen(command, stdin=None, start_new_session=True)
+
+    def measurements(self):
+        return json.loads((self.path / "report.json").read_text())["measurements"]
+
+    def junit(self):
+        """Of each test: its name, and the message of its failure or of its being skipped."""
+        cases = ElementTree.parse(self.path / "junit.xml").iter("testcase")
+        return {case.get("name"): next((outcome.get("message") for outcome in case), None) for case in cases}
+
+
+def analytic_bytes(bucket, width=32):
+    """What the model in tests/models/analytic.py needs: weights, positions, sums and pairs."""
+    return 4 * (width + bucket + bucket + bucket**2)
+
+
+@pytest.fixture(autouse=True)
+def _plain_environment(monkeypatch):
+    for name in os.environ:
+        if name.startswith(("AF3", "GITHUB_", "PYTEST_XDIST", "XLA_")):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def shared_cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("shared-cache")
+
+
+@pytest.fixture
+def project(pytester, shared_cache):
+    """A project whose results are kept for other tests, which then need not compile."""
+    return Project(pytester, shared_cache)
+
+
+@pytest.fixture
+def cold_project(pytester, tmp_path):
+    """A project for which nothing was measured before."""
+    return Project(pytester, tmp_path / "cache")
+
+
+@pytest.fixture(scope="session")
+def needed_bytes():
+    return analytic_bytes

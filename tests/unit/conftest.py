@@ -1,0 +1,103 @@
+"""One example of each record, to be varied by keyword: `a_peak(total_bytes=5)`. And processes, where a test needs some."""
+
+import contextlib
+import dataclasses
+import functools
+import os
+import subprocess
+import sys
+
+import pytest
+
+from pytest_af3mem.peak import Kernels, Model, Peak
+from pytest_af3mem.request import Installation, Request
+from pytest_af3mem.verdict import Measurement, judge
+
+GIB = 2**30
+
+INSTALLATION = Installation(
+    model="alphafold3",
+    distribution="alphafold3-colabfold 3.1.18",
+    fingerprint="sha256:0123",
+    buckets=(256, 512, 768, 1024),
+    settings=("num_samples", "attention"),
+    software={"python": "3.12.1", "jax": "0.10.2", "cuda_plugin": "jax-cuda12-plugin 0.10.2"},
+)
+REQUEST = Request(job='{"name": "example"}', tokens=1000, buckets=INSTALLATION.buckets, target="h100-80gb")
+PEAK = Peak(
+    tokens=1000,
+    bucket=1024,
+    target="h100-80gb",
+    method="compiled",
+    total_bytes=8 * GIB,
+    live_bytes=15 * GIB // 2,
+    argument_bytes=2 * GIB,
+    output_bytes=GIB // 2,
+    temp_bytes=6 * GIB,
+    alias_bytes=GIB // 2,
+    kernels=Kernels(triton=47),
+    model=Model("alphafold3", INSTALLATION.distribution, INSTALLATION.fingerprint, {"num_samples": 5}),
+    software={**INSTALLATION.software, "xla_flags": "--xla_gpu_autotune_level=0"},
+    seconds=61.25,
+)
+MEASUREMENT = Measurement(
+    test="t.py::test_fits",
+    tokens=1000,
+    bucket=1024,
+    target="h100-80gb",
+    method="compiled",
+    peak=PEAK,
+    verdict=judge(PEAK, 10 * GIB),
+    command="af3mem measure --tokens 1000 --target h100-80gb",
+)
+
+
+def _varied(example):
+    return pytest.fixture(lambda: functools.partial(dataclasses.replace, example))
+
+
+an_installation, a_request, a_peak, a_measurement = map(_varied, (INSTALLATION, REQUEST, PEAK, MEASUREMENT))
+
+
+@pytest.fixture(autouse=True)
+def no_settings_from_outside(monkeypatch):
+    for name in os.environ:
+        if name.startswith("AF3MEM_"):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def start():
+    """Starts Python on `code`, which may read `sys.argv` and standard input; what is left of it ends with the test."""
+    with contextlib.ExitStack() as processes:
+
+        def run(code, *arguments):
+            process = subprocess.Popen(
+                [sys.executable, "-c", f"import sys\n{code}", *map(str, arguments)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+            processes.enter_context(process)
+            processes.callback(process.kill)
+            return process
+
+        yield run
+
+
+@pytest.fixture
+def at_once(start):
+    """What two processes print that run `code` at the same moment, once both have done `preparation`."""
+
+    def run(preparation, code, *arguments):
+        both = [start(f"{preparation}\nprint(flush=True); sys.stdin.readline()\n{code}", *arguments) for _ in range(2)]
+        for process in both:
+            process.stdout.readline()
+        for process in both:
+            process.stdin.write("\n")
+            process.stdin.flush()
+        outputs = [process.communicate(timeout=30)[0] for process in both]
+        assert [process.returncode for process in both] == [0, 0]
+        return outputs
+
+    return run

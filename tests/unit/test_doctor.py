@@ -1,0 +1,59 @@
+from pytest_af3mem.doctor import Findings, render
+from pytest_af3mem.probes.nvml import VisibleGpu
+
+GIB = 2**30
+NO_JAX = "JAX is not installed in /venv/bin/python: pip install 'pytest-af3mem[alphafold3]'"
+
+
+def findings(**changes):
+    found = {
+        "python": "3.11.7",
+        "interpreter": "/venv/bin/python",
+        "installation": None,
+        "problem": "",
+        "components": "",
+        "targets": {},
+        "gpus": [],
+        "no_gpu": "no NVIDIA driver: NVML Shared Library Not Found",
+        "cache": "/cache",
+        "workers": 4,
+    }
+    return Findings(**{**found, **changes})
+
+
+def test_all_is_well(an_installation):
+    found = findings(
+        installation=an_installation(),
+        components="/cache/ccd.sqlite",
+        targets={"h100-80gb": "", "h100-80gb/1g.10gb": "", "p100-16gb": "jax 0.10.2 cannot compile for p100-16gb"},
+    )
+    assert found.healthy
+    assert render(found).splitlines() == [
+        "pytest's Python   3.11.7",
+        "model's Python    /venv/bin/python",
+        "model             alphafold3: alphafold3-colabfold 3.1.18",
+        "buckets           256 512 768 1024",
+        "jax               0.10.2",
+        "cuda_plugin       jax-cuda12-plugin 0.10.2",
+        "dictionary        /cache/ccd.sqlite",
+        "cache             /cache",
+        "workers           4",
+        "GPU               none visible (no NVIDIA driver: NVML Shared Library Not Found); measuring compiled needs none",
+        "",
+        "targets, with their memory and whether a program compiles for them here:",
+        "  h100-80gb                  79.11 GiB  compiles",
+        "  h100-80gb/1g.10gb           9.75 GiB  compiles",
+        "  p100-16gb                  15.89 GiB  jax 0.10.2 cannot compile for p100-16gb",
+    ]
+
+
+def test_something_is_missing():
+    found = findings(problem=NO_JAX)
+    assert not found.healthy
+    assert "compiles" not in render(found)
+    assert render(found).endswith(f"\n\nto mend: {NO_JAX}")
+
+
+def test_gpus():
+    lines = render(findings(gpus=[VisibleGpu("NVIDIA H200", 140 * GIB, "570.124")] * 2, no_gpu="")).splitlines()
+    assert lines[4:] == ["GPU               NVIDIA H200, 140.00 GiB, driver 570.124"] * 2

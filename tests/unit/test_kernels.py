@@ -1,0 +1,86 @@
+import subprocess
+
+import pytest
+
+from pytest_af3mem.peak import Kernels
+from pytest_af3mem.probes.compiled import _component, kernels, toolchain
+
+ATTENTION = r"tokamax:{\"op\":{\"__type\":\"tokamax._src.ops.attention.%s\",\"config\":{\"block_q\":64},\"vjp\":null}}"
+GATED = r"tokamax:{\"op\":{\"__type\":\"tokamax._src.ops.gated_linear_unit.%s\",\"config\":null}}"
+LOOP = "while/body/closed_call"
+
+
+def triton(operation):
+    return (
+        '  %custom-call.7 = f32[6144,128]{1,0} custom-call(%bitcast.106.0), custom_call_target="__gpu$xla.gpu.triton", '
+        f'metadata={{op_name="{operation}/pallas_call" scheduling_name="pallas_call.0" stack_frame_id=3361}}\n'
+    )
+
+
+def matmul(operation):
+    return (
+        '  %gemm.1 = (bf16[256,256]{1,0}, s8[4194304]{0}) custom-call(%p.0), custom_call_target="__cublas$lt$matmul", '
+        f'metadata={{op_name="{operation}/dot_general" stack_frame_id=17}}\n'
+    )
+
+
+def test_triton_calls_are_counted():
+    program = (
+        triton(f"jit(apply_fn)/diffuser/evoformer/{ATTENTION % 'pallas_triton.PallasTritonFlashAttention'}")
+        + triton(f"jit(apply_fn)/diffuser/{GATED % 'pallas_triton.PallasTritonGatedLinearUnit'}") * 2
+        + matmul("jit(apply_fn)/diffuser/evoformer/single_activations")
+    )
+    assert kernels(program) == Kernels(triton=3)
+
+
+FALLEN = matmul(f"jit(apply)/diffuser/{LOOP}/evoformer/pair_attention1/{ATTENTION % 'base.DotProductAttention'}")
+
+
+def test_a_silent_fallback_is_named_once():
+    program = FALLEN * 3 + matmul(f"jit(apply)/diffuser/{GATED % 'base.GatedLinearUnit'}")
+    assert kernels(program) == Kernels(0, ("attention in diffuser/evoformer/pair_attention1", "gated_linear_unit in diffuser"))
+
+
+def test_what_the_settings_leave_to_xla_is_no_fallback():
+    program = FALLEN + matmul(f"jit(apply)/diffuser/{GATED % 'base.GatedLinearUnit'}")
+    assert kernels(program, {"attention"}) == Kernels(0, ("gated_linear_unit in diffuser",))
+
+
+def test_a_fallback_under_vmap():
+    program = matmul(f"jit(apply)/diffuser/vmap(confidence_head)/{LOOP}/pair_transition/vmap({GATED % 'base.GatedLinearUnit'})")
+    assert kernels(program).xla_fallbacks == ("gated_linear_unit in diffuser/confidence_head/pair_transition",)
+
+
+@pytest.mark.parametrize(
+    ("scope", "component"),
+    [
+        ("jit(apply)/diffuser", "diffuser"),
+        (f"jit(apply_fn)/diffuser/{LOOP}/evoformer/{LOOP}/checkpoint/msa_stack", "diffuser/evoformer/msa_stack"),
+        (f"jit(apply)/diffuser/{LOOP}/cond/branch_0_fun/single_template_embedding", "diffuser/single_template_embedding"),
+        ("jit(apply)/diffuser/vmap(diffusion_head)/transformer/vmap(", "diffuser/diffusion_head/transformer"),
+        ("jit(apply)/jit(clip)/vmap(jit(_normal))/diffuser", "diffuser"),
+        ("jit(apply)/rematted_computation/body_of_mine", "body_of_mine"),
+        ("jit(apply)", "model"),
+        ("", "model"),
+    ],
+)
+def test_component(scope, component):
+    assert _component(scope) == component
+
+
+def test_toolchain_is_made_once(tmp_path):
+    path = toolchain(tmp_path)
+    made = (path / "bin" / "ptxas").stat().st_mtime_ns
+    assert toolchain(tmp_path) == path
+    assert (path / "bin" / "ptxas").stat().st_mtime_ns == made
+    assert (path / "nvvm" / "libdevice" / "libdevice.10.bc").is_file()
+    assert [file.name for file in (path / "bin").iterdir()] == ["ptxas"]
+
+
+def test_assembler_of_the_toolchain(tmp_path):
+    ptxas = toolchain(tmp_path) / "bin" / "ptxas"
+    version = subprocess.run([ptxas, "--version"], capture_output=True, text=True, check=True).stdout
+    assert version == "Cuda compilation tools, release 12.9, V12.9.86\n"
+    subprocess.run([ptxas, "in.ptx", "-o", tmp_path / "out.cubin", "-arch=sm_90a"], check=True)
+    assert (tmp_path / "out.cubin").exists()
+    assert subprocess.run([ptxas, "in.ptx"], check=False).returncode == 1

@@ -1,0 +1,118 @@
+from decimal import Decimal
+
+import pytest
+
+from pytest_af3mem import marks
+from pytest_af3mem.errors import UsageError
+from pytest_af3mem.marks import Budget, Marks
+from pytest_af3mem.size import Size
+
+GIB = 2**30
+
+
+def mark(name, *arguments, **options):
+    return getattr(pytest.mark, f"af3_{name}")(*arguments, **options).mark
+
+
+def read(*nearest_first, fixtures=("gpu_peak",)):
+    return marks.read(nearest_first, fixtures)
+
+
+def budget(gib, target=None):
+    return Budget(Size(bytes=gib * GIB), target)
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        ([], Marks((), (), (), ())),
+        ([mark("tokens", 256)], Marks((256,), (), (), ())),
+        ([mark("tokens", 512, 256, 512)], Marks((512, 256), (), (), ())),
+        ([mark("tokens", 256, seed=1, chains=2)], Marks((256,), (("chains", 2), ("seed", 1)), (), ())),
+        ([mark("budget", "3 GiB")], Marks((), (), (budget(3),), ())),
+        ([mark("budget", 3 * GIB)], Marks((), (), (budget(3),), ())),
+        ([mark("budget", "95 %")], Marks((), (), (Budget(Size(percent=Decimal(95)), None),), ())),
+        ([mark("budget", "3 GiB", target="L4-24GB")], Marks((), (), (budget(3, "l4-24gb"),), ())),
+        ([mark("model", num_samples=1)], Marks((), (), (), (("num_samples", 1),))),
+        ([mark("model", **{"evoformer.sizes": [1, [2]]})], Marks((), (), (), (("evoformer.sizes", (1, (2,))),))),
+        ([pytest.mark.usefixtures("tmp_path").mark, pytest.mark.skipif(True, reason="").mark], Marks((), (), (), ())),
+    ],
+)
+def test_read(found, expected):
+    assert read(*found) == expected
+    assert hash(read(*found)) == hash(expected)
+
+
+def test_nearest_sizes_win_with_their_options():
+    assert read(mark("tokens", 256), mark("tokens", 512, chains=2)) == Marks((256,), (), (), ())
+
+
+def test_nearest_budget_of_each_target_wins():
+    found = read(
+        mark("budget", "1 GiB"),
+        mark("budget", "2 GiB", target="l4-24gb"),
+        mark("budget", "3 GiB"),
+        mark("budget", "4 GiB", target="l4-24gb"),
+        mark("budget", "5 GiB", target="a100-40gb"),
+    )
+    assert found.budgets == (budget(1), budget(2, "l4-24gb"), budget(5, "a100-40gb"))
+
+
+def test_settings_are_merged_and_the_nearest_wins():
+    found = read(mark("model", num_samples=1), mark("model", num_samples=5, attention="xla"))
+    assert found.settings == (("attention", "xla"), ("num_samples", 1))
+
+
+@pytest.mark.parametrize(
+    ("targets", "target"),
+    [([], None), ([None], None), (["l4-24gb"], "l4-24gb"), (["l4-24gb", None], None), (["l4-24gb", "a100-40gb"], None)],
+)
+def test_target_that_all_budgets_name(targets, target):
+    assert read(*(mark("budget", "1 GiB", target=one) for one in targets)).target == target
+
+
+TOKENS = "tokens={} must be a whole number from 1 to 100,000"
+NO_SIZE = "af3_budget {} is not a size: write '16 GiB', '16 GB', '95 %' or a number of bytes"
+ONE_SIZE = 'af3_budget takes one size and perhaps a target, like af3_budget("16 GiB", target="a100-40gb")'
+
+
+@pytest.mark.parametrize(
+    ("bad", "text"),
+    [
+        (mark("tokens"), "af3_tokens needs at least one size, like af3_tokens(512)"),
+        (mark("tokens", chains=2), "af3_tokens needs at least one size, like af3_tokens(512)"),
+        (mark("tokens", 0), TOKENS.format("0")),
+        (mark("tokens", 256, -5), TOKENS.format("-5")),
+        (mark("tokens", 100_001), TOKENS.format("100001")),
+        (mark("tokens", 256.0), TOKENS.format("256.0")),
+        (mark("tokens", "256"), TOKENS.format("'256'")),
+        (mark("tokens", True), TOKENS.format("True")),
+        (mark("tokens", [256, 512]), TOKENS.format("[256, 512]")),
+        (
+            mark("tokens", 256, chain=2),
+            "'chain' is no option of a generated job; did you mean chains? (options: chains, ligand, msa_depth, seed)",
+        ),
+        (mark("tokens", 256, x=2), "'x' is no option of a generated job (options: chains, ligand, msa_depth, seed)"),
+        (mark("budget"), ONE_SIZE),
+        (mark("budget", "1 GiB", "2 GiB"), ONE_SIZE),
+        (mark("budget", "1 GiB", gpu="l4-24gb"), ONE_SIZE),
+        (mark("budget", size="1 GiB"), ONE_SIZE),
+        (mark("budget", "24 Bananas"), NO_SIZE.format("'24 Bananas'")),
+        (mark("budget", 1.5), NO_SIZE.format("1.5")),
+        (mark("budget", "0 GiB"), "af3_budget '0 GiB' must be more than 0"),
+        (mark("budget", "101 %"), "af3_budget '101 %' is more than the whole GPU: a percentage is at most 100 %"),
+        (mark("budget", "1 GiB", target="l4"), "unknown target 'l4': did you mean l4-24gb or l40s-48gb? (all: af3mem doctor)"),
+        (mark("model", 5), "af3_model takes settings by name, like af3_model(num_samples=1), not 5"),
+    ],
+)
+def test_bad_marker(bad, text):
+    with pytest.raises(UsageError) as caught:
+        read(bad)
+    assert str(caught.value) == text
+
+
+def test_budget_without_a_size_to_measure():
+    with pytest.raises(UsageError) as caught:
+        read(mark("budget", "1 GiB"), fixtures=())
+    assert str(caught.value) == "af3_budget has no size to measure: add af3_tokens(...), or call the gpu_peak fixture in the test"
+    assert read(mark("budget", "1 GiB"), mark("tokens", 5), fixtures=()).sizes == (5,)

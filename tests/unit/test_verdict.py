@@ -1,0 +1,53 @@
+import json
+
+import pytest
+
+from pytest_af3mem.verdict import Measurement, Outcome, Verdict, judge, not_judged
+
+GIB = 2**30
+CONDITIONS = "[1000 tokens, bucket 1024, h100-80gb, compiled]"
+
+
+@pytest.mark.parametrize(
+    ("total_bytes", "outcome", "text"),
+    [
+        (40 * GIB, Outcome.WITHIN, "GPU peak 40.00 GiB is within the budget of 40.00 GiB with 0 B (0.0 %) to spare"),
+        (40 * GIB - 1, Outcome.WITHIN, "GPU peak 40.00 GiB is within the budget of 40.00 GiB with 1 B (0.0 %) to spare"),
+        (40 * GIB + 1, Outcome.OVER, "GPU peak 40.00 GiB is over the budget of 40.00 GiB by 1 B (0.0 %)"),
+        (30 * GIB, Outcome.WITHIN, "GPU peak 30.00 GiB is within the budget of 40.00 GiB with 10.00 GiB (25.0 %) to spare"),
+        (44_914_620_498, Outcome.OVER, "GPU peak 41.83 GiB is over the budget of 40.00 GiB by 1.83 GiB (4.6 %)"),
+        (90 * GIB, Outcome.OVER, "GPU peak 90.00 GiB is over the budget of 40.00 GiB by 50.00 GiB (125.0 %)"),
+    ],
+)
+def test_judge(a_peak, total_bytes, outcome, text):
+    verdict = judge(a_peak(total_bytes=total_bytes), 40 * GIB)
+    assert verdict == Verdict(outcome, f"{text} {CONDITIONS}", None, 40 * GIB)
+
+
+def test_not_judged_says_why():
+    verdict = not_judged("the worker died (SIGSEGV)", CONDITIONS, 5)
+    assert verdict.outcome is Outcome.NOT_JUDGED
+    assert verdict.line == f"GPU peak not judged: the worker died (SIGSEGV) {CONDITIONS}"
+    assert verdict.reason == "the worker died (SIGSEGV)"
+    assert verdict.budget_bytes == 5
+    assert not_judged("", CONDITIONS).budget_bytes is None
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"verdict": None, "command": None},
+        {"peak": None, "verdict": not_judged("timed out", CONDITIONS)},
+        {"peak": None, "verdict": not_judged("timed out", CONDITIONS, GIB)},
+    ],
+)
+def test_json_round_trip(a_measurement, changes):
+    measurement = a_measurement(**changes)
+    again = Measurement.from_json(json.loads(json.dumps(measurement.to_json())))
+    assert again == measurement
+    assert again.to_json() == measurement.to_json()
+
+
+def test_what_a_worker_printed_is_not_in_reports(a_measurement):
+    assert "secret" not in json.dumps(a_measurement(detail="secret").to_json())
