@@ -33,7 +33,8 @@ def prepared(folder: Path) -> Path:
         if not os.access(folder, os.W_OK | os.X_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     except OSError as error:
-        raise SetupError(f"the cache folder {folder} cannot be written ({error.strerror}): choose another with --af3-cache-dir") from error
+        text = f"the cache folder {folder} cannot be written ({error.strerror}): choose another with --af3-cache-dir"
+        raise SetupError(text) from error
     return folder
 
 

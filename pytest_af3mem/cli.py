@@ -9,13 +9,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from pytest_af3mem import __version__, doctor, gpus
+from pytest_af3mem import __version__, doctor
 from pytest_af3mem.errors import Af3memError, NotJudged, UsageError
 from pytest_af3mem.marks import freeze
+from pytest_af3mem.peak import Peak
 from pytest_af3mem.reports import json, terminal
 from pytest_af3mem.session import Session
 from pytest_af3mem.settings import OPTIONS, Settings
-from pytest_af3mem.verdict import Measurement, not_judged
+from pytest_af3mem.verdict import Measurement
 
 OK, NOT_JUDGED, USAGE = 0, 3, 2
 
@@ -46,7 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     measure.add_argument("--ligand", metavar="CODE", help="CCD code of a ligand to add, such as ATP")
     measure.add_argument("--msa-depth", type=int, default=0, metavar="N", help="rows of each chain's MSA (default: 0)")
     measure.add_argument("--seed", type=int, default=0, metavar="N", help="another input of the same kind (default: 0)")
-    measure.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of the model; may be repeated")
+    measure.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of the model; repeatable")
     measure.set_defaults(run=_measure)
 
     checkup = commands.add_parser(
@@ -79,17 +80,14 @@ def _measure(parsed: argparse.Namespace, settings: Settings) -> int:
     session = Session(settings)
     try:
         request = session.request(size=int(parsed.tokens), options=options, settings=dict(map(_setting, parsed.set)))
-        place = {"test": "af3mem measure", "tokens": request.tokens, "bucket": request.bucket}
-        place |= {"target": request.target, "method": request.method}
         command = session.command(int(parsed.tokens), freeze(options), request)
         try:
-            peak = session.wait(session.pool.submit(request), _show)
-            measurement = Measurement(**place, peak=peak, verdict=None, command=command)
+            answer: Peak | NotJudged = session.wait(session.pool.submit(request), _show)
         except NotJudged as error:
-            verdict = not_judged(str(error), request.conditions)
-            measurement = Measurement(**place, peak=None, verdict=verdict, command=command, detail=error.detail)
+            answer = error
         finally:
             _show("")
+        measurement = Measurement.of("af3mem measure", request, answer, command=command)
         notes = session.pool.notes
     finally:
         session.close()

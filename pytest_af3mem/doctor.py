@@ -65,7 +65,8 @@ def render(findings: Findings) -> str:
     found = findings.installation
     lines = [f"pytest's Python   {findings.python}", f"model's Python    {findings.interpreter}"]
     if found:
-        lines += [f"model             {found.model}: {found.distribution}", f"buckets           {' '.join(map(str, found.buckets))}"]
+        lines.append(f"model             {found.model}: {found.distribution}")
+        lines.append(f"buckets           {' '.join(map(str, found.buckets))}")
         lines += [f"{name:<18}{version}" for name, version in found.software.items() if version and name != "python"]
         lines.append(f"dictionary        {findings.components or 'not made yet'}")
     lines += [f"cache             {findings.cache}", f"workers           {findings.workers}"]

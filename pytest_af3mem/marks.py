@@ -13,6 +13,7 @@ from pytest_af3mem.errors import UsageError, near
 from pytest_af3mem.inputs import generate
 from pytest_af3mem.size import Size
 
+
 @dataclass(frozen=True)
 class Budget:
     """At most `size` on `target`; without a target, on whichever the test measures for."""

@@ -19,12 +19,12 @@ from pytest_af3mem.request import Request
 from pytest_af3mem.session import Session
 from pytest_af3mem.settings import Settings
 from pytest_af3mem.size import Size, format_bytes
-from pytest_af3mem.verdict import Measurement, Verdict, judge, not_judged
+from pytest_af3mem.verdict import Measurement, judge
 
 _TITLE = "GPU memory of AlphaFold 3"
 
 
-def _failure(text: str) -> pytest.fail.Exception:
+def _failure(text: str) -> BaseException:
     """A failed test whose whole message is `text`."""
     return pytest.fail.Exception(text, pytrace=False)
 
@@ -236,31 +236,21 @@ class Measuring:
         return answer
 
     def _judged(self, running: _Running) -> list[Measurement]:
-        """Each answer against each budget that is meant for its target."""
-        measurements = []
+        """Each answer against the budgets for its target: those that name it, else those that name none."""
+        measurements: list[Measurement] = []
         for request, answer in running.answers.items():
+            budgets = running.marks.budgets
+            meant = [budget for budget in budgets if budget.target == request.target] or [
+                budget for budget in budgets if budget.target is None
+            ]
             memory_bytes = gpus.find(request.target).memory_bytes
-            own = [budget for budget in running.marks.budgets if budget.target == request.target]
-            limits = [budget.size.of(memory_bytes) for budget in own or running.marks.budgets if budget.target in (None, request.target)]
-            for limit in limits or [None]:
-                if isinstance(answer, NotJudged):
-                    verdict: Verdict | None = not_judged(str(answer), request.conditions, limit)
-                else:
-                    verdict = judge(answer, limit) if limit is not None else None
-                generated = running.asked[request]
-                measurements.append(
-                    Measurement(
-                        test=running.item.nodeid,
-                        tokens=request.tokens,
-                        bucket=request.bucket,
-                        target=request.target,
-                        method=request.method,
-                        peak=answer if isinstance(answer, Peak) else None,
-                        verdict=verdict,
-                        command=generated and self.session.command(generated.size, generated.options, request),
-                        detail=answer.detail if isinstance(answer, NotJudged) else "",
-                    )
-                )
+            limits: list[int | None] = [budget.size.of(memory_bytes) for budget in meant]
+            generated = running.asked[request]
+            command = self.session.command(generated.size, generated.options, request) if generated else None
+            measurements += [
+                Measurement.of(running.item.nodeid, request, answer, budget_bytes=limit, command=command)
+                for limit in limits or [None]
+            ]
         return measurements
 
     def _show(self, text: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -21,7 +22,7 @@ _MARKERS = (
     "af3_model(**settings): settings of the model under test: num_samples, num_recycles, attention, bfloat16, num_msa, ...,"
     " or dotted paths in AlphaFold 3's config.",
 )
-_KEY = pytest.StashKey["Measuring"]()
+_KEY: pytest.StashKey[Measuring] = pytest.StashKey()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -78,7 +79,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
                 item.add_marker(pytest.mark.skip(reason=_OFF))
 
 
-def _measures(node: pytest.Item, fixtures: "list[str] | tuple[()]") -> bool:
+def _measures(node: pytest.Item, fixtures: Collection[str]) -> bool:
     return "gpu_peak" in fixtures or any(mark.name in ("af3_tokens", "af3_budget") for mark in node.iter_markers())
 
 

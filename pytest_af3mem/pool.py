@@ -33,7 +33,8 @@ _ERRORS: dict[str, type[Af3memError]] = {error.__name__: error for error in (Not
 _START = """
 import json, sys
 if sys.version_info < (3, 11):
-    text = "%s is Python %d.%d, too old: give one that holds AlphaFold 3 (Python 3.12 or 3.13)" % ((sys.executable,) + sys.version_info[:2])
+    text = "%s is Python %d.%d, too old: " % ((sys.executable,) + sys.version_info[:2])
+    text += "give one that holds AlphaFold 3 (Python 3.12 or 3.13)"
     sys.stdout.write(json.dumps({{"error": "SetupError", "text": text}}) + "\\n")
     sys.exit()
 import importlib.util
@@ -113,7 +114,8 @@ class Pool:
     def status(self) -> str:
         """What is going on, in one line: `compiling 512 tokens for h100-80gb (34 s), 3 waiting`."""
         with self._lock:
-            running = [f"{request.tokens} tokens for {request.target} ({time.monotonic() - start:.0f} s)" for request, start in self._running.items()]
+            now = time.monotonic()
+            running = [f"{one.tokens} tokens for {one.target} ({now - start:.0f} s)" for one, start in self._running.items()]
             waiting = sum(not answer.done() for answer in self._answers.values()) - len(running)
             doing = next((worker.doing for worker in self._alive if worker.doing), "")
         return f"{doing} {', '.join(running)}".strip() + (f", {waiting} waiting" if waiting else "")
@@ -157,18 +159,24 @@ class Pool:
         try:
             reply = worker.ask(message, seconds)
         except BaseException:
-            worker.kill()
-            worker.release()
-            with self._lock:
-                self._alive.discard(worker)
+            self._end(worker)
             raise
         detail = (worker.log(),) if reply.get("error") == NotJudged.__name__ else ()
         with self._lock:
-            self._idle.append(worker)
             self._worker_notes += reply.get("notes", ())
+            if not reply.get("last"):
+                self._idle.append(worker)
+        if reply.get("last"):
+            self._end(worker)
         if "error" in reply:
             raise _ERRORS[reply["error"]](reply["text"], *detail)
         return reply["value"]
+
+    def _end(self, worker: _Worker) -> None:
+        worker.kill()
+        worker.release()
+        with self._lock:
+            self._alive.discard(worker)
 
 
 class _Worker:
@@ -183,7 +191,7 @@ class _Worker:
             "use_cache": not settings.no_cache,
         }
         self.doing = ""
-        self._log = tempfile.TemporaryFile()
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 (closed in `release`)
         self._unread = b""
         start = _START.format(init=str(package / "__init__.py"), folder=str(package))
         try:
@@ -208,7 +216,7 @@ class _Worker:
             pass  # it is dead, which reading its reply will tell
         try:
             while True:
-                reply = json.loads(self._line(deadline))
+                reply: dict[str, Any] = json.loads(self._line(deadline))
                 if "progress" not in reply:
                     return reply
                 self.doing = reply["progress"]

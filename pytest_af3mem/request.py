@@ -62,6 +62,15 @@ def batch_identity(installation: Installation, request: Request) -> dict[str, An
     }
 
 
+def parameters_identity(installation: Installation, request: Request) -> dict[str, Any]:
+    """All that decides the shapes of the network's parameters."""
+    return {
+        "installation": dataclasses.asdict(installation),
+        "compute_capability": gpus.find(request.target).compute_capability,
+        "settings": dict(request.settings),
+    }
+
+
 def peak_identity(installation: Installation, request: Request, signature: str) -> dict[str, Any]:
     """All that decides the peak: two requests with the same identity have the same answer."""
     return {

@@ -106,5 +106,3 @@ class Session:
         self.pool.close()
         if "_components" in self.__dict__ and self._components:
             self._components.close()
-
-

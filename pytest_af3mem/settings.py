@@ -10,7 +10,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -65,8 +65,8 @@ def _buckets(text: str) -> tuple[int, ...]:
 def _interpreter(text: str) -> str:
     found = shutil.which(text)
     if found is None:
-        raise UsageError(f"--af3-python {text!r} is not a program that can be run: give the path of a Python that holds AlphaFold 3")
-    return os.path.abspath(found)  # not resolved: a virtual environment's interpreter is a link
+        raise UsageError(f"--af3-python {text!r} is no program that can be run: give the path of a Python that holds AlphaFold 3")
+    return str(Path.cwd() / found)  # not resolved: a virtual environment's interpreter is a link
 
 
 def _source_tree(text: str) -> Path:
@@ -114,7 +114,7 @@ class Settings:
     json: Path | None = None
     workers: int | None = None
     timeout: int = 900
-    cache_dir: Path = default_folder()
+    cache_dir: Path = field(default_factory=default_folder)
     no_cache: bool = False
 
     @classmethod

@@ -9,9 +9,7 @@ from decimal import Decimal
 from pytest_af3mem.errors import UsageError
 
 _UNITS = {"b": 1} | {
-    f"{letter}{infix}b": base**power
-    for infix, base in (("", 1000), ("i", 1024))
-    for power, letter in enumerate("kmgt", start=1)
+    f"{letter}{infix}b": base**power for infix, base in (("", 1000), ("i", 1024)) for power, letter in enumerate("kmgt", start=1)
 }
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]+|%)", re.IGNORECASE)
 
@@ -45,7 +43,7 @@ class Size:
                 size = cls(bytes=int(number * _UNITS[unit]))
             else:
                 raise UsageError(f"{name} {value!r} is not a size: write '16 GiB', '16 GB', '95 %' or a number of bytes")
-        if size.bytes is not None and size.bytes <= 0 or size.percent == 0:
+        if (size.bytes is not None and size.bytes <= 0) or size.percent == 0:
             raise UsageError(f"{name} {value!r} must be more than 0")
         if size.percent is not None and size.percent > 100:
             raise UsageError(f"{name} {value!r} is more than the whole GPU: a percentage is at most 100 %")

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+from pytest_af3mem.errors import NotJudged
 from pytest_af3mem.peak import Peak
+from pytest_af3mem.request import Request
 from pytest_af3mem.size import format_bytes
 
 SCHEMA = 1
+
+_NO_PEAK: dict[str, Any] = {
+    **dict.fromkeys(item.name for item in dataclasses.fields(Peak)),
+    "seconds": 0.0,
+    "cached": False,
+}
 
 
 class Outcome(Enum):
@@ -71,11 +80,7 @@ class Measurement:
         judged = self.verdict or Verdict(Outcome.WITHIN, "")
         return {
             "test": self.test,
-            **{name: None for name in ("total_bytes", "live_bytes", "argument_bytes", "output_bytes", "temp_bytes", "alias_bytes")},
-            **{name: None for name in ("allocator_bytes", "process_bytes", "model", "software", "kernels")},
-            "seconds": 0.0,
-            "cached": False,
-            **(self.peak.to_json() if self.peak else {}),
+            **(self.peak.to_json() if self.peak else _NO_PEAK),
             "tokens": self.tokens,
             "bucket": self.bucket,
             "target": self.target,
@@ -88,6 +93,27 @@ class Measurement:
             "command": self.command,
             "holders": [],
         }
+
+    @classmethod
+    def of(
+        cls, test: str, request: Request, answer: Peak | NotJudged, *, budget_bytes: int | None = None, command: str | None = None
+    ) -> Measurement:
+        """The answer to a request, judged against a budget where there is one."""
+        if isinstance(answer, NotJudged):
+            verdict: Verdict | None = not_judged(str(answer), request.conditions, budget_bytes)
+        else:
+            verdict = None if budget_bytes is None else judge(answer, budget_bytes)
+        return cls(
+            test=test,
+            tokens=request.tokens,
+            bucket=request.bucket,
+            target=request.target,
+            method=request.method,
+            peak=answer if isinstance(answer, Peak) else None,
+            verdict=verdict,
+            command=command,
+            detail=answer.detail if isinstance(answer, NotJudged) else "",
+        )
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Measurement:

@@ -17,14 +17,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pytest_af3mem import __version__, gpus
+from pytest_af3mem import gpus
 from pytest_af3mem.cache import Cache, find_peak
-from pytest_af3mem.errors import Af3memError, NotJudged, SetupError, UsageError
+from pytest_af3mem.errors import Af3memError, NotJudged, SetupError
 from pytest_af3mem.models import model as models
 from pytest_af3mem.models import sources
 from pytest_af3mem.peak import Model, Peak
 from pytest_af3mem.probes import compiled
-from pytest_af3mem.request import Installation, Request, batch_identity, peak_identity
+from pytest_af3mem.request import Installation, Request, batch_identity, digest, parameters_identity, peak_identity
 
 _OLDEST_JAX = (0, 7, 2)  # the first that was seen to compile without a device
 
@@ -36,7 +36,7 @@ class Worker:
         self._model = models.load(model)
         self._folder = folder
         self._progress = progress
-        self._parameters: dict[Any, Any] = {}
+        self._parameters: dict[str, Any] = {}
         self.cache = Cache(folder, enabled=use_cache)
 
     def describe(self) -> Installation:
@@ -90,12 +90,9 @@ class Worker:
         gpu = gpus.find(request.target)
         with compiled.pretending(compiled.device(gpu)):
             forward = self._model.forward(dict(request.settings), gpu.compute_capability)
-        known = (request.settings, gpu.compute_capability)
-        if known not in self._parameters:
-            self._progress("reading the shapes of the parameters")
-            self._parameters[known] = compiled.parameters(forward, batch.features, gpu)
+        parameters = self._parameter_shapes(installation, request, forward, batch)
         self._progress("compiling")
-        program = compiled.compile(forward, self._parameters[known], batch.features, gpu, compiled.toolchain(self._folder))
+        program = compiled.compile(forward, parameters, batch.features, gpu, compiled.toolchain(self._folder))
         return Peak(
             tokens=batch.tokens,
             bucket=batch.bucket,
@@ -112,6 +109,23 @@ class Worker:
             software={**installation.software, "xla_flags": _flags(forward.compiler_options)},
             seconds=round(time.perf_counter() - start, 3),
         )
+
+    def _parameter_shapes(
+        self, installation: Installation, request: Request, forward: models.Forward, batch: models.Batch
+    ) -> Any:
+        """Shapes of the parameters: those of one network are the same for every bucket, and take long to find."""
+        identity = parameters_identity(installation, request)
+        key = digest(identity)
+        if key not in self._parameters:
+            stored = self.cache.get("parameters", identity)
+            if stored is None:
+                self._progress("reading the shapes of the parameters")
+                self._parameters[key] = compiled.parameters(forward, batch.features, gpus.find(request.target))
+                if description := compiled.described(self._parameters[key]):
+                    self.cache.put("parameters", identity, description)
+            else:
+                self._parameters[key] = compiled.from_description(stored)
+        return self._parameters[key]
 
 
 def _flags(options: Mapping[str, bool | int | str]) -> str:
@@ -164,7 +178,9 @@ def _serve(options: Mapping[str, Any], read: Any, write: Any) -> None:
             say({"error": type(error).__name__, "text": str(error)})
         except MemoryError:
             traceback.print_exc()
-            say({"error": NotJudged.__name__, "text": "the worker ran out of host memory: fewer workers need less (--af3-workers)"})
+            text = "the worker ran out of host memory; --af3-workers 1 needs less"
+            say({"error": NotJudged.__name__, "text": text, "last": True})
+            return
         except Exception as error:
             traceback.print_exc()
             say({"error": NotJudged.__name__, "text": f"the worker failed: {type(error).__name__}: {error}"})

@@ -18,7 +18,7 @@ from typing import Any
 
 from pytest_af3mem.cache import written_atomically
 from pytest_af3mem.errors import SetupError, UsageError, near
-from pytest_af3mem.models import ccd, sources
+from pytest_af3mem.models import ccd
 from pytest_af3mem.models.model import Batch, Forward
 
 _SETS_PICKLE = Path("constants", "converters", "chemical_component_sets.pickle")
@@ -47,8 +47,8 @@ class AlphaFold3:
     """The real network with random parameters; memory does not depend on their values."""
 
     name = "alphafold3"
-    packages = ("alphafold3", "tokamax", "haiku", "colabfold_kernels", "jax")
-    settings = tuple(_SETTINGS)
+    packages: tuple[str, ...] = ("alphafold3", "tokamax", "haiku", "colabfold_kernels", "jax")
+    settings: tuple[str, ...] = tuple(_SETTINGS)
 
     def __init__(self) -> None:
         self._ccd: ccd.Store | None = None
@@ -173,7 +173,8 @@ def _borrow_extension() -> None:
     if extension is None:
         return
     spec = importlib.util.spec_from_file_location("alphafold3.cpp", extension)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules["alphafold3.cpp"] = module
     spec.loader.exec_module(module)

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import pickle
 import sqlite3
 import zlib
@@ -60,7 +59,7 @@ class Store(Mapping[str, Component]):
         return (code for (code,) in self._database.execute("SELECT code FROM component ORDER BY code"))
 
     def __len__(self) -> int:
-        return self._database.execute("SELECT count(*) FROM component").fetchone()[0]
+        return int(self._database.execute("SELECT count(*) FROM component").fetchone()[0])
 
     def __hash__(self) -> int:  # AlphaFold 3 memoises functions of the dictionary
         return id(self)
@@ -77,7 +76,7 @@ class Store(Mapping[str, Component]):
         row = self._database.execute("SELECT heavy_atoms FROM component WHERE code = ?", (code,)).fetchone()
         if row is None:
             raise KeyError(code)
-        return row[0]
+        return int(row[0])
 
 
 def prepare(folder: Path, *, installed: Path | None = None, progress: Callable[[str], None] = lambda text: None) -> Store:
@@ -173,7 +172,7 @@ class _Biotite:
             tables.append((spans, {f"_{category}.{name}": _Column(name, column) for name, column in table.items()}))
             progress(f"building the chemical component dictionary from {self.name}: {category} read")
         for code in sorted(codes.tolist()):
-            component = {}
+            component: dict[str, list[str]] = {}
             for spans, columns in tables:
                 if code in spans:
                     start, end = spans[code]

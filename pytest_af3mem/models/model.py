@@ -46,9 +46,9 @@ class Model(Protocol):
     """A network whose memory can be measured."""
 
     name: str
-    packages: Sequence[str]
+    packages: tuple[str, ...]
     """Import names of the packages whose sources decide the number: editing one of them is a new measurement."""
-    settings: Sequence[str]
+    settings: tuple[str, ...]
     """Names that `af3_model(...)` takes for this model; dotted names are passed through unchecked."""
 
     def distribution(self) -> str:

@@ -115,7 +115,8 @@ def shapes(features: Mapping[str, Any]) -> dict[str, Any]:
     """Features as abstract arrays, with the types that `jnp.asarray` gives them on their way to a device."""
     import jax
 
-    return {name: jax.ShapeDtypeStruct(array.shape, jax.dtypes.canonicalize_dtype(array.dtype)) for name, array in features.items()}
+    canonical = jax.dtypes.canonicalize_dtype
+    return {name: jax.ShapeDtypeStruct(array.shape, canonical(array.dtype)) for name, array in features.items()}
 
 
 def signature(features: Mapping[str, Any]) -> str:
@@ -130,6 +131,29 @@ def parameters(forward: Forward, features: Mapping[str, Any], gpu: Gpu) -> Any:
 
     with pretending(device(gpu)), _translated("the model does not initialise"):
         return jax.eval_shape(forward.init, _key(), shapes(features))
+
+
+def described(tree: Any) -> list[Any] | None:
+    """Abstract parameters as JSON: path, shape and type of each array; None unless they are nested dictionaries, as Haiku's."""
+    import jax
+
+    description = [
+        [[getattr(key, "key", None) for key in path], list(array.shape), str(array.dtype)]
+        for path, array in jax.tree_util.tree_flatten_with_path(tree)[0]
+    ]
+    rebuilt: Any = jax.tree.structure(from_description(description))
+    return description if rebuilt == jax.tree.structure(tree) else None
+
+
+def from_description(description: list[Any]) -> Any:
+    """The inverse of `described`."""
+    import jax
+
+    tree: dict[str | None, Any] = {}
+    for path, shape, type_name in description:
+        branch = functools.reduce(lambda branch, name: branch.setdefault(name, {}), path[:-1], tree)
+        branch[path[-1] if path else None] = jax.ShapeDtypeStruct(tuple(shape), jax.numpy.dtype(type_name))
+    return tree
 
 
 def compile(forward: Forward, parameters: Any, features: Mapping[str, Any], gpu: Gpu, toolchain: Path) -> Compiled:
@@ -163,7 +187,7 @@ def trial(gpu: Gpu, toolchain: Path) -> str:
     import jax.numpy as jnp
     import numpy as np
 
-    forward = Forward(init=lambda key, features: {}, apply=lambda parameters, key, features: jnp.tanh(features["x"] @ features["x"]))
+    forward = Forward(init=lambda *_: {}, apply=lambda parameters, key, features: jnp.tanh(features["x"] @ features["x"]))
     try:
         compile(forward, {}, {"x": np.zeros((64, 64), np.float32)}, gpu, toolchain)
     except NotJudged as error:

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_af3mem.errors import NotJudged
-from pytest_af3mem.inputs.generate import generate
+from pytest_af3mem.errors import NotJudged, UsageError
 from pytest_af3mem.session import Session
 from pytest_af3mem.settings import Settings
 
@@ -124,8 +123,6 @@ def test_half_an_edit_is_not_judged_with_the_models_own_error(tmp_path, cache_di
     ],
 )
 def test_a_setting_that_cannot_be_is_refused(session, settings, text):
-    from pytest_af3mem.errors import UsageError
-
     with pytest.raises(UsageError) as caught:
         session.wait(session.pool.submit(session.request(size=256, settings=settings)))
     assert text in str(caught.value)

@@ -19,16 +19,25 @@ def _kill_itself():
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _make_noise():
+def _chat():
     for number in range(1000):
         print(f"printed line {number}")
         print(f"warned line {number}", file=sys.stderr)
     os.write(1, b"written past Python\n")
+
+
+def _make_noise():
+    _chat()
     raise RuntimeError("too noisy")
 
 
 def _run_out_of_memory():
     raise MemoryError
+
+
+def _note(name):
+    with Path(name).open("a") as file:
+        file.write(f"{os.getpid()}\n")
 
 
 class Misbehaving(Analytic):
@@ -43,6 +52,7 @@ class Misbehaving(Analytic):
         "abort": os.abort,
         "kill": _kill_itself,
         "memory": _run_out_of_memory,
+        "chat": _chat,
         "noise": _make_noise,
         "nothing": lambda: None,
     }
@@ -51,8 +61,7 @@ class Misbehaving(Analytic):
         forward = super().forward(settings, compute_capability)
 
         def apply(parameters, key, features):
-            with Path("traced").open("a") as file:
-                file.write(f"{os.getpid()}\n")
+            _note("traced")
             self.actions[settings.get("does", "nothing")]()
             return forward.apply(parameters, key, features)
 
@@ -72,6 +81,17 @@ class Unreadable(Analytic):
 
     def featurise(self, job, buckets):
         raise ValueError("no MSA was given")
+
+
+class Endless(Analytic):
+    """Does not come to an end with more than 200 tokens."""
+
+    def featurise(self, job, buckets):
+        batch = super().featurise(job, buckets)
+        if batch.tokens > 200:
+            _note("endless")
+            time.sleep(3600)
+        return batch
 
 
 class ByContent(Analytic):

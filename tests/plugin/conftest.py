@@ -29,7 +29,8 @@ class Project:
         return ("--af3-gpu", *usual, *arguments)
 
     def run(self, *arguments, model="analytic:Analytic"):
-        return self.pytester.runpytest_inprocess(*self.options(*arguments, model=model))
+        """In this process, and without Hypothesis' plugin, which would be imported anew in each run."""
+        return self.pytester.runpytest_inprocess("-p", "no:hypothesispytest", *self.options(*arguments, model=model))
 
     def run_apart(self, *arguments, model="analytic:Analytic"):
         """In a process of its own."""

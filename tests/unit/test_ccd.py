@@ -30,7 +30,7 @@ def installed(tmp_path):
 def store(installed, tmp_path):
     opened = prepare(tmp_path / "cache", installed=installed)
     yield opened
-    opened._database.close()
+    opened.close()
 
 
 @pytest.mark.parametrize(("code", "atoms"), [("HOH", 1), ("DOD", 1), ("XHG", 2), ("UNL", 0)])
@@ -72,7 +72,7 @@ def test_is_built_once(store, installed, tmp_path):
     before = store.path.stat()
     said = []
     again = prepare(tmp_path / "cache", installed=installed, progress=said.append)
-    again._database.close()
+    again.close()
     after = store.path.stat()
     assert again.path == store.path
     assert (after.st_mtime_ns, after.st_ino) == (before.st_mtime_ns, before.st_ino)
@@ -84,7 +84,7 @@ def test_a_new_installation_is_built_anew(store, installed, tmp_path):
     said = []
     new = prepare(tmp_path / "cache", installed=installed, progress=said.append)
     assert list(new) == ["HOH"]
-    new._database.close()
+    new.close()
     assert said == ["building the chemical component dictionary from the installation's ccd.pickle, once"]
 
 

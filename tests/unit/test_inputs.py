@@ -11,9 +11,23 @@ from pytest_af3mem.inputs.tokens import count
 RESIDUES = set("ACDEFGHIKLMNPQRSTVWY")
 
 
-class Components:
-    def heavy_atoms(self, code):
-        return {"ATP": 31, "MG": 1}[code]
+class Components(dict):
+    """Codes with their heavy atoms, type and one atom."""
+
+    def __init__(self):
+        rows = {
+            "ATP": (31, "NON-POLYMER", "PG"),
+            "BMA": (12, "D-saccharide, beta linking", "O1"),
+            "MG": (1, "NON-POLYMER", "MG"),
+            "PHB": (10, "NON-POLYMER", "O1"),
+            "PSX": (5, "polysaccharides of mine", "O1"),
+            "SUX": (7, "SACCHARIDE", "O2"),
+            "UNL": (0, "NON-POLYMER", ""),
+        }
+        super().__init__(
+            {code: {"_chem_comp.type": [kind], "_chem_comp_atom.atom_id": [atom]} for code, (_, kind, atom) in rows.items()}
+        )
+        self.heavy_atoms = {code: row[0] for code, row in rows.items()}.__getitem__
 
 
 @pytest.mark.parametrize("options", [{}, {"chains": 3}, {"ligand": "ATP"}, {"chains": 7, "ligand": "MG", "seed": 3}])
@@ -89,6 +103,7 @@ LEAST = "{} must be a whole number of at least {}"
         (31, {"ligand": "ATP"}, "tokens=31 is too few for 1 protein chain and ATP (31 tokens): at least 32"),
         (32, {"ligand": "ATP", "chains": 2}, "tokens=32 is too few for 2 protein chains and ATP (31 tokens): at least 33"),
         (50, {"ligand": 5}, "ligand=5 must be a CCD code, like 'ATP'"),
+        (50, {"ligand": "UNL"}, "ligand 'UNL' has no atoms in the chemical component dictionary: AlphaFold 3 cannot fold it"),
         (50, {"ligand": "nope"}, "ligand 'nope' is not a code of the chemical component dictionary (CCD), like 'ATP'"),
     ],
 )
@@ -102,6 +117,12 @@ def test_a_ligand_cannot_be_counted_without_components():
     with pytest.raises(UsageError) as caught:
         generate(50, ligand="ATP")
     assert str(caught.value) == "ligand 'ATP' cannot be counted: this model has no chemical component dictionary"
+
+
+@pytest.mark.parametrize(("code", "tokens"), [("ATP", 31), ("BMA", 11), ("PHB", 10), ("PSX", 5), ("SUX", 7)])
+def test_a_saccharide_that_is_bound_to_nothing_loses_its_o1(code, tokens):
+    assert count(Job("mine", (Ligand(("A",), (code,)),)), Components()) == tokens
+    assert count(generate(50, ligand=code, components=Components()), Components()) == 50
 
 
 def test_count_of_copies_and_compounds():

@@ -1,0 +1,143 @@
+import json
+import shutil
+
+import pytest
+
+GATE = """
+    import pytest
+
+    @pytest.mark.af3_tokens(90, 100, 200)
+    @pytest.mark.af3_budget("1 MiB")
+    def test_fits(): ...
+"""
+
+
+@pytest.fixture
+def gate(cold_project):
+    """A gate over three sizes in two buckets, of a model that notes when it is traced."""
+    cold_project.write(test_fit=GATE)
+    return cold_project
+
+
+@pytest.fixture
+def run(gate):
+    def run(*options):
+        result = gate.run(*options, model="misbehaving:Misbehaving")
+        result.assert_outcomes(passed=3)
+        return result
+
+    return run
+
+
+@pytest.fixture
+def compiles(gate):
+    """How many programs were compiled so far."""
+    return lambda: len((gate.path / "traced").read_text().splitlines())
+
+
+def test_the_same_question_is_not_compiled_twice(gate, run, compiles):
+    run("--af3-workers=1")
+    assert [row["cached"] for row in gate.measurements()] == [False, True, False]
+    assert compiles() == 2
+    first = gate.measurements()
+    result = run()
+    result.stdout.fnmatch_lines(["    90     128  h100-80gb   65.12 KiB *  within   triton 0  cached  test_fit.py::test_fits[[]90[]]"])
+    assert compiles() == 2
+    assert gate.measurements() == [row | {"cached": True, "seconds": 0.0} for row in first]
+
+
+def test_settings_and_targets_are_other_questions(gate, run, compiles):
+    run()
+    run("--af3-target=a100-40gb")
+    assert not all(row["cached"] for row in gate.measurements())
+    assert compiles() == 4
+
+
+def test_another_environment_is_another_question(gate, run, compiles, monkeypatch):
+    run()
+    monkeypatch.setenv("AF3_SHARDS", "4")
+    run()
+    assert compiles() == 4
+    monkeypatch.setenv("UNRELATED", "4")
+    run()
+    assert compiles() == 4
+    assert gate.measurements()[0]["software"]["environment"] == "AF3_SHARDS=4 JAX_PLATFORMS=cpu JAX_SKIP_CUDA_CONSTRAINTS_CHECK=1"
+
+
+def test_editing_one_line_of_the_model_is_measured_anew(gate, run, compiles, needed_bytes):
+    models = shutil.copytree(gate.models, gate.path / "models", ignore=shutil.ignore_patterns("__pycache__"))
+    source = models / "analytic.py"
+    original = source.read_text()
+
+    def totals():
+        run(f"--af3-path={models}")
+        return [row["total_bytes"] for row in gate.measurements()][1:]
+
+    assert totals() == [needed_bytes(128), needed_bytes(256)]
+    source.write_text(original.replace('settings.get("width", 32)', 'settings.get("width", 64)'))
+    assert totals() == [needed_bytes(128, 64), needed_bytes(256, 64)]
+    assert compiles() == 4
+    source.write_text(f"{original}\n# another comment\n")
+    assert totals() == [needed_bytes(128), needed_bytes(256)]
+    assert compiles() == 6
+    source.write_text(original)
+    assert totals() == [needed_bytes(128), needed_bytes(256)]
+    assert compiles() == 6
+
+
+def _with_another_number(text):
+    entry = json.loads(text)
+    entry["value"]["total_bytes"] = 1
+    return json.dumps(entry)
+
+
+@pytest.mark.parametrize(
+    ("damage", "problem"),
+    [
+        (lambda text: "", "Expecting value: line 1 column 1 (char 0)"),
+        (lambda text: text[: len(text) // 2], "Unterminated string*"),
+        (lambda text: "[]", "list indices must be integers or slices, not str"),
+        (_with_another_number, "its checksum does not match"),
+    ],
+    ids=["empty", "cut", "other JSON", "another number"],
+)
+def test_a_damaged_entry_is_measured_again_and_reported(gate, run, compiles, damage, problem):
+    run()
+    (entry, *_) = sorted((gate.cache / "peaks").glob("*.json"))
+    entry.write_text(damage(entry.read_text()))
+    result = run()
+    result.stdout.fnmatch_lines(["*= GPU memory of AlphaFold 3 =*", f"cache entry {entry} is damaged ({problem}); measured again"])
+    assert result.stdout.str().count("is damaged") == 1
+    assert compiles() == 3
+    assert "damaged" not in run().stdout.str()
+    assert all(row["cached"] for row in gate.measurements())
+    assert compiles() == 3
+
+
+def test_without_cache_nothing_is_read_or_kept(gate, run, compiles):
+    run("--af3-no-cache", "--af3-workers=1")
+    kept = {path.name for path in gate.cache.iterdir()}
+    assert not kept & {"peaks", "signatures"}
+    compiled = compiles()
+    run()
+    assert compiles() == compiled + 2
+    run("--af3-no-cache", "--af3-workers=1")
+    assert compiles() == 2 * compiled + 2
+    assert not any(row["cached"] for row in gate.measurements())
+
+
+def test_two_runs_at_once_compile_once(gate, compiles):
+    processes = [gate.start(f"--af3-json={name}.json", model="misbehaving:Misbehaving") for name in ("left", "right")]
+    assert [process.wait(timeout=120) for process in processes] == [0, 0]
+    assert compiles() == 2
+    left, right = (json.loads((gate.path / f"{name}.json").read_text())["measurements"] for name in ("left", "right"))
+    assert [row["total_bytes"] for row in left] == [row["total_bytes"] for row in right]
+
+
+def test_the_default_folder(gate, monkeypatch, pytester):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(gate.path / "home"))
+    options = [option for option in gate.options() if not option.startswith("--af3-cache-dir")]
+    assert pytester.runpytest_subprocess(*options, "-k", "100").ret == 0
+    folder = gate.path / "home" / "pytest-af3mem"
+    assert len(list((folder / "peaks").glob("*.json"))) == 1
+    assert (folder / "CACHEDIR.TAG").read_text().startswith("Signature: 8a477f597d28d172789f06886806bc55\n")
