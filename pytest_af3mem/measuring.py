@@ -13,6 +13,7 @@ from pytest_af3mem import gpus, marks
 from pytest_af3mem.errors import Af3memError, NotJudged, UsageError
 from pytest_af3mem.inputs import generate
 from pytest_af3mem.inputs.job import Job
+from pytest_af3mem.models.alphafold3 import AlphaFold3, default_attention
 from pytest_af3mem.peak import Peak
 from pytest_af3mem.reports import json, terminal
 from pytest_af3mem.request import Request
@@ -38,20 +39,29 @@ class GpuPeak:
     def __init__(self, measuring: Measuring):
         self._measuring = measuring
 
-    def __call__(self, job: Job | None = None, *, tokens: int | None = None, target: str | None = None, **options: Any) -> Peak:
+    def __call__(
+        self,
+        job: Job | None = None,
+        *,
+        tokens: int | None = None,
+        target: str | None = None,
+        method: str | None = None,
+        **options: Any,
+    ) -> Peak:
         """Measures one job, once: the same question is answered from memory or cache.
 
         Args:
           job: The job to measure. Without it one is generated, of exactly `tokens` tokens.
           tokens: Size of the generated job; by default what `af3_tokens` gives the test.
           target: Card or MIG slice, such as "a100-40gb"; by default that of the test's budget, else of `--af3-target`.
+          method: "compiled"; by default that of `--af3-method`.
           **options: Of the generated job, as for `af3_tokens`: chains, ligand, msa_depth, seed.
 
         The test fails, with the reason, when the peak cannot be measured.
         """
         __tracebackhide__ = True
         try:
-            return self._measuring.measure(job, tokens, target, options)
+            return self._measuring.measure(job, tokens, target, method, options)
         except (NotJudged, UsageError) as error:
             raise _failure(str(error)) from None
 
@@ -110,8 +120,12 @@ class Measuring:
         ]
         if self.described:
             found = self.session.installation
-            versions = [f"{name} {found.software[name]}" for name in ("jax", "tokamax") if name in found.software]
-            lines.append(f"af3mem: {', '.join([found.distribution, *versions, found.software['cuda_plugin']])}")
+            parts = [found.distribution]
+            parts += [f"{name} {found.software[name]}" for name in ("jax", "tokamax") if name in found.software]
+            parts.append(found.software["cuda_plugin"])
+            if found.model == AlphaFold3.name:
+                parts.append(f"attention by {default_attention(gpu.compute_capability)} unless a test says otherwise")
+            lines.append(f"af3mem: {', '.join(parts)}")
         return lines
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
@@ -164,7 +178,9 @@ class Measuring:
                 report.sections.append((_TITLE, "\n\n".join(map(terminal.section, measurements))))
         return report
 
-    def measure(self, job: Job | None, size: int | None, target: str | None, options: Mapping[str, Any]) -> Peak:
+    def measure(
+        self, job: Job | None, size: int | None, target: str | None, method: str | None, options: Mapping[str, Any]
+    ) -> Peak:
         """What `gpu_peak` does. Raises UsageError, or NotJudged with the reason."""
         running = self._running
         if running is None:
@@ -181,7 +197,7 @@ class Measuring:
                 if generated is None:
                     raise UsageError("gpu_peak() needs a size: gpu_peak(tokens=512), or mark the test with af3_tokens(512)")
                 generated = dataclasses.replace(generated, options=marks.freeze({**dict(generated.options), **options}))
-        request = self._request(running, job, generated, target or running.marks.target)
+        request = self._request(running, job, generated, target or running.marks.target, method)
         running.asked[request] = generated
         return self._answer(running, request)
 
@@ -194,9 +210,12 @@ class Measuring:
         size = callspec.params.get("af3_tokens") if callspec else None
         return None if size is None else _Generated(size, running.marks.job)
 
-    def _request(self, running: _Running, job: Job | None, generated: _Generated | None, target: str | None) -> Request:
+    def _request(
+        self, running: _Running, job: Job | None, generated: _Generated | None, target: str | None, method: str | None = None
+    ) -> Request:
         size, options = (generated.size, dict(generated.options)) if generated else (None, None)
-        return self.session.request(job, size=size, options=options, target=target, settings=dict(running.marks.settings))
+        settings = dict(running.marks.settings)
+        return self.session.request(job, size=size, options=options, target=target, method=method, settings=settings)
 
     def _marked(self, running: _Running) -> dict[Request, _Generated]:
         """What the markers alone ask to be measured: the size of `af3_tokens` for the target of each budget."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pytest_af3mem.errors import Af3memError
-from pytest_af3mem.settings import OPTIONS, Settings
+from pytest_af3mem.settings import OPTIONS, Settings, is_true
 
 if TYPE_CHECKING:
     from pytest_af3mem.measuring import GpuPeak, Measuring
@@ -28,6 +29,7 @@ _KEY: pytest.StashKey[Measuring] = pytest.StashKey()
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("af3mem", "GPU memory of AlphaFold 3 (pytest-af3mem)")
     group.addoption("--af3-gpu", action="store_true", dest="af3_gpu", help="run the tests that measure GPU memory")
+    parser.addini("af3_gpu", "as --af3-gpu", default="")
     for option in OPTIONS:
         how: dict[str, Any] = {"metavar": option.metavar} if option.metavar else {"action": "store_true"}
         group.addoption(option.flag, dest=f"af3_{option.name}", default=None, help=option.help, **how)
@@ -37,11 +39,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     for line in _MARKERS:
         config.addinivalue_line("markers", line)
-    if not config.getoption("af3_gpu"):
-        return
-    from pytest_af3mem.measuring import Measuring
-
     try:
+        if not is_true(
+            config.getoption("af3_gpu") or os.environ.get("AF3MEM_GPU") or config.getini("af3_gpu") or False, "--af3-gpu"
+        ):
+            return
+        from pytest_af3mem.measuring import Measuring
+
         settings = Settings.read(
             {option.name: config.getoption(f"af3_{option.name}") for option in OPTIONS},
             {option.name: config.getini(f"af3_{option.name}") for option in OPTIONS},
@@ -73,7 +77,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if not config.getoption("af3_gpu"):
+    if _KEY not in config.stash:
         for item in items:
             if _measures(item, getattr(item, "fixturenames", ())):
                 item.add_marker(pytest.mark.skip(reason=_OFF))

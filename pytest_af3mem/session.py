@@ -16,7 +16,7 @@ from pytest_af3mem.models.ccd import Store
 from pytest_af3mem.peak import Peak
 from pytest_af3mem.pool import Pool
 from pytest_af3mem.request import Installation, Request
-from pytest_af3mem.settings import Settings
+from pytest_af3mem.settings import Settings, read_method
 
 _POLL_SECONDS = 0.5
 
@@ -51,6 +51,7 @@ class Session:
         size: int | None = None,
         options: Mapping[str, Any] | None = None,
         target: str | None = None,
+        method: str | None = None,
         settings: Mapping[str, Any] | None = None,
     ) -> Request:
         """The request for a job, or for a generated one of `size` tokens. Raises UsageError for what cannot be."""
@@ -66,7 +67,7 @@ class Session:
             tokens=tokens.count(job, self._components if needs_components else None),
             buckets=self.settings.buckets or self.installation.buckets,
             target=gpus.find(target).name if target else self.settings.target,
-            method=self.settings.method,
+            method=read_method(method, "method") if method else self.settings.method,
             settings=tuple(sorted(settings.items())),
         )
 

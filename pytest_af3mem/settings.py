@@ -42,10 +42,11 @@ class Option(NamedTuple):
         return f"AF3MEM_{self.name.upper()}"
 
 
-def _method(text: str) -> str:
+def read_method(text: str, name: str = "--af3-method") -> str:
+    """How to measure: `compiled`, which is also what `auto` means. Raises UsageError for another word."""
     if text not in METHODS:
-        raise UsageError(f"--af3-method {text!r} is not one of {', '.join(METHODS)}")
-    return text
+        raise UsageError(f"{name} {text!r} is not one of {', '.join(METHODS)}")
+    return "compiled"
 
 
 def _target(text: str) -> str:
@@ -65,7 +66,8 @@ def _buckets(text: str) -> tuple[int, ...]:
 def _interpreter(text: str) -> str:
     found = shutil.which(text)
     if found is None:
-        raise UsageError(f"--af3-python {text!r} is no program that can be run: give the path of a Python that holds AlphaFold 3")
+        rule = "is not a program that can be run: give the path of a Python that holds AlphaFold 3"
+        raise UsageError(f"--af3-python {text!r} {rule}")
     return str(Path.cwd() / found)  # not resolved: a virtual environment's interpreter is a link
 
 
@@ -87,7 +89,7 @@ def _whole_number(flag: str) -> Callable[[str], int]:
 
 
 OPTIONS = (
-    Option("method", "how to measure; auto is compiled (default: auto)", "{auto,compiled}", _method),
+    Option("method", "how to measure; auto is compiled (default: auto)", "{auto,compiled}", read_method),
     Option("target", f"card or MIG slice to size for, such as a100-40gb (default: {DEFAULT_TARGET})", "NAME", _target),
     Option("model", "alphafold3, or package.module:object for your own (default: alphafold3)", "NAME"),
     Option("python", "interpreter that holds the model (default: this one)", "PATH", _interpreter),
@@ -124,16 +126,14 @@ class Settings:
         for option in OPTIONS:
             stated = (command_line.get(option.name), os.environ.get(option.variable), (ini or {}).get(option.name))
             value = next((value for value in stated if value), None)
-            if value is None:
-                continue
-            values[option.name] = option.read(str(value)) if option.metavar else _true(option, value)
-        if values.get("method", "auto") == "auto":
-            values["method"] = "compiled"
+            if value is not None:
+                values[option.name] = option.read(str(value)) if option.metavar else is_true(value, option.flag)
         return cls(**values)
 
 
-def _true(option: Option, value: Any) -> bool:
+def is_true(value: Any, name: str) -> bool:
+    """A switch as people write it. Raises UsageError for what is neither true nor false."""
     text = str(value).lower()
     if text not in ("1", "true", "yes", "on", "0", "false", "no", "off"):
-        raise UsageError(f"{option.flag} is a switch: {value!r} is neither true nor false")
+        raise UsageError(f"{name} is a switch: {value!r} is neither true nor false")
     return text in ("1", "true", "yes", "on")

@@ -99,14 +99,18 @@ class AlphaFold3:
         from alphafold3.model import model
 
         config = _runner_config()
-        # What run_alphafold.py's documentation tells owners of older cards to set.
-        chosen = {"attention": "triton" if compute_capability >= (8, 0) else "xla", **settings}
+        chosen = {"attention": default_attention(compute_capability), **settings}
         for name, value in chosen.items():
             _set(config, name, value)
         transformed = hk.transform(lambda batch: model.Model(config)(batch))
         report = {name: _get(config, _SETTINGS.get(name, name)) for name in (*_SETTINGS, *settings)}
         left_to_xla = frozenset({"attention"} if report["attention"] == "xla" else ())
         return Forward(transformed.init, transformed.apply, report, _xla_flags(compute_capability), left_to_xla)
+
+
+def default_attention(compute_capability: tuple[int, int]) -> str:
+    """`triton`, and `xla` before Ampere, which Triton needs (run_alphafold.py, --flash_attention_implementation)."""
+    return "triton" if compute_capability >= (8, 0) else "xla"
 
 
 def _root() -> Path | None:
@@ -246,9 +250,9 @@ def _get(config: Any, path: str) -> Any:
 
 
 def _xla_flags(compute_capability: tuple[int, int]) -> dict[str, bool | int | str]:
-    """The flags of AlphaFold 3's own container (docker/Dockerfile), unless `XLA_FLAGS` states others."""
+    """The flags of AlphaFold 3's container (docker/Dockerfile, docs/performance.md), unless `XLA_FLAGS` states others."""
     if os.environ.get("XLA_FLAGS", "").strip():
         return {}
-    if compute_capability < (8, 0):
+    if compute_capability[0] == 7:
         return {"xla_disable_hlo_passes": "custom-kernel-fusion-rewriter"}
     return {"xla_gpu_enable_triton_gemm": False}

@@ -22,8 +22,9 @@ from pytest_af3mem.gpus import Gpu
 from pytest_af3mem.models.model import Forward
 from pytest_af3mem.peak import Kernels
 
-# JAX reads these when it is imported: no GPU is looked for, and a CUDA plugin without CUDA's libraries is accepted.
-ENVIRONMENT = {"JAX_PLATFORMS": "cpu", "JAX_SKIP_CUDA_CONSTRAINTS_CHECK": "1"}
+# JAX reads these when it is imported: no GPU is looked for, a CUDA plugin without CUDA's libraries is accepted, and compiled
+# programs are not kept, since without a device they cannot be loaded again.
+ENVIRONMENT = {"JAX_PLATFORMS": "cpu", "JAX_SKIP_CUDA_CONSTRAINTS_CHECK": "1", "JAX_ENABLE_COMPILATION_CACHE": "false"}
 
 # XLA fixes the buffers before it generates code, so the assembler and the device library that it insists on may be empty:
 # the bytes stay the same to the last one, a third of the compile is saved, and no CUDA toolkit is needed. The version is

@@ -43,8 +43,9 @@ def _note(name):
 class Misbehaving(Analytic):
     """Does what its setting `does` says when it is traced, which it notes in the file `traced`, with its process id."""
 
-    settings = ("width", "does")
+    name = "misbehaving"
     packages = ("analytic", "misbehaving")
+    settings = ("width", "does")
     actions = {
         "raise": _raise,
         "hang": lambda: time.sleep(3600),
@@ -71,6 +72,9 @@ class Misbehaving(Analytic):
 class Miscounting(Analytic):
     """Finds one token more than there are."""
 
+    name = "miscounting"
+    packages = ("analytic", "misbehaving")
+
     def featurise(self, job, buckets):
         batch = super().featurise(job, buckets)
         return Batch(batch.features, batch.tokens + 1, batch.bucket)
@@ -79,12 +83,18 @@ class Miscounting(Analytic):
 class Unreadable(Analytic):
     """Refuses every job."""
 
+    name = "unreadable"
+    packages = ("analytic", "misbehaving")
+
     def featurise(self, job, buckets):
         raise ValueError("no MSA was given")
 
 
 class Endless(Analytic):
     """Does not come to an end with more than 200 tokens."""
+
+    name = "endless"
+    packages = ("analytic", "misbehaving")
 
     def featurise(self, job, buckets):
         batch = super().featurise(job, buckets)
@@ -97,6 +107,9 @@ class Endless(Analytic):
 class ByContent(Analytic):
     """Pads by content as well: jobs with tryptophan take twice the memory, in the same bucket."""
 
+    name = "by content"
+    packages = ("analytic", "misbehaving")
+
     def featurise(self, job, buckets):
         import numpy as np
 
@@ -107,6 +120,9 @@ class ByContent(Analytic):
 
 class NotInstalled(Analytic):
     """Lacks something that it needs."""
+
+    name = "not installed"
+    packages = ("analytic", "misbehaving")
 
     def distribution(self):
         raise SetupError("analytic needs its weights: pip install analytic-weights")

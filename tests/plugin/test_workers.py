@@ -146,7 +146,7 @@ def test_the_models_own_lines_are_in_the_log(run_bad_and_good):
             "Miscounting",
             "the job was expected to have 100 tokens in a bucket of 128, but the featuriser of analytic 1.0 made 101 in 128",
         ),
-        ("Unreadable", "analytic does not featurise the job: no MSA was given"),
+        ("Unreadable", "unreadable does not featurise the job: no MSA was given"),
     ],
 )
 def test_a_job_that_the_model_sees_otherwise(project, model, reason):

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from pytest_af3mem import gpus
-from pytest_af3mem.request import Request, batch_identity, digest, peak_identity
+from pytest_af3mem.request import Request, batch_identity, digest, parameters_identity, peak_identity
 
 
 @pytest.mark.parametrize(
@@ -25,11 +25,18 @@ def of_batch(installation, request, signature="s"):
     return digest(batch_identity(installation, request))
 
 
+def of_parameters(installation, request, signature="s"):
+    return digest(parameters_identity(installation, request))
+
+
 def of_peak(installation, request, signature="s"):
     return digest(peak_identity(installation, request, signature))
 
 
-@pytest.mark.parametrize("identity", [of_batch, of_peak])
+IDENTITIES = (of_batch, of_parameters, of_peak)
+
+
+@pytest.mark.parametrize("identity", IDENTITIES)
 def test_equal_requests_have_one_identity(an_installation, a_request, identity):
     settings = (("a", 1), ("b", 2))
     one = identity(an_installation(), a_request(settings=settings))
@@ -48,7 +55,7 @@ def test_equal_requests_have_one_identity(an_installation, a_request, identity):
         {"software": {"jax": "0.9.1"}},
     ],
 )
-@pytest.mark.parametrize("identity", [of_batch, of_peak])
+@pytest.mark.parametrize("identity", IDENTITIES)
 def test_another_installation_is_another_identity(an_installation, a_request, identity, changes):
     assert identity(an_installation(**changes), a_request()) != identity(an_installation(), a_request())
 
@@ -59,17 +66,15 @@ def test_another_installation_is_another_identity(an_installation, a_request, id
         ({"job": "{}"}, {of_batch}),
         ({"buckets": (1024,)}, {of_batch}),
         ({"tokens": 999}, set()),
-        ({"target": "a100-80gb"}, {of_peak}),
+        ({"target": "h200-141gb"}, {of_peak}),
+        ({"target": "a100-80gb"}, {of_parameters, of_peak}),
         ({"method": "run"}, {of_peak}),
-        ({"settings": (("num_samples", 1),)}, {of_peak}),
+        ({"settings": (("num_samples", 1),)}, {of_parameters, of_peak}),
     ],
 )
 def test_another_request_is_another_identity(an_installation, a_request, changes, of):
     before, after = a_request(), a_request(**changes)
-    changed = {
-        identity for identity in (of_batch, of_peak) if identity(an_installation(), before) != identity(an_installation(), after)
-    }
-    assert changed == of
+    assert {one for one in IDENTITIES if one(an_installation(), before) != one(an_installation(), after)} == of
 
 
 def test_settings_differ_by_value(an_installation, a_request):

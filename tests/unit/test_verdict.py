@@ -2,6 +2,7 @@ import json
 
 import pytest
 
+from pytest_af3mem.errors import NotJudged
 from pytest_af3mem.verdict import Measurement, Outcome, Verdict, judge, not_judged
 
 GIB = 2**30
@@ -47,6 +48,18 @@ def test_json_round_trip(a_measurement, changes):
     again = Measurement.from_json(json.loads(json.dumps(measurement.to_json())))
     assert again == measurement
     assert again.to_json() == measurement.to_json()
+
+
+@pytest.mark.parametrize("budget_bytes", [None, GIB, 9 * GIB])
+def test_of_an_answer(a_request, a_peak, budget_bytes):
+    request, peak, lost = a_request(), a_peak(), NotJudged("timed out", detail="Killed")
+    place = {"test": "t", "tokens": 1000, "bucket": 1024, "target": "h100-80gb", "method": "compiled", "command": "again"}
+    verdict = judge(peak, budget_bytes) if budget_bytes else None
+    found = Measurement.of("t", request, peak, budget_bytes=budget_bytes, command="again")
+    assert found == Measurement(**place, peak=peak, verdict=verdict)
+    verdict = not_judged("timed out", CONDITIONS, budget_bytes)
+    found = Measurement.of("t", request, lost, budget_bytes=budget_bytes, command="again")
+    assert found == Measurement(**place, peak=None, verdict=verdict, detail="Killed")
 
 
 def test_what_a_worker_printed_is_not_in_reports(a_measurement):
