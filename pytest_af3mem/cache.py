@@ -33,13 +33,13 @@ def prepared(folder: Path) -> Path:
         if not os.access(folder, os.W_OK | os.X_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     except OSError as error:
-        text = f"the cache folder {folder} cannot be written ({error.strerror}): choose another with --af3-cache-dir"
-        raise SetupError(text) from error
+        way_out = "choose another with --af3-cache-dir or $AF3MEM_CACHE_DIR"
+        raise SetupError(f"the cache folder {folder} cannot be written ({error.strerror}): {way_out}") from error
     return folder
 
 
 class Cache:
-    """Entries of several kinds in one folder. With `enabled=False` nothing is read or kept, but locks work."""
+    """Entries of several kinds in one folder. With `enabled=False` nothing is read, kept or waited for."""
 
     def __init__(self, folder: Path, *, enabled: bool = True):
         self._folder = folder
@@ -66,8 +66,11 @@ class Cache:
             path = self._path(kind, identity)
             path.parent.mkdir(parents=True, exist_ok=True)
             entry = {"identity": identity, "value": value, "checksum": _checksum(value)}
-            with written_atomically(path) as unfinished:
-                unfinished.write_text(json.dumps(entry))
+            try:
+                with written_atomically(path) as unfinished:
+                    unfinished.write_text(json.dumps(entry))
+            except OSError as error:
+                self.problems.append(f"cache entry {path} cannot be written ({error.strerror}); it will be measured again")
 
     @contextlib.contextmanager
     def only_one(self, kind: str, identity: Mapping[str, Any]) -> Iterator[None]:

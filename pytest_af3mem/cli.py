@@ -11,11 +11,11 @@ from typing import Any
 
 from pytest_af3mem import __version__, doctor
 from pytest_af3mem.errors import Af3memError, NotJudged, UsageError
-from pytest_af3mem.marks import freeze
 from pytest_af3mem.peak import Peak
 from pytest_af3mem.reports import json, terminal
+from pytest_af3mem.request import freeze
 from pytest_af3mem.session import Session
-from pytest_af3mem.settings import OPTIONS, Settings
+from pytest_af3mem.settings import OPTIONS, Option, Settings
 from pytest_af3mem.verdict import Measurement
 
 OK, NOT_JUDGED, USAGE = 0, 3, 2
@@ -25,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command. Exit status: 0 done, 2 something to mend in what was asked or installed, 3 not judged."""
     parsed = _parser().parse_args(arguments)
     try:
-        settings = Settings.read({option.name: getattr(parsed, option.name, None) for option in OPTIONS})
+        settings = Settings.read({option.name: getattr(parsed, option.name, None) for option in OPTIONS}, flag=_flag)
         run: Callable[[argparse.Namespace, Settings], int] = parsed.run
         return run(parsed, settings)
     except Af3memError as error:
@@ -60,12 +60,16 @@ def _parser() -> argparse.ArgumentParser:
     for command in (measure, checkup):
         for option in OPTIONS:
             how: dict[str, Any] = {"metavar": option.metavar} if option.metavar else {"action": "store_true"}
-            command.add_argument(f"--{option.name.replace('_', '-')}", dest=option.name, help=option.help, **how)
+            command.add_argument(_flag(option), dest=option.name, help=option.help, **how)
     return parser
 
 
+def _flag(option: Option) -> str:
+    return option.flag.replace("--af3-", "--")
+
+
 def _measure(parsed: argparse.Namespace, settings: Settings) -> int:
-    if not parsed.tokens.isdecimal():
+    if not (parsed.tokens.isdecimal() and len(parsed.tokens) < 10):
         raise UsageError(f"--tokens {parsed.tokens!r} must be a whole number of at least 1")
     options = {
         name: value

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from pytest_af3mem import gpus
-from pytest_af3mem.errors import UsageError, near
+from pytest_af3mem.errors import UsageError
 from pytest_af3mem.inputs import generate
+from pytest_af3mem.request import freeze
 from pytest_af3mem.size import Size
 
 
@@ -64,15 +65,8 @@ def _sizes(mark: pytest.Mark) -> tuple[int, ...]:
         raise UsageError("af3_tokens needs at least one size, like af3_tokens(512)")
     for tokens in mark.args:
         generate.check_tokens(tokens)
-    for name in mark.kwargs:
-        check_job_option(name)
+    generate.check_options(mark.kwargs)
     return tuple(dict.fromkeys(mark.args))
-
-
-def check_job_option(name: str) -> None:
-    if name not in generate.OPTIONS:
-        hint = near(name, generate.OPTIONS)
-        raise UsageError(f"{name!r} is no option of a generated job{hint} (options: {', '.join(generate.OPTIONS)})")
 
 
 def _budget(mark: pytest.Mark) -> Budget:
@@ -80,13 +74,6 @@ def _budget(mark: pytest.Mark) -> Budget:
     if len(mark.args) != 1 or unknown:
         raise UsageError('af3_budget takes one size and perhaps a target, like af3_budget("16 GiB", target="a100-40gb")')
     target = mark.kwargs.get("target")
+    if not isinstance(target, str | None) or target == "":
+        raise UsageError(f"af3_budget: target={target!r} must be the name of a target, like 'a100-40gb'")
     return Budget(Size.parse(mark.args[0], name="af3_budget"), gpus.find(target).name if target else None)
-
-
-def freeze(options: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
-    """Options as sorted pairs that can be hashed; lists become tuples."""
-    return tuple((name, _frozen(value)) for name, value in sorted(options.items()))
-
-
-def _frozen(value: Any) -> Any:
-    return tuple(map(_frozen, value)) if isinstance(value, list | tuple) else value

@@ -16,7 +16,7 @@ from pytest_af3mem.inputs.job import Job
 from pytest_af3mem.models.alphafold3 import AlphaFold3, default_attention
 from pytest_af3mem.peak import Peak
 from pytest_af3mem.reports import json, terminal
-from pytest_af3mem.request import Request
+from pytest_af3mem.request import Request, freeze
 from pytest_af3mem.session import Session
 from pytest_af3mem.settings import Settings
 from pytest_af3mem.size import Size, format_bytes
@@ -185,18 +185,17 @@ class Measuring:
         running = self._running
         if running is None:
             raise UsageError("gpu_peak can be called while a test runs, not while tests are collected")
-        for name in options:
-            marks.check_job_option(name)
+        generate.check_options(options)
         generated = None
         if job is None:
             if size is not None:
                 generate.check_tokens(size)
-                generated = _Generated(size, marks.freeze(options))
+                generated = _Generated(size, freeze(options))
             else:
                 generated = self._generated(running)
                 if generated is None:
                     raise UsageError("gpu_peak() needs a size: gpu_peak(tokens=512), or mark the test with af3_tokens(512)")
-                generated = dataclasses.replace(generated, options=marks.freeze({**dict(generated.options), **options}))
+                generated = dataclasses.replace(generated, options=freeze({**dict(generated.options), **options}))
         request = self._request(running, job, generated, target or running.marks.target, method)
         running.asked[request] = generated
         return self._answer(running, request)

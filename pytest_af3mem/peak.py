@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pytest_af3mem import gpus
+from pytest_af3mem.errors import UsageError
 from pytest_af3mem.size import Size, format_bytes
 
 
@@ -80,12 +81,17 @@ class Peak:
         """`other` in bytes, as this peak compares with it: percentages are of this peak's target."""
         if isinstance(other, Peak):
             return other.total_bytes
+        if isinstance(other, int):
+            return other
         return Size.parse(other).of(gpus.find(self.target).memory_bytes)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Peak | str | int | Size):
             return NotImplemented
-        return self.total_bytes == self.bytes_of(other)
+        try:
+            return self.total_bytes == self.bytes_of(other)
+        except UsageError:  # text that is no size
+            return NotImplemented
 
     def __hash__(self) -> int:
         return hash(self.total_bytes)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pytest_af3mem import gpus
+from pytest_af3mem.errors import UsageError
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,20 @@ class Request:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Request:
-        return cls(**{**data, "buckets": tuple(data["buckets"]), "settings": tuple(data["settings"].items())})
+        return cls(**{**data, "buckets": tuple(data["buckets"]), "settings": freeze(data["settings"])})
+
+
+def freeze(options: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
+    """Options as sorted pairs that can be hashed and written as JSON; lists become tuples. Raises UsageError for other values."""
+    return tuple((name, _frozen(value, name)) for name, value in sorted(options.items()))
+
+
+def _frozen(value: Any, name: str) -> Any:
+    if isinstance(value, list | tuple):
+        return tuple(_frozen(item, name) for item in value)
+    if not isinstance(value, bool | int | float | str | None):
+        raise UsageError(f"{name}={value!r} must be a number, a text, true, false, none, or a list of these")
+    return value
 
 
 def batch_identity(installation: Installation, request: Request) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from pytest_af3mem.inputs.job import Job
 from pytest_af3mem.models.ccd import Store
 from pytest_af3mem.peak import Peak
 from pytest_af3mem.pool import Pool
-from pytest_af3mem.request import Installation, Request
+from pytest_af3mem.request import Installation, Request, freeze
 from pytest_af3mem.settings import Settings, read_method
 
 _POLL_SECONDS = 0.5
@@ -68,7 +68,7 @@ class Session:
             buckets=self.settings.buckets or self.installation.buckets,
             target=gpus.find(target).name if target else self.settings.target,
             method=read_method(method, "method") if method else self.settings.method,
-            settings=tuple(sorted(settings.items())),
+            settings=freeze(settings),
         )
 
     def wait(self, answer: Future[Peak], show: Callable[[str], None] = lambda text: None) -> Peak:
@@ -89,9 +89,10 @@ class Session:
         """The shell command that makes the same request again, for a generated job of `size` tokens."""
         words = ["af3mem", "measure", "--tokens", str(size), "--target", request.target]
         for name, value in options:
-            words += [f"--{name.replace('_', '-')}", str(value)]
+            if value is not None:
+                words += [f"--{name.replace('_', '-')}", str(value)]
         for name, value in request.settings:
-            words += ["--set", f"{name}={value}"]
+            words += ["--set", f"{name}={value!r}"]
         stated, usual = self.settings, Settings()
         if stated.model != usual.model:
             words += ["--model", stated.model]

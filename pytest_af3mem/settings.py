@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,17 +22,20 @@ DEFAULT_TARGET = "h100-80gb"
 
 
 def default_folder() -> Path:
-    """`$XDG_CACHE_HOME/pytest-af3mem`, by default `~/.cache/pytest-af3mem`."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "pytest-af3mem")
+    """`$XDG_CACHE_HOME/pytest-af3mem`, by default `~/.cache/pytest-af3mem`; in the temporary folder for a user without a home."""
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "pytest-af3mem")
+    except RuntimeError:
+        return Path(tempfile.gettempdir(), "pytest-af3mem")
 
 
 class Option(NamedTuple):
-    """One setting. `read` turns text into its value and raises UsageError; flags have no text and no `metavar`."""
+    """One setting. `read` turns text into its value and raises UsageError with the name it is given; flags have no `metavar`."""
 
     name: str
     help: str
     metavar: str = ""
-    read: Callable[[str], Any] = str
+    read: Callable[[str, str], Any] = lambda text, name: text
 
     @property
     def flag(self) -> str:
@@ -42,50 +46,66 @@ class Option(NamedTuple):
         return f"AF3MEM_{self.name.upper()}"
 
 
-def read_method(text: str, name: str = "--af3-method") -> str:
+def read_method(text: str, name: str) -> str:
     """How to measure: `compiled`, which is also what `auto` means. Raises UsageError for another word."""
     if text not in METHODS:
         raise UsageError(f"{name} {text!r} is not one of {', '.join(METHODS)}")
     return "compiled"
 
 
-def _target(text: str) -> str:
+def _target(text: str, name: str) -> str:
     from pytest_af3mem import gpus
 
     return gpus.find(text).name
 
 
-def _buckets(text: str) -> tuple[int, ...]:
+def _buckets(text: str, name: str) -> tuple[int, ...]:
     parts = [part.strip() for part in text.split(",")]
-    sizes = [int(part) for part in parts if part.isdecimal()]
+    sizes = [int(part) for part in parts if _is_whole_number(part)]
     if len(sizes) != len(parts) or 0 in sizes or sizes != sorted(set(sizes)):
-        raise UsageError(f"--af3-buckets {text!r} must be increasing whole numbers of tokens, like 256,512,1024")
+        raise UsageError(f"{name} {text!r} must be increasing whole numbers of tokens, like 256,512,1024")
     return tuple(sizes)
 
 
-def _interpreter(text: str) -> str:
+def _interpreter(text: str, name: str) -> str:
     found = shutil.which(text)
     if found is None:
         rule = "is not a program that can be run: give the path of a Python that holds AlphaFold 3"
-        raise UsageError(f"--af3-python {text!r} {rule}")
+        raise UsageError(f"{name} {text!r} {rule}")
     return str(Path.cwd() / found)  # not resolved: a virtual environment's interpreter is a link
 
 
-def _source_tree(text: str) -> Path:
-    folder = Path(text).resolve()
+def _source_tree(text: str, name: str) -> Path:
+    folder = Path(text).absolute()
     if not folder.is_dir():
-        raise UsageError(f"--af3-path {text!r} is not a folder: give the one that holds the model's package")
+        raise UsageError(f"{name} {text!r} is not a folder: give the one that holds the model's package")
     inside = folder / "src"
     return inside if (inside / "alphafold3").is_dir() and not (folder / "alphafold3").is_dir() else folder
 
 
-def _whole_number(flag: str) -> Callable[[str], int]:
-    def read(text: str) -> int:
-        if not text.isdecimal() or int(text) == 0:
-            raise UsageError(f"{flag} {text!r} must be a whole number of at least 1")
-        return int(text)
+def _folder(text: str, name: str) -> Path:
+    return Path(text).absolute()
 
-    return read
+
+def _report(text: str, name: str) -> Path:
+    path = Path(text)
+    if path.is_dir():
+        raise UsageError(f"{name} {text!r} is a folder: give the name of a file")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"{name} {text!r} cannot be written ({error.strerror}): choose another place") from error
+    return path
+
+
+def _whole_number(text: str, name: str) -> int:
+    if not _is_whole_number(text) or int(text) == 0:
+        raise UsageError(f"{name} {text!r} must be a whole number of at least 1")
+    return int(text)
+
+
+def _is_whole_number(text: str) -> bool:
+    return text.isdecimal() and len(text) < 10
 
 
 OPTIONS = (
@@ -95,10 +115,10 @@ OPTIONS = (
     Option("python", "interpreter that holds the model (default: this one)", "PATH", _interpreter),
     Option("path", "source tree of the model, measured as it is instead of the installed one", "DIR", _source_tree),
     Option("buckets", "padding buckets in tokens, as run_alphafold.py's --buckets (default: the model's)", "N,N,...", _buckets),
-    Option("json", "write all measurements and verdicts to this file", "FILE", Path),
-    Option("workers", "measurements at once (default: as cores and memory allow)", "N", _whole_number("--af3-workers")),
-    Option("timeout", "seconds that one measurement may take (default: 900)", "SECONDS", _whole_number("--af3-timeout")),
-    Option("cache_dir", f"folder for results and the chemical dictionary (default: {default_folder()})", "DIR", Path),
+    Option("json", "write all measurements and verdicts to this file", "FILE", _report),
+    Option("workers", "measurements at once (default: as cores and memory allow)", "N", _whole_number),
+    Option("timeout", "seconds that one measurement may take (default: 900)", "SECONDS", _whole_number),
+    Option("cache_dir", "folder for results and the chemical dictionary (default: ~/.cache/pytest-af3mem)", "DIR", _folder),
     Option("no_cache", "measure everything anew, and keep nothing"),
 )
 
@@ -120,14 +140,24 @@ class Settings:
     no_cache: bool = False
 
     @classmethod
-    def read(cls, command_line: Mapping[str, Any], ini: Mapping[str, Any] | None = None) -> Settings:
-        """The first of command line, environment and ini that is set; a flag is set when true. Raises UsageError."""
+    def read(
+        cls, command_line: Mapping[str, Any], ini: Mapping[str, Any] | None = None, *, flag: Callable[[Option], str] | None = None
+    ) -> Settings:
+        """The first of command line, environment and ini that is set; a flag is set when true. Raises UsageError.
+
+        `flag` is how the command line spells an option, for errors: by default as pytest does.
+        """
         values: dict[str, Any] = {}
         for option in OPTIONS:
-            stated = (command_line.get(option.name), os.environ.get(option.variable), (ini or {}).get(option.name))
-            value = next((value for value in stated if value), None)
-            if value is not None:
-                values[option.name] = option.read(str(value)) if option.metavar else is_true(value, option.flag)
+            stated = (
+                (command_line.get(option.name), flag(option) if flag else option.flag),
+                (os.environ.get(option.variable), option.variable),
+                ((ini or {}).get(option.name), f"af3_{option.name}"),
+            )
+            for value, name in stated:
+                if value:
+                    values[option.name] = option.read(str(value), name) if option.metavar else is_true(value, name)
+                    break
         return cls(**values)
 
 

@@ -54,12 +54,12 @@ class Size:
         if self.bytes is not None:
             return self.bytes
         assert self.percent is not None
-        return int(memory_bytes * self.percent / 100)
+        return max(1, int(memory_bytes * self.percent / 100))
 
 
 def format_bytes(number: int) -> str:
     """`number` of bytes for people: `"41.83 GiB"`, `"1.50 MiB"`, `"12 B"`; the sign is kept."""
     for unit, scale in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
-        if abs(number) >= scale:
+        if round(abs(number) / scale * 1024, 2) >= 1024:  # what would be written as 1024.00 of the next smaller unit
             return f"{number / scale:.2f} {unit}"
     return f"{number} B"

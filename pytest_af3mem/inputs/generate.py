@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 from itertools import islice
 
-from pytest_af3mem.errors import UsageError
+from pytest_af3mem.errors import UsageError, near
 from pytest_af3mem.inputs.job import Job, Ligand, Protein, chain_ids
 from pytest_af3mem.inputs.tokens import Components, ligand_tokens
 
 MAX_TOKENS = 100_000  # beyond what any GPU holds by far; a typing error rather than a job
+_LEAST = {"chains": 1, "msa_depth": 0, "seed": 0}
 OPTIONS = ("chains", "ligand", "msa_depth", "seed")
 
 _RESIDUES = "ACDEFGHIKLMNPQRSTVWY"
@@ -37,11 +39,7 @@ def generate(
     Raises UsageError, with the rule, for what cannot be.
     """
     check_tokens(tokens)
-    for name, value, least in (("chains", chains, 1), ("msa_depth", msa_depth, 0), ("seed", seed, 0)):
-        if not isinstance(value, int) or isinstance(value, bool) or value < least:
-            raise UsageError(f"{name}={value!r} must be a whole number of at least {least}")
-    if ligand is not None and not isinstance(ligand, str):
-        raise UsageError(f"ligand={ligand!r} must be a CCD code, like 'ATP'")
+    check_options({"chains": chains, "ligand": ligand, "msa_depth": msa_depth, "seed": seed})
     taken = ligand_tokens(ligand, components) if ligand else 0
     if tokens - taken < chains:
         what = f"{chains} protein chain{'s' if chains > 1 else ''}" + (f" and {ligand} ({taken} tokens)" if ligand else "")
@@ -62,6 +60,17 @@ def check_tokens(tokens: object) -> None:
     """Raises UsageError unless `tokens` can be the size of a job."""
     if not isinstance(tokens, int) or isinstance(tokens, bool) or not 1 <= tokens <= MAX_TOKENS:
         raise UsageError(f"tokens={tokens!r} must be a whole number from 1 to {MAX_TOKENS:,}")
+
+
+def check_options(options: Mapping[str, object]) -> None:
+    """Raises UsageError for a name or a value that `generate` does not take."""
+    for name, value in options.items():
+        if name not in OPTIONS:
+            raise UsageError(f"{name!r} is no option of a generated job{near(name, OPTIONS)} (options: {', '.join(OPTIONS)})")
+        if name in _LEAST and (not isinstance(value, int) or isinstance(value, bool) or value < _LEAST[name]):
+            raise UsageError(f"{name}={value!r} must be a whole number of at least {_LEAST[name]}")
+        if name == "ligand" and not (value is None or (isinstance(value, str) and value)):
+            raise UsageError(f"ligand={value!r} must be a CCD code, like 'ATP'")
 
 
 def _msa(query: str, depth: int, source: random.Random) -> str:

@@ -88,19 +88,27 @@ def prepare(folder: Path, *, installed: Path | None = None, progress: Callable[[
     source = _Pickled(installed) if installed else _Biotite()
     path = folder / f"ccd-{source.identity}-layout{_LAYOUT}.sqlite"
     if not path.exists():
-        try:
+        with _translated(folder):
             folder.mkdir(parents=True, exist_ok=True)
             with locked(path.with_suffix(".lock")):
                 if not path.exists():
                     progress(f"building the chemical component dictionary from {source.name}, once")
+                    components = source.components(progress)
                     with written_atomically(path) as unfinished:
-                        _write(unfinished, source.components(progress))
-        except OSError as error:
-            raise SetupError(
-                f"the chemical component dictionary cannot be written to {folder}: {error.strerror or error}; "
-                "choose a writable place with --af3-cache-dir"
-            ) from error
+                        _write(unfinished, components)
     return Store(path)
+
+
+@contextlib.contextmanager
+def _translated(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, sqlite3.Error) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise SetupError(
+            f"the chemical component dictionary cannot be written to {folder} ({reason}): "
+            "choose another place with --af3-cache-dir or $AF3MEM_CACHE_DIR"
+        ) from error
 
 
 def _write(path: Path, components: Iterable[tuple[str, dict[str, list[str]]]]) -> None:
@@ -132,8 +140,10 @@ class _Pickled:
         self.identity = f"installed-{status.st_size}-{status.st_mtime_ns}"
 
     def components(self, progress: Callable[[str], None]) -> Iterator[tuple[str, dict[str, list[str]]]]:
-        with self._path.open("rb") as file:
-            dictionary = pickle.load(file)
+        try:
+            dictionary = pickle.loads(self._path.read_bytes())
+        except (OSError, EOFError, pickle.UnpicklingError) as error:
+            raise SetupError(f"{self._path} cannot be read ({error}): build it again with AlphaFold 3's build_data") from error
         for code in sorted(dictionary):
             yield code, {name: list(values) for name, values in dictionary[code].items()}
 

@@ -81,7 +81,7 @@ def load(name: str) -> Model:
         raise UsageError(f"unknown model {name!r}: use 'alphafold3', or 'package.module:object' for a model of your own")
     try:
         found = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
+    except (ImportError, AttributeError, TypeError, ValueError) as error:
         raise UsageError(f"model {name!r} cannot be loaded: {error}") from error
     model = found() if isinstance(found, type) else found
     if not isinstance(model, Model):

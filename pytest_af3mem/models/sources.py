@@ -28,7 +28,10 @@ def digest(packages: Iterable[str]) -> str:
 
 
 def _files(package: str) -> Iterator[tuple[Path, Path]]:
-    spec = importlib.util.find_spec(package)
+    try:
+        spec = importlib.util.find_spec(package)
+    except ModuleNotFoundError:  # of the package around it
+        spec = None
     if spec is None:
         return
     if spec.submodule_search_locations is None:

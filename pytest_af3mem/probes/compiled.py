@@ -211,7 +211,7 @@ def kernels(program: str, left_to_xla: Collection[str] = ()) -> Kernels:
 
 def _component(scope: str) -> str:
     """`jit(apply)/a/vmap(b)/while/body/c` -> `a/b/c`: the model's own names, without JAX's transformations."""
-    parts = [re.sub(r"^vmap\((.*?)\)?$", r"\1", part) for part in scope.split("/")]
+    parts = [re.sub(r"^(?:vmap\()+(.*?)\)*$", r"\1", part) for part in scope.split("/")]
     dropped = re.compile(r"jit\(.*|while|body|cond|closed_call|checkpoint|rematted_computation|branch_\d+_fun|")
     return "/".join(part for part in parts if not dropped.fullmatch(part)) or "model"
 

@@ -41,8 +41,8 @@ class Project:
         command = [*self.pytester._getpytestargs(), *self.options(*arguments, model=model)]
         return self.pytester.popen(command, stdin=None, start_new_session=True)
 
-    def measurements(self):
-        return json.loads((self.path / "report.json").read_text())["measurements"]
+    def measurements(self, file="report.json"):
+        return json.loads((self.path / file).read_text())["measurements"]
 
     def junit(self):
         """Of each test: its name, and the message of its failure or of its being skipped."""

@@ -130,8 +130,8 @@ def test_two_runs_at_once_compile_once(gate, compiles):
     processes = [gate.start(f"--af3-json={name}.json", model="misbehaving:Misbehaving") for name in ("left", "right")]
     assert [process.wait(timeout=120) for process in processes] == [0, 0]
     assert compiles() == 2
-    left, right = (json.loads((gate.path / f"{name}.json").read_text())["measurements"] for name in ("left", "right"))
-    assert [row["total_bytes"] for row in left] == [row["total_bytes"] for row in right]
+    left, right = ([row["total_bytes"] for row in gate.measurements(f"{name}.json")] for name in ("left", "right"))
+    assert left == right
 
 
 def test_the_default_folder(gate, monkeypatch, pytester):

@@ -45,7 +45,7 @@ def test_measure_into_a_file(af3mem, project):
     status, output, _ = af3mem("measure", "--tokens", "100", "--json", str(project.path / "new" / "report.json"))
     assert status == cli.OK
     assert output.startswith("tokens")
-    assert len(json.loads((project.path / "new" / "report.json").read_text())["measurements"]) == 1
+    assert len(project.measurements("new/report.json")) == 1
 
 
 @pytest.mark.parametrize("options", [(), ("--json", "-")])

@@ -5,17 +5,18 @@ import shlex
 
 import pytest
 
+from pytest_af3mem import cli
 from pytest_af3mem.settings import OPTIONS
 
-FLAGS = [option.flag for option in OPTIONS]
+FLAGS = ["--af3-gpu", *(option.flag for option in OPTIONS)]
 
 
 def test_help_names_every_option_and_ini_key(pytester):
     text = pytester.runpytest_inprocess("--help").stdout.str()
     group = text.partition("GPU memory of AlphaFold 3 (pytest-af3mem):\n")[2].partition("\n\n")[0]
-    assert re.findall(r"^  (--af3-[\w-]+)", group, re.MULTILINE) == ["--af3-gpu", *FLAGS]
+    assert re.findall(r"^  (--af3-[\w-]+)", group, re.MULTILINE) == FLAGS
     assert "run the tests that measure GPU memory" in group
-    assert re.findall(r"^  (af3_\w+)", text, re.MULTILINE) == [f"af3_{option.name}" for option in OPTIONS]
+    assert re.findall(r"^  (af3_\w+)", text, re.MULTILINE) == [flag[2:].replace("-", "_") for flag in FLAGS]
 
 
 def test_markers_are_described(pytester):
@@ -68,12 +69,10 @@ def test_nothing_is_said_where_nothing_was_measured(project):
 
 @pytest.fixture
 def target_of(project):
-    """The target that a run takes; `--af3-target` comes from where the test puts it."""
+    """The target of a run, as its header tells."""
 
     def run(*options):
-        project.write(test_fit="def test_any(gpu_peak): gpu_peak(tokens=100)")
-        project.run("-k", "nothing", *options)
-        (line,) = [line for line in project.pytester.runpytest_inprocess(*project.options(*options)).outlines if "af3mem: comp" in line]
+        (line,) = [line for line in project.run("--collect-only", *options).outlines if line.startswith("af3mem: ")]
         return line.split()[3]
 
     return run
@@ -92,6 +91,7 @@ def test_the_command_line_beats_the_environment_which_beats_the_ini_file(target_
 def test_every_option_can_be_set_elsewhere(project, monkeypatch, place):
     project.write(test_fit="def test_any(gpu_peak): gpu_peak(tokens=100)")
     values = {
+        "gpu": "yes",
         "method": "auto",
         "target": "h100-80gb",
         "model": "analytic:Analytic",
@@ -108,22 +108,12 @@ def test_every_option_can_be_set_elsewhere(project, monkeypatch, place):
     else:
         for name, value in values.items():
             monkeypatch.setenv(f"AF3MEM_{name.upper()}", value)
-    assert project.pytester.runpytest_inprocess("-p", "no:hypothesispytest", "--af3-gpu").ret == 0
-    project.path.joinpath("elsewhere.json").rename(project.path / "report.json")
-    (row,) = project.measurements()
+    assert project.pytester.runpytest_inprocess("-p", "no:hypothesispytest").ret == 0
+    (row,) = project.measurements("elsewhere.json")
     assert (row["bucket"], row["argument_bytes"]) == (120, 4 * (32 + 120))
 
 
-def test_options_of_a_folder_in_the_way_that_pytest_asks_for(project):
-    """Written with `=`, a folder among the options is not taken for one with tests."""
-    project.write(test_any="def test_any(): ...")
-    result = project.run_apart()
-    result.stdout.fnmatch_lines([f"rootdir: {project.path}"])
-
-
-def test_the_command_of_a_row_measures_it_again(project, capsys):
-    from pytest_af3mem import cli
-
+def test_the_command_of_a_row_measures_it_again(project):
     project.write(
         test_fit="""
         import pytest
@@ -137,7 +127,7 @@ def test_the_command_of_a_row_measures_it_again(project, capsys):
     (row,) = project.measurements()
     program, *arguments = shlex.split(row["command"])
     assert program == "af3mem"
-    assert cli.main([*arguments, "--cache-dir", str(project.cache), "--json", str(project.path / "report.json")]) == 0
-    (again,) = project.measurements()
+    assert cli.main([*arguments, "--cache-dir", str(project.cache), "--json", str(project.path / "again.json")]) == 0
+    (again,) = project.measurements("again.json")
     differing = {name for name in row if row[name] != again[name]}
     assert differing <= {"test", "seconds", "cached"}
