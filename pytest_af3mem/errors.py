@@ -1,5 +1,9 @@
 """The errors of this project. Each text stands alone: what is wrong, with which value, and the way out."""
 
+from __future__ import annotations
+
+from collections.abc import Collection
+
 
 class Af3memError(Exception):
     """What a user can mend: shown as one line, never as a traceback."""
@@ -24,7 +28,13 @@ class NotJudged(Af3memError):
         self.detail = detail
 
 
-def near(name: str, known: "list[str] | tuple[str, ...]") -> str:
+def first_line(error: BaseException) -> str:
+    """An error in one line, with its type; the log has the rest."""
+    text = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {text[0][:300]}" if text else type(error).__name__
+
+
+def near(name: str, known: Collection[str]) -> str:
     """`"; did you mean x or y?"`, or nothing where no known name is near."""
     import difflib
 

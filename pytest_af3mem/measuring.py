@@ -62,7 +62,7 @@ class GpuPeak:
         __tracebackhide__ = True
         try:
             return self._measuring.measure(job, tokens, target, method, options)
-        except (NotJudged, UsageError) as error:
+        except Af3memError as error:
             raise _failure(str(error)) from None
 
 
@@ -228,7 +228,7 @@ class Measuring:
         """Measures what the test's markers ask for and its body did not."""
         try:
             running.asked.update(self._marked(running))
-        except UsageError as error:
+        except Af3memError as error:
             raise _failure(str(error)) from None
         if not running.asked:
             raise _failure("GPU peak not judged: the test has a budget, but it never called gpu_peak")
@@ -244,8 +244,8 @@ class Measuring:
         if request not in running.answers:
             try:
                 running.answers[request] = self.session.wait(self.session.pool.submit(request), self._show)
-            except NotJudged as error:
-                running.answers[request] = error
+            except Af3memError as error:
+                running.answers[request] = error if isinstance(error, NotJudged) else NotJudged(str(error))
             finally:
                 self._show("")
         answer = running.answers[request]
@@ -301,7 +301,7 @@ class Measuring:
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         if self._is_xdist_worker:
             session.config.workeroutput["af3mem_notes"] = self.session.pool.notes  # type: ignore[attr-defined]
-        elif self.session.settings.json:
+        elif self.session.settings.json and not session.config.option.collectonly:
             self.session.settings.json.write_text(json.render(self._measurements))
 
     @pytest.hookimpl(optionalhook=True)

@@ -19,7 +19,7 @@ from typing import Any
 
 from pytest_af3mem import gpus
 from pytest_af3mem.cache import Cache, find_peak
-from pytest_af3mem.errors import Af3memError, NotJudged, SetupError
+from pytest_af3mem.errors import Af3memError, NotJudged, SetupError, first_line
 from pytest_af3mem.models import model as models
 from pytest_af3mem.models import sources
 from pytest_af3mem.peak import Model, Peak
@@ -70,7 +70,7 @@ class Worker:
         try:
             batch = self._model.featurise(request.job, request.buckets)
         except Exception as error:
-            raise NotJudged(f"{self._model.name} does not featurise the job: {error or type(error).__name__}") from error
+            raise NotJudged(f"{self._model.name} does not featurise the job: {first_line(error)}") from error
         if (batch.tokens, batch.bucket) != (request.tokens, request.bucket):
             raise NotJudged(
                 f"the job was expected to have {request.tokens} tokens in a bucket of {request.bucket}, but the featuriser of "
@@ -183,7 +183,7 @@ def _serve(options: Mapping[str, Any], read: Any, write: Any) -> None:
             return
         except Exception as error:
             traceback.print_exc()
-            say({"error": NotJudged.__name__, "text": f"the worker failed: {type(error).__name__}: {error}"})
+            say({"error": NotJudged.__name__, "text": f"the worker failed: {first_line(error)}"})
         else:
             say({"value": value, "notes": worker.cache.problems})
             worker.cache.problems = []

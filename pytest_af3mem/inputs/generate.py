@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import random
 from collections.abc import Mapping
 from itertools import islice
@@ -18,6 +19,7 @@ _RESIDUES = "ACDEFGHIKLMNPQRSTVWY"
 _MUTATED = 0.3  # share of positions that differ from the query in a row of an MSA
 
 
+@functools.lru_cache(maxsize=8)  # a test asks for its job several times, and a deep MSA takes seconds to make
 def generate(
     tokens: int,
     *,

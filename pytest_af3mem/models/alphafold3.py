@@ -57,13 +57,15 @@ class AlphaFold3:
         root = _root()
         if root is None:
             raise SetupError(f"AlphaFold 3 is not installed in {sys.executable}: {INSTALL} (it needs Python 3.12 or 3.13)")
+        if not (root / "model" / "model.py").exists():
+            raise SetupError(f"{root} is not AlphaFold 3 (PyPI's alphafold3 is another project): {INSTALL}")
         for package in ("jax", "haiku", "tokamax", "rdkit"):
             if importlib.util.find_spec(package) is None:
                 raise SetupError(f"AlphaFold 3 needs {package}, which is not installed in {sys.executable}: {INSTALL}")
         found = _distribution()
         if found is not None and _is_installed(root):
             return f"{found.name} {found.version}"
-        return f"alphafold3 {_version(root)}, sources in {root}"
+        return f"alphafold3 {_version(root)}, a source tree"
 
     def buckets(self) -> tuple[int, ...]:
         root = _root()
@@ -185,9 +187,9 @@ def _borrow_extension() -> None:
 
 
 def _redirect_dictionary(store: ccd.Store) -> None:
-    """Lets AlphaFold 3 find the dictionary in `store` where its own files, made by `build_data`, are missing.
+    """Lets AlphaFold 3 read its dictionary from `store`, and the sets of components too where its `build_data` made none.
 
-    It opens one of them when it is imported, so this comes first. Both names are the same from v3.0.2 to v3.0.4 and in
+    It opens the sets when it is imported, so this comes first. The names are the same from v3.0.2 to v3.0.4 and in
     ColabFold's wheel.
     """
     from alphafold3.common import resources

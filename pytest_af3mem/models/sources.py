@@ -14,16 +14,17 @@ _DISTRIBUTIONS = ("jax", "jaxlib", "tokamax", "dm-haiku", "numpy", "rdkit", "bio
 _CUDA_PLUGINS = ("jax-cuda13-plugin", "jax-cuda12-plugin")
 _VARIABLES = ("AF3_", "JAX_", "TOKAMAX_", "XLA_")
 _CODE = {".py", ".so"}
+_DATA = {".pickle"}  # the dictionaries of AlphaFold 3's `build_data`: too large to read each time, so known by size and date
 
 
 def digest(packages: Iterable[str]) -> str:
-    """`sha256:...` over the Python and extension files of these packages; a package that is not installed counts as empty."""
+    """`sha256:...` over the files of these packages; one that is not installed counts as empty."""
     total = hashlib.sha256()
     for package in packages:
         for root, path in _files(package):
-            content = path.read_bytes()
-            total.update(f"{package}/{path.relative_to(root)} {len(content)}\n".encode())
-            total.update(content)
+            status = path.stat()
+            total.update(f"{package}/{path.relative_to(root)} {status.st_size}\n".encode())
+            total.update(str(status.st_mtime_ns).encode() if path.suffix in _DATA else path.read_bytes())
     return f"sha256:{total.hexdigest()}"
 
 
@@ -41,7 +42,7 @@ def _files(package: str) -> Iterator[tuple[Path, Path]]:
         root = Path(location)
         for folder, subfolders, names in os.walk(root):
             subfolders[:] = sorted(name for name in subfolders if name != "__pycache__")
-            yield from ((root, Path(folder, name)) for name in sorted(names) if Path(name).suffix in _CODE)
+            yield from ((root, Path(folder, name)) for name in sorted(names) if Path(name).suffix in _CODE | _DATA)
 
 
 def installed(distribution: str) -> str | None:

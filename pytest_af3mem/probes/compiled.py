@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_af3mem.cache import written_atomically
-from pytest_af3mem.errors import NotJudged
+from pytest_af3mem.errors import NotJudged, first_line
 from pytest_af3mem.gpus import Gpu
 from pytest_af3mem.models.model import Forward
 from pytest_af3mem.peak import Kernels
@@ -83,7 +83,7 @@ def device(gpu: Gpu) -> Any:
     try:
         topology = topologies.get_topology_desc("", platform="cuda", target_config=gpu.target_config(), topology="1x1x1")
     except Exception as error:
-        raise NotJudged(f"jax {jax.__version__} cannot compile for {gpu.name} without the card: {_line(error)}") from error
+        raise NotJudged(f"jax {jax.__version__} cannot compile for {gpu.name} without the card: {first_line(error)}") from error
     return topology.devices[0]
 
 
@@ -242,10 +242,4 @@ def _translated(what: str) -> Iterator[None]:
     except MemoryError:
         raise
     except Exception as error:
-        raise NotJudged(f"{what}: {_line(error)}") from error
-
-
-def _line(error: BaseException) -> str:
-    """The first line of an error, with its type: enough for one line; the log has the rest."""
-    text = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {text[0][:300]}" if text else type(error).__name__
+        raise NotJudged(f"{what}: {first_line(error)}") from error

@@ -53,6 +53,7 @@ class Misbehaving(Analytic):
         "abort": os.abort,
         "kill": _kill_itself,
         "memory": _run_out_of_memory,
+        "wait": lambda: time.sleep(1.5),
         "chat": _chat,
         "noise": _make_noise,
         "nothing": lambda: None,

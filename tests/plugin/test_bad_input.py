@@ -14,7 +14,7 @@ OPTIONS = {
     "--af3-target=gtx-1080": "unknown target 'gtx-1080' (all: af3mem doctor)",
     "--af3-method=guess": "--af3-method 'guess' is not one of auto, compiled",
     "--af3-model=alphafold4": "unknown model 'alphafold4': use 'alphafold3', or 'package.module:object' for a model of your own",
-    "--af3-model=:Model": "unknown model ':Model': use 'alphafold3', or 'package.module:object' for a model of your own",
+    "--af3-model=:Model": "model ':Model' cannot be loaded: Empty module name",
     "--af3-model=nowhere:Model": "model 'nowhere:Model' cannot be loaded: No module named 'nowhere'",
     "--af3-model=analytic:Other": "model 'analytic:Other' cannot be loaded: module 'analytic' has no attribute 'Other'",
     "--af3-model=misbehaving:Unfinished": "model 'misbehaving:Unfinished' is not a pytest_af3mem Model: "
@@ -28,10 +28,10 @@ OPTIONS = {
     "--af3-python=nowhere": "--af3-python 'nowhere' is not a program that can be run: "
     "give the path of a Python that holds AlphaFold 3",
     "--af3-json=.": "--af3-json '.' is a folder: give the name of a file",
-    "--af3-cache-dir=test_any.py/cache": "the cache folder test_any.py/cache cannot be written (Not a directory): "
-    "choose another with --af3-cache-dir",
+    "--af3-json=test_any.py/report.json": "--af3-json 'test_any.py/report.json' cannot be written (Not a directory): "
+    "choose another place",
     "--override-ini=af3_target=h100": "unknown target 'h100': did you mean h100-80gb? (all: af3mem doctor)",
-    "--override-ini=af3_no_cache=maybe": "--af3-no-cache is a switch: 'maybe' is neither true nor false",
+    "--override-ini=af3_no_cache=maybe": "af3_no_cache is a switch: 'maybe' is neither true nor false",
 }
 
 MARKERS = {
@@ -61,7 +61,7 @@ MARKERS = {
     "af3_budget('120 %')": "af3_budget '120 %' is more than the whole GPU: a percentage is at most 100 %",
     "af3_model(3)": "af3_model takes settings by name, like af3_model(num_samples=1), not 3",
     "af3_model(widht=3)": "af3_model: analytic has no setting 'widht'; did you mean width? (or use a dotted path)",
-    "af3_model(width={1, 2})": "af3_model: width={1, 2} cannot be written as JSON: use numbers, text, lists or None",
+    "af3_model(width={1, 2})": "width={1, 2} must be a number, a text, true, false, none, or a list of these",
 }
 
 CALLS = {
@@ -74,6 +74,7 @@ CALLS = {
     "tokens=512, ligand='ATP'": "ligand 'ATP' cannot be counted: this model has no chemical component dictionary",
     "tokens=512, target='h100'": "unknown target 'h100': did you mean h100-80gb? (all: af3mem doctor)",
     "tokens=512, target=80": "unknown target 80 (all: af3mem doctor)",
+    "tokens=512, method='guess'": "method 'guess' is not one of auto, compiled",
     "tokens=512, chain=2": "'chain' is no option of a generated job; did you mean chains? "
     "(options: chains, ligand, msa_depth, seed)",
 }
@@ -98,6 +99,17 @@ def refused(project):
 @pytest.mark.parametrize(("option", "line"), OPTIONS.items(), ids=OPTIONS)
 def test_options(refused, option, line):
     assert refused(option) == line
+
+
+def test_a_cache_that_cannot_be_written(refused, project):
+    folder = project.path / "test_any.py" / "cache"
+    line = f"the cache folder {folder} cannot be written (Not a directory): choose another with --af3-cache-dir or $AF3MEM_CACHE_DIR"
+    assert refused("--af3-cache-dir=test_any.py/cache") == line
+
+
+def test_variables_of_the_environment(refused, monkeypatch):
+    monkeypatch.setenv("AF3MEM_WORKERS", "0")
+    assert refused() == "AF3MEM_WORKERS '0' must be a whole number of at least 1"
 
 
 def test_markers_are_checked_when_tests_are_collected(project):
@@ -137,7 +149,7 @@ def test_calls_of_the_fixture(project):
     [
         ("'24 Bananas'", "size '24 Bananas' is not a size: write '16 GiB', '16 GB', '95 %' or a number of bytes"),
         ("'200 %'", "size '200 %' is more than the whole GPU: a percentage is at most 100 %"),
-        ("0", "size 0 must be more than 0"),
+        ("'0 GiB'", "size '0 GiB' must be more than 0"),
     ],
 )
 def test_comparing_with_what_is_no_size(project, size, line):

@@ -30,9 +30,15 @@ def run(gate):
 
 
 @pytest.fixture
-def compiles(gate):
+def workers(gate):
+    """Of each program that was compiled so far, the process that did it."""
+    return lambda: (gate.path / "traced").read_text().splitlines()
+
+
+@pytest.fixture
+def compiles(workers):
     """How many programs were compiled so far."""
-    return lambda: len((gate.path / "traced").read_text().splitlines())
+    return lambda: len(workers())
 
 
 def test_the_same_question_is_not_compiled_twice(gate, run, compiles):
@@ -44,6 +50,12 @@ def test_the_same_question_is_not_compiled_twice(gate, run, compiles):
     result.stdout.fnmatch_lines(["    90     128  h100-80gb   65.12 KiB *  within   triton 0  cached  test_fit.py::test_fits[[]90[]]"])
     assert compiles() == 2
     assert gate.measurements() == [row | {"cached": True, "seconds": 0.0} for row in first]
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_different_questions_are_answered_at_once(run, workers, number):
+    run(f"--af3-workers={number}")
+    assert (len(workers()), len(set(workers()))) == (2, number)
 
 
 def test_settings_and_targets_are_other_questions(gate, run, compiles):
@@ -61,7 +73,7 @@ def test_another_environment_is_another_question(gate, run, compiles, monkeypatc
     monkeypatch.setenv("UNRELATED", "4")
     run()
     assert compiles() == 4
-    assert gate.measurements()[0]["software"]["environment"] == "AF3_SHARDS=4 JAX_PLATFORMS=cpu JAX_SKIP_CUDA_CONSTRAINTS_CHECK=1"
+    assert gate.measurements()[0]["software"]["environment"].startswith("AF3_SHARDS=4 JAX_")
 
 
 def test_editing_one_line_of_the_model_is_measured_anew(gate, run, compiles, needed_bytes):
@@ -128,7 +140,9 @@ def test_without_cache_nothing_is_read_or_kept(gate, run, compiles):
 
 def test_two_runs_at_once_compile_once(gate, compiles):
     processes = [gate.start(f"--af3-json={name}.json", model="misbehaving:Misbehaving") for name in ("left", "right")]
-    assert [process.wait(timeout=120) for process in processes] == [0, 0]
+    for process in processes:
+        process.communicate(timeout=120)
+        assert process.returncode == 0
     assert compiles() == 2
     left, right = ([row["total_bytes"] for row in gate.measurements(f"{name}.json")] for name in ("left", "right"))
     assert left == right

@@ -123,6 +123,7 @@ def test_measuring_in_a_fixture_counts_for_the_test(project):
         ("peak <= '1 KiB'", OVER),
         ("peak < 1024", OVER),
         ("peak <= pytest_af3mem.Size.parse('1 KiB')", OVER),
+        ("peak <= 0", "GPU peak 65.12 KiB is over the budget of 0 B by 65.12 KiB [100 tokens, bucket 128, h100-80gb, compiled]"),
         ("peak < peak.total_bytes", "GPU peak 65.12 KiB is not less than 65.12 KiB [100 tokens, bucket 128, h100-80gb, compiled]"),
     ],
 )

@@ -51,7 +51,7 @@ def run_bad_and_good(project):
     ("does", "reason"),
     [
         ("raise", "the model does not trace: ValueError: weights of 31 do not fit positions of 32"),
-        ("memory", "the worker ran out of host memory: fewer workers need less (--af3-workers)"),
+        ("memory", "the worker ran out of host memory; --af3-workers 1 needs less"),
         ("exit", "the worker died (exit status 7)"),
         ("abort", "the worker died (SIGABRT)"),
         (
@@ -146,7 +146,7 @@ def test_the_models_own_lines_are_in_the_log(run_bad_and_good):
             "Miscounting",
             "the job was expected to have 100 tokens in a bucket of 128, but the featuriser of analytic 1.0 made 101 in 128",
         ),
-        ("Unreadable", "unreadable does not featurise the job: no MSA was given"),
+        ("Unreadable", "unreadable does not featurise the job: ValueError: no MSA was given"),
     ],
 )
 def test_a_job_that_the_model_sees_otherwise(project, model, reason):
