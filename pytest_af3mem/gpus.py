@@ -15,7 +15,7 @@ _KIB, _MIB, _GIB = 2**10, 2**20, 2**30
 
 
 class UnknownTarget(UsageError):
-    """A name that is not in the catalogue; the text names near ones."""
+    """What is not a name in the catalogue; the text names near ones."""
 
 
 @dataclass(frozen=True)
@@ -123,12 +123,12 @@ def names() -> tuple[str, ...]:
 
 def find(name: str) -> Gpu:
     """The target called `name`, in any case; raises UnknownTarget for any other, a card without its memory included."""
-    try:
+    is_text = isinstance(name, str)
+    if is_text and name.lower() in _TARGETS:
         return _TARGETS[name.lower()]
-    except KeyError:
-        near = _near(name.lower())
-        question = f": did you mean {' or '.join(near)}?" if near else ""
-        raise UnknownTarget(f"unknown target {name!r}{question} (all: af3mem doctor)") from None
+    near = _near(name.lower()) if is_text else ()
+    question = f": did you mean {' or '.join(near)}?" if near else ""
+    raise UnknownTarget(f"unknown target {name!r}{question} (all: af3mem doctor)")
 
 
 def _near(name: str) -> list[str]:

@@ -63,9 +63,10 @@ def read(marks: Iterable[pytest.Mark], fixtures: Iterable[str]) -> Marks:
 def _sizes(mark: pytest.Mark) -> tuple[int, ...]:
     if not mark.args:
         raise UsageError("af3_tokens needs at least one size, like af3_tokens(512)")
+    generate.check_options(mark.kwargs)
     for tokens in mark.args:
         generate.check_tokens(tokens)
-    generate.check_options(mark.kwargs)
+        generate.check_room(tokens, chains=mark.kwargs.get("chains", 1))
     return tuple(dict.fromkeys(mark.args))
 
 

@@ -20,7 +20,7 @@ from pytest_af3mem.request import Request, freeze
 from pytest_af3mem.session import Session
 from pytest_af3mem.settings import Settings
 from pytest_af3mem.size import Size, format_bytes
-from pytest_af3mem.verdict import Measurement, judge
+from pytest_af3mem.verdict import Measurement, judge, not_judged
 
 _TITLE = "GPU memory of AlphaFold 3"
 
@@ -114,9 +114,10 @@ class Measuring:
     def pytest_report_header(self) -> list[str]:
         gpu = gpus.find(self.session.settings.target)
         major, minor = gpu.compute_capability
+        workers = self.session.pool.workers
         lines = [
             f"af3mem: {self.session.settings.method} for {gpu.name} (sm_{major}{minor}, {format_bytes(gpu.memory_bytes)}), "
-            f"{self.session.pool.workers} workers"
+            f"{workers} worker{'s' if workers > 1 else ''}"
         ]
         if self.described:
             found = self.session.installation
@@ -142,7 +143,10 @@ class Measuring:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
-        self._running = self._start(item)
+        try:
+            self._running = self._start(item)
+        except Af3memError as error:  # of a marker that was added after collection
+            raise _failure(str(error)) from None
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, None, None]:
@@ -181,10 +185,12 @@ class Measuring:
     def measure(
         self, job: Job | None, size: int | None, target: str | None, method: str | None, options: Mapping[str, Any]
     ) -> Peak:
-        """What `gpu_peak` does. Raises UsageError, or NotJudged with the reason."""
+        """What `gpu_peak` does. Raises UsageError, or NotJudged with the whole line."""
         running = self._running
         if running is None:
             raise UsageError("gpu_peak can be called while a test runs, not while tests are collected")
+        if not isinstance(job, Job | None):
+            raise UsageError(f"gpu_peak({job!r}): give a Job, or the size by name, like gpu_peak(tokens=512)")
         generate.check_options(options)
         generated = None
         if job is None:
@@ -198,7 +204,10 @@ class Measuring:
                 generated = dataclasses.replace(generated, options=freeze({**dict(generated.options), **options}))
         request = self._request(running, job, generated, target or running.marks.target, method)
         running.asked[request] = generated
-        return self._answer(running, request)
+        try:
+            return self._answer(running, request)
+        except NotJudged as error:
+            raise NotJudged(not_judged(str(error), request.conditions).line) from error
 
     def _start(self, item: pytest.Item) -> _Running:
         return _Running(item, marks.read(item.iter_markers(), getattr(item, "fixturenames", ())))

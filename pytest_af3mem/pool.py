@@ -76,7 +76,14 @@ class Pool:
     @cached_property
     def installation(self) -> Installation:
         """What the worker's interpreter holds. Raises SetupError when something is missing that measuring needs."""
-        found = self._ask({"do": "describe"}, _DESCRIBE_SECONDS)
+        try:
+            found = self._ask({"do": "describe"}, _DESCRIBE_SECONDS)
+        except _Died as error:
+            *_, last = ["", *error.detail.splitlines()]
+            python = self._settings.python
+            raise SetupError(f"--af3-python {python} does not work as a Python ({error.cause}): {last}") from error
+        except NotJudged as error:
+            raise SetupError(str(error)) from error
         return Installation(**{**found, "buckets": tuple(found["buckets"]), "settings": tuple(found["settings"])})
 
     @cached_property
@@ -179,6 +186,14 @@ class Pool:
             self._alive.discard(worker)
 
 
+class _Died(NotJudged):
+    """The worker is gone; `cause` is its exit status or signal."""
+
+    def __init__(self, cause: str, detail: str):
+        super().__init__(f"the worker died ({cause})", detail)
+        self.cause = cause
+
+
 class _Worker:
     """One child process and its log."""
 
@@ -191,6 +206,7 @@ class _Worker:
             "use_cache": not settings.no_cache,
         }
         self.doing = ""
+        self._log_start = 0
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 (closed in `release`)
         self._unread = b""
         start = _START.format(init=str(package / "__init__.py"), folder=str(package))
@@ -209,6 +225,7 @@ class _Worker:
         """The worker's reply. Raises NotJudged when it dies or takes longer than `seconds`; it is of no use afterwards."""
         assert self._process.stdin is not None
         deadline = time.monotonic() + seconds
+        self._log_start = self._log_size()
         try:
             self._process.stdin.write(json.dumps(message).encode() + b"\n")
             self._process.stdin.flush()
@@ -233,7 +250,7 @@ class _Worker:
                 raise NotJudged(f"the worker took too long{doing} and was ended; --af3-timeout allows more", self.log())
             chunk = os.read(output, 2**16)
             if not chunk:
-                raise NotJudged(f"the worker died ({self._cause_of_death()})", self.log())
+                raise _Died(self._cause_of_death(), self.log())
             self._unread += chunk
         line, _, self._unread = self._unread.partition(b"\n")
         return line
@@ -247,10 +264,13 @@ class _Worker:
         return signal.Signals(-code).name if code is not None and code < 0 else f"exit status {code}"
 
     def log(self) -> str:
-        """The last lines of what the worker and its libraries printed."""
-        size = os.fstat(self._log.fileno()).st_size
-        tail = os.pread(self._log.fileno(), _LOG_TAIL_BYTES, max(0, size - _LOG_TAIL_BYTES)).decode(errors="replace")
+        """The last lines of what the worker and its libraries printed since it was last asked."""
+        start = max(self._log_start, self._log_size() - _LOG_TAIL_BYTES)
+        tail = os.pread(self._log.fileno(), _LOG_TAIL_BYTES, start).decode(errors="replace")
         return "\n".join(line[:_LOG_LINE_LENGTH] for line in tail.splitlines()[-_LOG_LINES:])
+
+    def _log_size(self) -> int:
+        return os.fstat(self._log.fileno()).st_size
 
     def kill(self) -> None:
         with contextlib.suppress(ProcessLookupError):

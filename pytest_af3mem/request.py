@@ -15,8 +15,12 @@ from pytest_af3mem.errors import UsageError
 
 @dataclass(frozen=True)
 class Installation:
-    """What a worker's interpreter holds. Everything here is learnt without importing JAX or the model."""
+    """What a worker's interpreter holds. Everything here is learnt without importing JAX or the network.
 
+    `spec` is how the model was asked for, `model` its name, `fingerprint` a digest of all sources that decide the number.
+    """
+
+    spec: str
     model: str
     distribution: str
     fingerprint: str

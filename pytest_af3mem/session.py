@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import shlex
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
@@ -19,6 +20,15 @@ from pytest_af3mem.request import Installation, Request, freeze
 from pytest_af3mem.settings import Settings, read_method
 
 _POLL_SECONDS = 0.5
+
+
+def _spelled(value: Any) -> str:
+    """A setting as `--set` reads it back: a Python value, or a bare word."""
+    try:
+        ast.literal_eval(str(value))
+    except (ValueError, SyntaxError):
+        return str(value) if isinstance(value, str) else repr(value)
+    return repr(value)
 
 
 class Session:
@@ -42,7 +52,7 @@ class Session:
         for name in settings:
             if "." not in name and name not in self.installation.settings:
                 hint = near(name, self.installation.settings)
-                raise UsageError(f"af3_model: {self.installation.model} has no setting {name!r}{hint} (or use a dotted path)")
+                raise UsageError(f"{self.installation.model} has no setting {name!r}{hint} (or use a dotted path)")
 
     def request(
         self,
@@ -92,7 +102,7 @@ class Session:
             if value is not None:
                 words += [f"--{name.replace('_', '-')}", str(value)]
         for name, value in request.settings:
-            words += ["--set", f"{name}={value!r}"]
+            words += ["--set", f"{name}={_spelled(value)}"]
         stated, usual = self.settings, Settings()
         if stated.model != usual.model:
             words += ["--model", stated.model]

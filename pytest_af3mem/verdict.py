@@ -43,7 +43,7 @@ class Verdict:
 def judge(peak: Peak, budget_bytes: int) -> Verdict:
     """Within means at most the budget; one byte more is over."""
     excess = peak.total_bytes - budget_bytes
-    difference = f"{format_bytes(abs(excess))} ({abs(excess) / budget_bytes * 100:.1f} %)"
+    difference = format_bytes(abs(excess)) + (f" ({abs(excess) / budget_bytes * 100:.1f} %)" if budget_bytes else "")
     relation = "over" if excess > 0 else "within"
     line = (
         f"GPU peak {format_bytes(peak.total_bytes)} is {relation} the budget of {format_bytes(budget_bytes)} "

@@ -33,6 +33,7 @@ class Worker:
     """Answers for one model. What is costly (imports, dictionary, parameter shapes) is kept between requests."""
 
     def __init__(self, model: str, folder: Path, *, use_cache: bool, progress: Callable[[str], None]):
+        self._spec = model
         self._model = models.load(model)
         self._folder = folder
         self._progress = progress
@@ -43,10 +44,12 @@ class Worker:
         """What is installed here. Raises SetupError when something is missing that measuring needs."""
         distribution = self._model.distribution()
         _check_jax()
+        own = type(self._model).__module__.partition(".")[0]
         return Installation(
+            spec=self._spec,
             model=self._model.name,
             distribution=distribution,
-            fingerprint=sources.digest([*self._model.packages, "pytest_af3mem"]),
+            fingerprint=sources.digest(dict.fromkeys([*self._model.packages, own, "pytest_af3mem"])),
             buckets=self._model.buckets(),
             settings=tuple(self._model.settings),
             software=sources.software(),
@@ -88,6 +91,7 @@ class Worker:
 
     def _compile(self, installation: Installation, request: Request, batch: models.Batch, start: float) -> Peak:
         gpu = gpus.find(request.target)
+        self._progress("setting up the network")
         with compiled.pretending(compiled.device(gpu)):
             forward = self._model.forward(dict(request.settings), gpu.compute_capability)
         parameters = self._parameter_shapes(installation, request, forward, batch)
@@ -174,7 +178,7 @@ def _serve(options: Mapping[str, Any], read: Any, write: Any) -> None:
                 installation = installation or worker.describe()
                 value = worker.measure(installation, Request.from_json(message["request"])).to_json()
         except Af3memError as error:
-            traceback.print_exc()
+            traceback.print_exception(error.__cause__ or error)
             say({"error": type(error).__name__, "text": str(error)})
         except MemoryError:
             traceback.print_exc()

@@ -19,7 +19,6 @@ _RESIDUES = "ACDEFGHIKLMNPQRSTVWY"
 _MUTATED = 0.3  # share of positions that differ from the query in a row of an MSA
 
 
-@functools.lru_cache(maxsize=8)  # a test asks for its job several times, and a deep MSA takes seconds to make
 def generate(
     tokens: int,
     *,
@@ -43,19 +42,29 @@ def generate(
     check_tokens(tokens)
     check_options({"chains": chains, "ligand": ligand, "msa_depth": msa_depth, "seed": seed})
     taken = ligand_tokens(ligand, components) if ligand else 0
-    if tokens - taken < chains:
-        what = f"{chains} protein chain{'s' if chains > 1 else ''}" + (f" and {ligand} ({taken} tokens)" if ligand else "")
-        raise UsageError(f"tokens={tokens} is too few for {what}: at least {chains + taken}")
-    source = random.Random(f"{tokens} {chains} {ligand} {msa_depth} {seed}")
+    check_room(tokens, chains=chains, ligand=ligand, taken=taken)
+    return _generated(tokens - taken, chains, ligand, msa_depth, seed)
+
+
+@functools.lru_cache(maxsize=8)  # a test asks for its job several times, and a deep MSA takes seconds to make
+def _generated(residues: int, chains: int, ligand: str | None, msa_depth: int, seed: int) -> Job:
+    source = random.Random(f"{residues} {chains} {ligand} {msa_depth} {seed}")
     ids = chain_ids()
-    whole, rest = divmod(tokens - taken, chains)
+    whole, rest = divmod(residues, chains)
     sequences: list[Protein | Ligand] = []
     for index, chain in enumerate(islice(ids, chains)):
         sequence = "".join(source.choices(_RESIDUES, k=whole + (index < rest)))
         sequences.append(Protein((chain,), sequence, unpaired_msa=_msa(sequence, msa_depth, source)))
     if ligand:
         sequences.append(Ligand((next(ids),), (ligand,)))
-    return Job(f"generated_{tokens}_tokens", tuple(sequences))
+    return Job(f"generated_{residues}_residues" + (f"_{ligand}" if ligand else ""), tuple(sequences))
+
+
+def check_room(tokens: int, *, chains: int = 1, ligand: str | None = None, taken: int = 0) -> None:
+    """Raises UsageError unless each chain gets a residue beside the `taken` tokens of the ligand."""
+    if tokens - taken < chains:
+        what = f"{chains} protein chain{'s' if chains > 1 else ''}" + (f" and {ligand} ({taken} tokens)" if ligand else "")
+        raise UsageError(f"tokens={tokens} is too few for {what}: at least {chains + taken}")
 
 
 def check_tokens(tokens: object) -> None:

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 from analytic import Analytic
+
 from pytest_af3mem.errors import SetupError
 from pytest_af3mem.models.model import Batch, Forward
 
@@ -35,6 +36,20 @@ def _run_out_of_memory():
     raise MemoryError
 
 
+ACTIONS = {
+    "raise": _raise,
+    "hang": lambda: time.sleep(3600),
+    "exit": lambda: sys.exit(7),
+    "abort": os.abort,
+    "kill": _kill_itself,
+    "memory": _run_out_of_memory,
+    "wait": lambda: time.sleep(1.5),
+    "chat": _chat,
+    "noise": _make_noise,
+    "nothing": lambda: None,
+}
+
+
 def _note(name):
     with Path(name).open("a") as file:
         file.write(f"{os.getpid()}\n")
@@ -46,25 +61,13 @@ class Misbehaving(Analytic):
     name = "misbehaving"
     packages = ("analytic", "misbehaving")
     settings = ("width", "does")
-    actions = {
-        "raise": _raise,
-        "hang": lambda: time.sleep(3600),
-        "exit": lambda: sys.exit(7),
-        "abort": os.abort,
-        "kill": _kill_itself,
-        "memory": _run_out_of_memory,
-        "wait": lambda: time.sleep(1.5),
-        "chat": _chat,
-        "noise": _make_noise,
-        "nothing": lambda: None,
-    }
 
     def forward(self, settings, compute_capability):
         forward = super().forward(settings, compute_capability)
 
         def apply(parameters, key, features):
             _note("traced")
-            self.actions[settings.get("does", "nothing")]()
+            ACTIONS[settings.get("does", "nothing")]()
             return forward.apply(parameters, key, features)
 
         return Forward(forward.init, apply, forward.config)

@@ -28,7 +28,7 @@ OPTIONS = {
     "--af3-python=nowhere": "--af3-python 'nowhere' is not a program that can be run: "
     "give the path of a Python that holds AlphaFold 3",
     "--af3-json=.": "--af3-json '.' is a folder: give the name of a file",
-    "--af3-json=test_any.py/report.json": "--af3-json 'test_any.py/report.json' cannot be written (Not a directory): "
+    "--af3-json=test_any.py/new/report.json": "--af3-json 'test_any.py/new/report.json' cannot be written (Not a directory): "
     "choose another place",
     "--override-ini=af3_target=h100": "unknown target 'h100': did you mean h100-80gb? (all: af3mem doctor)",
     "--override-ini=af3_no_cache=maybe": "af3_no_cache is a switch: 'maybe' is neither true nor false",
@@ -60,7 +60,7 @@ MARKERS = {
     "af3_budget('0 %')": "af3_budget '0 %' must be more than 0",
     "af3_budget('120 %')": "af3_budget '120 %' is more than the whole GPU: a percentage is at most 100 %",
     "af3_model(3)": "af3_model takes settings by name, like af3_model(num_samples=1), not 3",
-    "af3_model(widht=3)": "af3_model: analytic has no setting 'widht'; did you mean width? (or use a dotted path)",
+    "af3_model(widht=3)": "analytic has no setting 'widht'; did you mean width? (or use a dotted path)",
     "af3_model(width={1, 2})": "width={1, 2} must be a number, a text, true, false, none, or a list of these",
 }
 
@@ -103,7 +103,8 @@ def test_options(refused, option, line):
 
 def test_a_cache_that_cannot_be_written(refused, project):
     folder = project.path / "test_any.py" / "cache"
-    line = f"the cache folder {folder} cannot be written (Not a directory): choose another with --af3-cache-dir or $AF3MEM_CACHE_DIR"
+    way_out = "choose another with --af3-cache-dir or $AF3MEM_CACHE_DIR"
+    line = f"the cache folder {folder} cannot be written (Not a directory): {way_out}"
     assert refused("--af3-cache-dir=test_any.py/cache") == line
 
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-OVER = "GPU peak 65.12 KiB is over the budget of 1.00 KiB by 64.12 KiB (6412.5 %) [100 tokens, bucket 128, h100-80gb, compiled]"
+CONDITIONS = "[100 tokens, bucket 128, h100-80gb, compiled]"
+OVER = f"GPU peak 65.12 KiB is over the budget of 1.00 KiB by 64.12 KiB (6412.5 %) {CONDITIONS}"
 OFF = "needs --af3-gpu: it measures GPU memory of AlphaFold 3"
 
 
@@ -123,8 +124,8 @@ def test_measuring_in_a_fixture_counts_for_the_test(project):
         ("peak <= '1 KiB'", OVER),
         ("peak < 1024", OVER),
         ("peak <= pytest_af3mem.Size.parse('1 KiB')", OVER),
-        ("peak <= 0", "GPU peak 65.12 KiB is over the budget of 0 B by 65.12 KiB [100 tokens, bucket 128, h100-80gb, compiled]"),
-        ("peak < peak.total_bytes", "GPU peak 65.12 KiB is not less than 65.12 KiB [100 tokens, bucket 128, h100-80gb, compiled]"),
+        ("peak <= 0", f"GPU peak 65.12 KiB is over the budget of 0 B by 65.12 KiB {CONDITIONS}"),
+        ("peak < peak.total_bytes", f"GPU peak 65.12 KiB is not less than 65.12 KiB {CONDITIONS}"),
     ],
 )
 def test_a_failing_comparison_explains_itself_in_one_line(project, comparison, explanation):
@@ -162,6 +163,46 @@ def test_peaks_compare_with_each_other(project):
     assert project.measurements()[3]["command"] == (
         f"af3mem measure --tokens 128 --target h100-80gb --chains 3 --seed 1 --model analytic:Analytic --path {project.models}"
     )
+
+
+def test_budgets_of_single_parameters(project):
+    project.write(
+        test_fit="""
+        import pytest
+
+        def within(budget):
+            return pytest.param(100, marks=pytest.mark.af3_budget(budget), id=budget)
+
+        @pytest.mark.parametrize("size", [within("1 MiB"), within("1 KiB"), within("24 Bananas")])
+        def test_fits(gpu_peak, size): gpu_peak(tokens=size)
+        """
+    )
+    result = project.run("--junitxml=junit.xml")
+    result.assert_outcomes(passed=1, failed=1, errors=1)
+    bad = "af3_budget '24 Bananas' is not a size: write '16 GiB', '16 GB', '95 %' or a number of bytes"
+    assert project.junit() == {
+        "test_fits[1 MiB]": None,
+        "test_fits[1 KiB]": f"Failed: {OVER}",
+        "test_fits[24 Bananas]": f'failed on setup with "Failed: {bad}"',
+    }
+
+
+def test_where_sizes_cannot_be_given_nothing_passes(project):
+    project.write(
+        test_fit="""
+        import unittest
+        import pytest
+
+        class TestFits(unittest.TestCase):
+            @pytest.mark.af3_tokens(100)
+            def test_method(self): ...
+
+        @pytest.mark.parametrize("other", [pytest.param(1, marks=pytest.mark.af3_tokens(100))])
+        def test_parameter(other): ...
+        """
+    )
+    project.run("--junitxml=junit.xml").assert_outcomes(failed=2)
+    assert all(message.startswith("Failed: GPU peak not judged: ") for message in project.junit().values())
 
 
 def test_a_job_of_ones_own(project):

@@ -44,7 +44,10 @@ def test_markers_are_registered(project):
 
 def test_the_fixture_is_described(pytester):
     pytester.runpytest_inprocess("--fixtures").stdout.fnmatch_lines(
-        ["gpu_peak [[]session scope[]] -- *", "    Peak GPU memory of AlphaFold 3 inference: `gpu_peak(tokens=1024) <= \"12 GiB\"`."]
+        [
+            "gpu_peak [[]session scope[]] -- *",
+            '    Peak GPU memory of AlphaFold 3 inference: `gpu_peak(tokens=1024) <= "12 GiB"`.',
+        ]
     )
 
 
@@ -52,7 +55,7 @@ def test_the_header_says_what_is_measured_how(project):
     project.write(test_any="def test_any(): ...")
     header = [line for line in project.run("--af3-workers=2", "--af3-target=L4-24GB").outlines if line.startswith("af3mem: ")]
     assert header[0] == "af3mem: compiled for l4-24gb (sm_89, 21.99 GiB), 2 workers"
-    assert re.fullmatch(r"af3mem: analytic 1\.0, jax [\d.]+, jax-cuda\d+-plugin [\d.]+", header[1])
+    assert re.fullmatch(r"af3mem: analytic 1\.0, jax [\d.]+, (tokamax [\d.]+, )?jax-cuda\d+-plugin [\d.]+", header[1])
     header = [line for line in project.run("--af3-workers=1").outlines if line.startswith("af3mem: ")]
     assert header[0] == "af3mem: compiled for h100-80gb (sm_90, 79.11 GiB), 1 worker"
 

@@ -1,5 +1,6 @@
 """`gpu_peak` lives as long as the session, so Hypothesis has no health check to raise against it."""
 
+
 def test_given_beside_the_fixture(project):
     project.write(
         test_fit="""

@@ -16,6 +16,7 @@ from pytest_af3mem.verdict import Measurement, judge
 GIB = 2**30
 
 INSTALLATION = Installation(
+    spec="alphafold3",
     model="alphafold3",
     distribution="alphafold3-colabfold 3.1.18",
     fingerprint="sha256:0123",

@@ -13,10 +13,14 @@ WATER = {
     "_chem_comp_atom.atom_id": ["O", "H1", "H2"],
     "_chem_comp_atom.type_symbol": ["O", "H", "H"],
 }
-HEAVY_WATER = {"_chem_comp.id": ["DOD"], "_chem_comp_atom.type_symbol": ["O", "D", "d"]}
-MERCURY_HYDRIDE = {"_chem_comp.id": ["XHG"], "_chem_comp_atom.type_symbol": ["CL", "HG", "h"]}
 NOTHING = {"_chem_comp.id": ["UNL"], "_chem_comp.name": ["Unknown ligand é"]}
-DICTIONARY = {"HOH": WATER, "DOD": HEAVY_WATER, "XHG": MERCURY_HYDRIDE, "UNL": NOTHING}
+DICTIONARY = {
+    "XHG": {"_chem_comp.id": ["XHG"], "_chem_comp_atom.type_symbol": ["CL", "HG", "h"]},
+    "DOD": {"_chem_comp.id": ["DOD"], "_chem_comp_atom.type_symbol": ["O", "D", "d"]},
+    "HOH": WATER,
+    "UNL": NOTHING,
+}
+BUILDING = "building the chemical component dictionary from the installation's ccd.pickle, once"
 
 
 @pytest.fixture
@@ -33,12 +37,20 @@ def store(installed, tmp_path):
     opened.close()
 
 
-@pytest.mark.parametrize(("code", "atoms"), [("HOH", 1), ("DOD", 1), ("XHG", 2), ("UNL", 0)])
-def test_heavy_atoms_are_neither_hydrogen_nor_deuterium(store, code, atoms):
-    assert store.heavy_atoms(code) == atoms
+def test_is_a_mapping_of_the_whole_dictionary(store):
+    assert dict(store) == DICTIONARY
+    assert len(store) == 4
+    assert list(store) == list(store.headers()) == sorted(DICTIONARY)
+    assert store.headers()["HOH"] == {"_chem_comp.id": ["HOH"], "_chem_comp.name": ["WATER"]}
+    assert store.headers()["UNL"] == NOTHING
+    assert "HOH" in store
+    assert {store: 1}[store] == 1
+    assert [store.heavy_atoms(code) for code in ("HOH", "DOD", "XHG", "UNL")] == [1, 1, 2, 0]
+    with pytest.raises(sqlite3.OperationalError, match="readonly"):
+        store._database.execute("DELETE FROM component")
 
 
-@pytest.mark.parametrize("code", ["XXX", "hoh", "", "HOH'; DROP TABLE component; --"])
+@pytest.mark.parametrize("code", ["XXX", "hoh"])
 def test_unknown_code(store, code):
     assert code not in store
     for ask in (store.heavy_atoms, store.__getitem__):
@@ -47,52 +59,16 @@ def test_unknown_code(store, code):
         assert caught.value.args == (code,)
 
 
-def test_is_a_mapping_of_the_whole_dictionary(store):
-    assert dict(store) == DICTIONARY
-    assert len(store) == 4
-    assert list(store) == sorted(DICTIONARY)
-    assert "HOH" in store
-    assert store.get("XXX") is None
-    assert {store: 1}[store] == 1
-
-
-def test_headers(store):
-    headers = store.headers()
-    assert list(headers) == sorted(DICTIONARY)
-    assert headers["HOH"] == {"_chem_comp.id": ["HOH"], "_chem_comp.name": ["WATER"]}
-    assert headers["UNL"] == NOTHING
-
-
-def test_is_read_only(store):
-    with pytest.raises(sqlite3.OperationalError, match="readonly"):
-        store._database.execute("DELETE FROM component")
-
-
-def test_is_built_once(store, installed, tmp_path):
-    before = store.path.stat()
-    said = []
+def test_is_built_once_for_an_installation(store, installed, tmp_path):
+    before, said = store.path.stat(), []
     again = prepare(tmp_path / "cache", installed=installed, progress=said.append)
     again.close()
-    after = store.path.stat()
-    assert again.path == store.path
-    assert (after.st_mtime_ns, after.st_ino) == (before.st_mtime_ns, before.st_ino)
-    assert said == []
-
-
-def test_a_new_installation_is_built_anew(store, installed, tmp_path):
+    assert (again.path, said) == (store.path, [])
+    assert (store.path.stat().st_mtime_ns, store.path.stat().st_ino) == (before.st_mtime_ns, before.st_ino)
     installed.write_bytes(pickle.dumps({"HOH": WATER}))
-    said = []
     new = prepare(tmp_path / "cache", installed=installed, progress=said.append)
-    assert list(new) == ["HOH"]
+    assert (list(new), said) == (["HOH"], [BUILDING])
     new.close()
-    assert said == ["building the chemical component dictionary from the installation's ccd.pickle, once"]
-
-
-def test_a_build_that_fails_leaves_no_store(installed, tmp_path):
-    installed.write_bytes(pickle.dumps({"HOH": WATER, "XXX": {"_chem_comp.id": 5}}))
-    with pytest.raises(TypeError):
-        prepare(tmp_path / "cache", installed=installed)
-    assert [path.suffix for path in (tmp_path / "cache").iterdir()] == [".lock"]
 
 
 def test_two_processes_that_start_together_build_once(at_once, tmp_path):
@@ -103,20 +79,37 @@ def test_two_processes_that_start_together_build_once(at_once, tmp_path):
 store = prepare(Path(sys.argv[1]), installed=Path(sys.argv[2]), progress=print)
 print(len(store), store.heavy_atoms("01999"))
 """
-    outputs = at_once(preparation, code, tmp_path / "cache", installed)
-    building = "building the chemical component dictionary from the installation's ccd.pickle, once\n"
-    assert sorted(outputs) == ["2000 1\n", f"{building}2000 1\n"]
+    assert sorted(at_once(preparation, code, tmp_path / "cache", installed)) == ["2000 1\n", f"{BUILDING}\n2000 1\n"]
 
 
-@pytest.mark.parametrize(("inside", "reason"), [("", "File exists"), ("cache", "Not a directory")])
-def test_a_place_that_cannot_be_a_folder(installed, tmp_path, inside, reason):
-    (tmp_path / "file").write_text("")
-    folder = tmp_path / "file" / inside
+def refused(folder, installed=None):
     with pytest.raises(SetupError) as caught:
         prepare(folder, installed=installed)
-    assert str(caught.value) == (
-        f"the chemical component dictionary cannot be written to {folder}: {reason}; choose a writable place with --af3-cache-dir"
-    )
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [(b"", "Ran out of input"), (b"<html>", "invalid load key, '<'."), (None, "[Errno 21] Is a directory: '{}'")],
+)
+def test_a_dictionary_that_cannot_be_read(tmp_path, content, reason):
+    path = tmp_path / "ccd.pickle"
+    path.mkdir() if content is None else path.write_bytes(content)
+    text = f"{path} cannot be read ({reason.format(path)}): build it again with AlphaFold 3's build_data"
+    assert refused(tmp_path / "cache", path) == text
+    assert [left.suffix for left in (tmp_path / "cache").iterdir()] == [".lock"]
+
+
+def test_a_place_that_cannot_be_written(installed, tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(sqlite3, "connect", full)
+    for folder, reason in ((installed, "File exists"), (tmp_path / "cache", "database or disk is full")):
+        assert refused(folder, installed) == (
+            f"the chemical component dictionary cannot be written to {folder} ({reason}): "
+            "choose another place with --af3-cache-dir or $AF3MEM_CACHE_DIR"
+        )
 
 
 def test_neither_installed_nor_biotite(monkeypatch, tmp_path):
@@ -124,9 +117,7 @@ def test_neither_installed_nor_biotite(monkeypatch, tmp_path):
         raise importlib.metadata.PackageNotFoundError(name)
 
     monkeypatch.setattr(importlib.metadata, "version", version)
-    with pytest.raises(SetupError) as caught:
-        prepare(tmp_path / "cache")
-    assert str(caught.value) == (
+    assert refused(tmp_path / "cache") == (
         "AlphaFold 3 needs the chemical component dictionary, and neither AlphaFold 3's own (build_data) nor biotite's "
         "is installed: pip install biotite"
     )

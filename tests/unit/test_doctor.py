@@ -2,7 +2,6 @@ from pytest_af3mem.doctor import Findings, render
 from pytest_af3mem.probes.nvml import VisibleGpu
 
 GIB = 2**30
-NO_JAX = "JAX is not installed in /venv/bin/python: pip install 'pytest-af3mem[alphafold3]'"
 
 
 def findings(**changes):
@@ -23,7 +22,7 @@ def findings(**changes):
 
 def test_all_is_well(an_installation):
     found = findings(
-        installation=an_installation(),
+        installation=an_installation(software={**an_installation().software, "environment": ""}),
         components="/cache/ccd.sqlite",
         targets={"h100-80gb": "", "h100-80gb/1g.10gb": "", "p100-16gb": "jax 0.10.2 cannot compile for p100-16gb"},
     )
@@ -45,15 +44,17 @@ def test_all_is_well(an_installation):
         "  h100-80gb/1g.10gb           9.75 GiB  compiles",
         "  p100-16gb                  15.89 GiB  jax 0.10.2 cannot compile for p100-16gb",
     ]
+    assert "dictionary        not made yet" in render(findings(installation=an_installation())).splitlines()
 
 
 def test_something_is_missing():
-    found = findings(problem=NO_JAX)
+    found = findings(problem="JAX is not installed", gpus=[VisibleGpu("NVIDIA H200", 140 * GIB, "570.124")] * 2, no_gpu="")
     assert not found.healthy
-    assert "compiles" not in render(found)
-    assert render(found).endswith(f"\n\nto mend: {NO_JAX}")
-
-
-def test_gpus():
-    lines = render(findings(gpus=[VisibleGpu("NVIDIA H200", 140 * GIB, "570.124")] * 2, no_gpu="")).splitlines()
-    assert lines[4:] == ["GPU               NVIDIA H200, 140.00 GiB, driver 570.124"] * 2
+    assert render(found).splitlines()[2:] == [
+        "cache             /cache",
+        "workers           4",
+        "GPU               NVIDIA H200, 140.00 GiB, driver 570.124",
+        "GPU               NVIDIA H200, 140.00 GiB, driver 570.124",
+        "",
+        "to mend: JAX is not installed",
+    ]

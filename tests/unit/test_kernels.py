@@ -33,32 +33,22 @@ def test_triton_calls_are_counted():
     assert kernels(program) == Kernels(triton=3)
 
 
-FALLEN = matmul(f"jit(apply)/diffuser/{LOOP}/evoformer/pair_attention1/{ATTENTION % 'base.DotProductAttention'}")
-
-
-def test_a_silent_fallback_is_named_once():
-    program = FALLEN * 3 + matmul(f"jit(apply)/diffuser/{GATED % 'base.GatedLinearUnit'}")
-    assert kernels(program) == Kernels(0, ("attention in diffuser/evoformer/pair_attention1", "gated_linear_unit in diffuser"))
-
-
-def test_what_the_settings_leave_to_xla_is_no_fallback():
-    program = FALLEN + matmul(f"jit(apply)/diffuser/{GATED % 'base.GatedLinearUnit'}")
-    assert kernels(program, {"attention"}) == Kernels(0, ("gated_linear_unit in diffuser",))
-
-
-def test_a_fallback_under_vmap():
-    program = matmul(f"jit(apply)/diffuser/vmap(confidence_head)/{LOOP}/pair_transition/vmap({GATED % 'base.GatedLinearUnit'})")
-    assert kernels(program).xla_fallbacks == ("gated_linear_unit in diffuser/confidence_head/pair_transition",)
+def test_a_silent_fallback_is_named_once_unless_the_settings_ask_for_it():
+    attention = matmul(f"jit(apply)/diffuser/{LOOP}/evoformer/pair_attention1/{ATTENTION % 'base.DotProductAttention'}")
+    under_vmap = f"jit(apply)/diffuser/vmap(confidence_head)/{LOOP}/pair_transition/vmap({GATED % 'base.GatedLinearUnit'})"
+    program = attention * 3 + matmul(under_vmap)
+    gated = "gated_linear_unit in diffuser/confidence_head/pair_transition"
+    assert kernels(program) == Kernels(0, ("attention in diffuser/evoformer/pair_attention1", gated))
+    assert kernels(program, {"attention"}) == Kernels(0, (gated,))
 
 
 @pytest.mark.parametrize(
     ("scope", "component"),
     [
-        ("jit(apply)/diffuser", "diffuser"),
         (f"jit(apply_fn)/diffuser/{LOOP}/evoformer/{LOOP}/checkpoint/msa_stack", "diffuser/evoformer/msa_stack"),
         (f"jit(apply)/diffuser/{LOOP}/cond/branch_0_fun/single_template_embedding", "diffuser/single_template_embedding"),
-        ("jit(apply)/diffuser/vmap(diffusion_head)/transformer/vmap(", "diffuser/diffusion_head/transformer"),
-        ("jit(apply)/jit(clip)/vmap(jit(_normal))/diffuser", "diffuser"),
+        ("jit(apply)/diffuser/vmap(diffusion_head)/vmap(vmap(transformer))/vmap(", "diffuser/diffusion_head/transformer"),
+        ("jit(apply)/jit(clip)/vmap(jit(_normal))/vmap(vmap(while))/diffuser", "diffuser"),
         ("jit(apply)/rematted_computation/body_of_mine", "body_of_mine"),
         ("jit(apply)", "model"),
         ("", "model"),
@@ -68,17 +58,13 @@ def test_component(scope, component):
     assert _component(scope) == component
 
 
-def test_toolchain_is_made_once(tmp_path):
+def test_toolchain(tmp_path):
     path = toolchain(tmp_path)
-    made = (path / "bin" / "ptxas").stat().st_mtime_ns
+    ptxas = path / "bin" / "ptxas"
+    made = ptxas.stat().st_mtime_ns
     assert toolchain(tmp_path) == path
-    assert (path / "bin" / "ptxas").stat().st_mtime_ns == made
-    assert (path / "nvvm" / "libdevice" / "libdevice.10.bc").is_file()
-    assert [file.name for file in (path / "bin").iterdir()] == ["ptxas"]
-
-
-def test_assembler_of_the_toolchain(tmp_path):
-    ptxas = toolchain(tmp_path) / "bin" / "ptxas"
+    assert ptxas.stat().st_mtime_ns == made
+    assert {file for file in tmp_path.rglob("*") if file.is_file()} == {ptxas, path / "nvvm" / "libdevice" / "libdevice.10.bc"}
     version = subprocess.run([ptxas, "--version"], capture_output=True, text=True, check=True).stdout
     assert version == "Cuda compilation tools, release 12.9, V12.9.86\n"
     subprocess.run([ptxas, "in.ptx", "-o", tmp_path / "out.cubin", "-arch=sm_90a"], check=True)

@@ -19,7 +19,7 @@ def failing(text):
 
 @pytest.fixture
 def pynvml(monkeypatch):
-    """A stand-in for NVIDIA's module, with a driver and one GPU."""
+    """A stand-in for NVIDIA's module, with a driver and two GPUs, one of them named as older versions do."""
     ended = []
     module = SimpleNamespace(
         NVMLError=NVMLError,
@@ -27,7 +27,7 @@ def pynvml(monkeypatch):
         nvmlInit=lambda: None,
         nvmlShutdown=lambda: ended.append(True),
         nvmlSystemGetDriverVersion=lambda: "570.124.06",
-        nvmlDeviceGetCount=lambda: 1,
+        nvmlDeviceGetCount=lambda: 2,
         nvmlDeviceGetHandleByIndex=lambda index: index,
         nvmlDeviceGetName=("NVIDIA H200", b"NVIDIA L4").__getitem__,
         nvmlDeviceGetMemoryInfo=(SimpleNamespace(total=5), SimpleNamespace(total=6)).__getitem__,
@@ -36,34 +36,24 @@ def pynvml(monkeypatch):
     return module
 
 
-def test_a_gpu(pynvml):
-    assert visible_gpus() == ([VisibleGpu("NVIDIA H200", 5, "570.124.06")], "")
+def test_gpus(pynvml):
+    assert visible_gpus() == ([VisibleGpu("NVIDIA H200", 5, "570.124.06"), VisibleGpu("NVIDIA L4", 6, "570.124.06")], "")
     assert pynvml.ended == [True]
 
 
-def test_two_gpus_and_text_as_older_versions_give_it(pynvml):
-    pynvml.nvmlDeviceGetCount = lambda: 2
-    pynvml.nvmlSystemGetDriverVersion = lambda: b"470.82"
-    assert visible_gpus() == ([VisibleGpu("NVIDIA H200", 5, "470.82"), VisibleGpu("NVIDIA L4", 6, "470.82")], "")
-
-
-def test_a_driver_without_gpus(pynvml):
-    pynvml.nvmlDeviceGetCount = lambda: 0
-    assert visible_gpus() == ([], "the driver reports no GPU")
-    assert pynvml.ended == [True]
-
-
-def test_no_driver(pynvml):
-    pynvml.nvmlInit = failing("NVML Shared Library Not Found")
-    assert visible_gpus() == ([], "no NVIDIA driver: NVML Shared Library Not Found")
-    assert pynvml.ended == []
-
-
-@pytest.mark.parametrize("function", ["nvmlSystemGetDriverVersion", "nvmlDeviceGetCount", "nvmlDeviceGetMemoryInfo"])
-def test_a_driver_that_does_not_answer(pynvml, function):
-    setattr(pynvml, function, failing("GPU is lost"))
-    assert visible_gpus() == ([], "the driver does not answer: GPU is lost")
-    assert pynvml.ended == [True]
+@pytest.mark.parametrize(
+    ("function", "stand_in", "reason", "ended"),
+    [
+        ("nvmlInit", failing("Library Not Found"), "no NVIDIA driver: Library Not Found", []),
+        ("nvmlSystemGetDriverVersion", failing("GPU is lost"), "the driver does not answer: GPU is lost", [True]),
+        ("nvmlDeviceGetMemoryInfo", failing("GPU is lost"), "the driver does not answer: GPU is lost", [True]),
+        ("nvmlDeviceGetCount", lambda: 0, "the driver reports no GPU", [True]),
+    ],
+)
+def test_no_gpu(pynvml, function, stand_in, reason, ended):
+    setattr(pynvml, function, stand_in)
+    assert visible_gpus() == ([], reason)
+    assert pynvml.ended == ended
 
 
 def test_not_installed(monkeypatch):

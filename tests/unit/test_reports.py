@@ -7,10 +7,9 @@ from pytest_af3mem.verdict import judge, not_judged
 
 GIB = 2**30
 SCHEMA_1 = """
-    test tokens bucket target method total_bytes live_bytes argument_bytes output_bytes temp_bytes alias_bytes
-    allocator_bytes process_bytes budget_bytes baseline_bytes verdict reason model software kernels holders seconds cached
+    alias_bytes allocator_bytes argument_bytes baseline_bytes bucket budget_bytes cached command holders kernels line live_bytes
+    method model output_bytes process_bytes reason seconds software target temp_bytes test tokens total_bytes verdict
 """.split()
-ADDED = ["line", "command"]
 CONDITIONS = "[2000 tokens, bucket 2000, l4-24gb, compiled]"
 
 
@@ -18,9 +17,9 @@ def report(*measurements):
     return standard_json.loads(json.render(measurements))
 
 
-def unjudged(a_measurement, budget_bytes=None, **changes):
+def unjudged(a_measurement, **changes):
     place = {"test": "t.py::test_large", "tokens": 2000, "bucket": 2000, "target": "l4-24gb"}
-    verdict = not_judged("the worker died (SIGSEGV)", CONDITIONS, budget_bytes)
+    verdict = not_judged("the worker died (SIGSEGV)", CONDITIONS, GIB)
     return a_measurement(**place, peak=None, verdict=verdict, **changes)
 
 
@@ -31,7 +30,7 @@ def test_table(a_measurement, a_peak):
             a_measurement(),
             a_measurement(test="t.py::test_small", peak=cached, verdict=judge(cached, 5 * GIB)),
             a_measurement(test="af3mem measure", verdict=None),
-            unjudged(a_measurement, GIB),
+            unjudged(a_measurement),
         ]
     )
     assert lines == [
@@ -58,14 +57,18 @@ def test_section(a_measurement, a_peak):
     ]
 
 
-def test_section_names_what_fell_back_to_xla(a_measurement, a_peak):
+def test_section_says_what_fell_back_to_xla_and_leaves_out_what_is_not_there(a_measurement, a_peak):
     many = [f"attention in layer_{index}" for index in range(4)]
-    fallbacks = ("gated_linear_unit in evoformer", "gated_linear_unit in diffuser", *many)
-    lines = terminal.section(a_measurement(peak=a_peak(kernels=Kernels(0, fallbacks)))).splitlines()
-    assert [line for line in lines if "xla" in line.lower()] == [
+    kernels = Kernels(0, ("gated_linear_unit in evoformer", "gated_linear_unit in diffuser", *many))
+    peak = a_peak(alias_bytes=0, live_bytes=None, kernels=kernels, software={})
+    assert terminal.section(a_measurement(peak=peak, verdict=None, command=None)).splitlines() == [
+        "  arguments       2.00 GiB  parameters and features",
+        "  outputs       512.00 MiB",
+        "  temporaries     6.00 GiB  one slab",
         "  kernels     triton 0, xla fallbacks 6",
         "  fell back to XLA: gated_linear_unit in evoformer, diffuser",
         "  fell back to XLA: attention in 4 components",
+        "  model       alphafold3-colabfold 3.1.18, jax ?",
     ]
 
 
@@ -84,45 +87,36 @@ def test_failed_are_those_that_are_not_a_pass(a_measurement, a_peak):
     assert terminal.failed([within, over, a_measurement(verdict=None), lost]) == [over, lost]
 
 
-def test_json_report(a_measurement):
-    found = report(a_measurement(), unjudged(a_measurement))
-    assert list(found) == ["schema", "tool", "measurements"]
-    assert (found["schema"], found["tool"]) == (1, f"pytest-af3mem {__version__}")
-    assert [one["test"] for one in found["measurements"]] == ["t.py::test_fits", "t.py::test_large"]
-    assert report() == {**found, "measurements": []}
-
-
-def test_json_entry_has_exactly_the_keys_of_the_schema(a_measurement):
-    for measurement in (a_measurement(), a_measurement(verdict=None), unjudged(a_measurement)):
-        (entry,) = report(measurement)["measurements"]
-        assert sorted(entry) == sorted(SCHEMA_1 + ADDED)
-
-
-def test_json_entry(a_measurement, a_peak):
-    (entry,) = report(a_measurement())["measurements"]
-    assert {name: entry[name] for name in SCHEMA_1 if name.endswith("_bytes")} == {
-        "total_bytes": 8 * GIB,
-        "live_bytes": 15 * GIB // 2,
-        "argument_bytes": 2 * GIB,
-        "output_bytes": GIB // 2,
-        "temp_bytes": 6 * GIB,
-        "alias_bytes": GIB // 2,
-        "allocator_bytes": None,
-        "process_bytes": None,
+def test_json_report(a_measurement, a_peak):
+    assert report() == {"schema": 1, "tool": f"pytest-af3mem {__version__}", "measurements": []}
+    measured, unasked, lost = report(a_measurement(), a_measurement(verdict=None), unjudged(a_measurement))["measurements"]
+    assert measured == {
+        **standard_json.loads(standard_json.dumps(a_peak().to_json())),
+        "test": "t.py::test_fits",
         "budget_bytes": 10 * GIB,
         "baseline_bytes": None,
+        "verdict": "within",
+        "reason": None,
+        "line": a_measurement().verdict.line,
+        "holders": [],
+        "command": a_measurement().command,
     }
-    assert {type(value) for name, value in entry.items() if name.endswith("_bytes")} == {int, type(None)}
-    assert (entry["verdict"], entry["line"]) == ("within", a_measurement().verdict.line)
-    assert list(entry["model"]) == ["name", "distribution", "fingerprint", "config"]
-    assert entry["software"] == a_peak().software
-    assert entry["kernels"] == {"triton": 47, "xla_fallbacks": []}
-    assert (entry["holders"], entry["seconds"], entry["cached"]) == ([], 61.25, False)
-
-
-def test_json_of_what_was_not_judged_has_no_numbers(a_measurement):
-    (entry,) = report(unjudged(a_measurement, GIB))["measurements"]
-    assert (entry["verdict"], entry["reason"]) == ("not judged", "the worker died (SIGSEGV)")
-    assert entry["line"] == f"GPU peak not judged: the worker died (SIGSEGV) {CONDITIONS}"
-    assert [name for name, value in entry.items() if name.endswith("_bytes") and value is not None] == ["budget_bytes"]
-    assert (entry["model"], entry["software"], entry["kernels"]) == (None, None, None)
+    assert sorted(measured) == SCHEMA_1
+    assert (measured["total_bytes"], measured["kernels"]) == (8 * GIB, {"triton": 47, "xla_fallbacks": []})
+    assert unasked == {**measured, "budget_bytes": None, "verdict": None, "line": None}
+    assert lost == {
+        **dict.fromkeys(measured),
+        "test": "t.py::test_large",
+        "tokens": 2000,
+        "bucket": 2000,
+        "target": "l4-24gb",
+        "method": "compiled",
+        "budget_bytes": GIB,
+        "verdict": "not judged",
+        "reason": "the worker died (SIGSEGV)",
+        "line": f"GPU peak not judged: the worker died (SIGSEGV) {CONDITIONS}",
+        "holders": [],
+        "command": a_measurement().command,
+        "seconds": 0.0,
+        "cached": False,
+    }

@@ -1,23 +1,20 @@
 import dataclasses
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 
 from pytest_af3mem.errors import UsageError
-from pytest_af3mem.settings import OPTIONS, Settings, default_folder
-
-
-def test_nothing_stated():
-    assert Settings.read({}) == Settings()
-    usual = Settings()
-    assert (usual.method, usual.target, usual.model, usual.python) == ("compiled", "h100-80gb", "alphafold3", sys.executable)
-    assert (usual.workers, usual.timeout, usual.no_cache) == (None, 900, False)
+from pytest_af3mem.settings import OPTIONS, Settings, default_folder, is_true
 
 
 def test_every_setting_is_an_option_of_its_own_name():
     assert [option.name for option in OPTIONS] == [field.name for field in dataclasses.fields(Settings)]
     assert all(option.help for option in OPTIONS)
+    usual = Settings.read({})
+    assert (usual.method, usual.target, usual.model, usual.python) == ("compiled", "h100-80gb", "alphafold3", sys.executable)
+    assert (usual.workers, usual.timeout, usual.no_cache) == (None, 900, False)
 
 
 @pytest.mark.parametrize(
@@ -30,36 +27,28 @@ def test_every_setting_is_an_option_of_its_own_name():
     ],
 )
 def test_the_nearest_wins(monkeypatch, command_line, variable, ini, target):
-    if variable is not None:
-        monkeypatch.setenv("AF3MEM_TARGET", variable)
-    assert Settings.read({"target": command_line}, {"target": ini}).target == target
+    monkeypatch.setenv("AF3MEM_TARGET", variable)
+    assert Settings.read({"target": command_line}, {"target": ini}) == Settings(target=target)
 
 
 @pytest.mark.parametrize(
     ("command_line", "variable", "ini", "no_cache"),
-    [
-        (True, "", "", True),
-        (True, "0", "no", True),
-        (None, "1", "", True),
-        (None, "", "true", True),
-        (None, "off", "true", False),
-        (None, "", "", False),
-    ],
+    [(True, "0", "no", True), (False, "1", "", True), (None, "off", "true", False), (None, "", "", False)],
 )
 def test_a_switch(monkeypatch, command_line, variable, ini, no_cache):
     monkeypatch.setenv("AF3MEM_NO_CACHE", variable)
     assert Settings.read({"no_cache": command_line}, {"no_cache": ini}).no_cache is no_cache
+    assert [is_true(word, "x") for word in "1 true YES on 0 False no off".split()] == [True] * 4 + [False] * 4
 
 
 @pytest.mark.parametrize(
     ("name", "text", "value"),
     [
         ("method", "auto", "compiled"),
-        ("method", "compiled", "compiled"),
         ("target", "A100-80GB/1g.10gb", "a100-80gb/1g.10gb"),
         ("buckets", "256, 512,1024", (256, 512, 1024)),
         ("timeout", "60", 60),
-        ("cache_dir", "cache", Path("cache")),
+        ("cache_dir", "cache", Path("cache").absolute()),
         ("python", sys.executable, sys.executable),
     ],
 )
@@ -67,39 +56,43 @@ def test_values(name, text, value):
     assert getattr(Settings.read({name: text}), name) == value
 
 
-PYTHON = "--af3-python {!r} is not a program that can be run: give the path of a Python that holds AlphaFold 3"
-BUCKETS = "--af3-buckets {!r} must be increasing whole numbers of tokens, like 256,512,1024"
-WORKERS = "--af3-workers {!r} must be a whole number of at least 1"
-TIMEOUT = "--af3-timeout {!r} must be a whole number of at least 1"
+def refused(*places, **how):
+    with pytest.raises(UsageError) as caught:
+        Settings.read(*places, **how)
+    return str(caught.value)
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "text"),
+    ("name", "rule", "values"),
     [
-        ("method", "run", "--af3-method {!r} is not one of auto, compiled"),
-        ("target", "a100", "unknown target {!r}: did you mean a100-40gb or a100-80gb? (all: af3mem doctor)"),
-        ("python", "python9.9", PYTHON),
-        ("path", "/no/such", "--af3-path {!r} is not a folder: give the one that holds the model's package"),
-        ("buckets", "256,x", BUCKETS),
-        ("buckets", "256,", BUCKETS),
-        ("buckets", "512,256", BUCKETS),
-        ("buckets", "256,256", BUCKETS),
-        ("buckets", "0,256", BUCKETS),
-        ("workers", "0", WORKERS),
-        ("workers", "two", WORKERS),
-        ("timeout", "1.5", TIMEOUT),
-        ("timeout", "0", TIMEOUT),
-        ("no_cache", "maybe", "--af3-no-cache is a switch: {!r} is neither true nor false"),
+        ("method", "is not one of auto, compiled", ["run"]),
+        ("python", "is not a program that can be run: give the path of a Python that holds AlphaFold 3", ["python9.9"]),
+        ("path", "is not a folder: give the one that holds the model's package", ["/no/such"]),
+        (
+            "buckets",
+            "must be increasing whole numbers of tokens, like 256,512,1024",
+            ["256,x", "256,", "512,256", "256,256", "0,256", "256,1234567890"],
+        ),
+        ("timeout", "must be a whole number of at least 1", ["0", "two", "1.5", "-1", "1234567890"]),
+        ("json", "is a folder: give the name of a file", ["/"]),
+        ("json", "cannot be written (Not a directory): choose another place", [f"{__file__}/folder/report.json"]),
     ],
 )
-@pytest.mark.parametrize("place", ["command line", "environment", "ini"])
-def test_bad_value(monkeypatch, place, name, value, text):
-    stated = {name: value}
-    if place == "environment":
-        monkeypatch.setenv(f"AF3MEM_{name.upper()}", value)
-    with pytest.raises(UsageError) as caught:
-        Settings.read(stated if place == "command line" else {}, stated if place == "ini" else {})
-    assert str(caught.value) == text.format(value)
+def test_bad_value(name, rule, values):
+    for value in values:
+        assert refused({name: value}) == f"--af3-{name} {value!r} {rule}"
+
+
+def test_an_error_names_the_place_of_the_value(monkeypatch):
+    rule = "'two' must be a whole number of at least 1"
+    stated = {"workers": "two"}
+    assert refused(stated) == f"--af3-workers {rule}"
+    assert refused(stated, flag=lambda option: f"--{option.name}") == f"--workers {rule}"
+    assert refused({}, stated) == f"af3_workers {rule}"
+    assert refused({"no_cache": "maybe"}) == "--af3-no-cache is a switch: 'maybe' is neither true nor false"
+    assert refused({"target": "a100"}) == "unknown target 'a100': did you mean a100-40gb or a100-80gb? (all: af3mem doctor)"
+    monkeypatch.setenv("AF3MEM_WORKERS", "two")
+    assert refused({}, {"workers": "three"}) == f"AF3MEM_WORKERS {rule}"
 
 
 def test_interpreter_is_looked_up_on_the_path(monkeypatch, tmp_path):
@@ -110,13 +103,7 @@ def test_interpreter_is_looked_up_on_the_path(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("folders", "inside"),
-    [
-        (["alphafold3"], ""),
-        (["src/alphafold3"], "src"),
-        (["alphafold3", "src/alphafold3"], ""),
-        ([], ""),
-    ],
+    ("folders", "inside"), [(["src/alphafold3"], "src"), (["alphafold3", "src/alphafold3"], ""), (["src"], "")]
 )
 def test_source_tree(tmp_path, monkeypatch, folders, inside):
     monkeypatch.chdir(tmp_path)
@@ -125,8 +112,21 @@ def test_source_tree(tmp_path, monkeypatch, folders, inside):
     assert Settings.read({"path": "."}).path == tmp_path.resolve() / inside
 
 
-@pytest.mark.parametrize(("variable", "folder"), [("/x", "/x/pytest-af3mem"), ("", "/home/me/.cache/pytest-af3mem")])
-def test_default_folder(monkeypatch, variable, folder):
+def test_folder_of_the_report_is_made(tmp_path):
+    place = tmp_path / "new" / "folder" / "report.json"
+    assert Settings.read({"json": str(place)}).json == place
+    assert place.parent.is_dir()
+    assert not place.exists()
+
+
+def test_default_folder(monkeypatch):
+    def no_home():
+        raise RuntimeError("Could not determine home directory.")
+
     monkeypatch.setenv("HOME", "/home/me")
-    monkeypatch.setenv("XDG_CACHE_HOME", variable)
-    assert str(default_folder()) == folder
+    monkeypatch.setenv("XDG_CACHE_HOME", "/x")
+    assert default_folder() == Path("/x/pytest-af3mem")
+    monkeypatch.setenv("XDG_CACHE_HOME", "")
+    assert default_folder() == Settings().cache_dir == Path("/home/me/.cache/pytest-af3mem")
+    monkeypatch.setattr(Path, "home", no_home)
+    assert default_folder() == Path(tempfile.gettempdir(), "pytest-af3mem")

@@ -1,6 +1,7 @@
 import importlib
+import os
 import platform
-from importlib.metadata import PackageNotFoundError
+from importlib.metadata import PackageNotFoundError, version
 
 import pytest
 
@@ -16,13 +17,10 @@ def package(tmp_path, monkeypatch):
     (folder / "__init__.py").write_text("raise RuntimeError('imported')\n")
     (folder / "inner" / "model.py").write_text("LAYERS = 48\n")
     (folder / "inner" / "fast.so").write_bytes(b"\x7fELF")
+    (folder / "inner" / "data.pickle").write_bytes(b"")
+    (tmp_path / "module_of_mine.py").write_text("LAYERS = 48\n")
     monkeypatch.syspath_prepend(tmp_path)
     return folder
-
-
-def test_digest_is_a_function_of_the_sources(package):
-    assert digest(["network_of_mine"]) == digest(["network_of_mine"]) != digest([])
-    assert digest(["network_of_mine"]).startswith("sha256:")
 
 
 @pytest.mark.parametrize(
@@ -33,35 +31,33 @@ def test_digest_is_a_function_of_the_sources(package):
         lambda package: (package / "inner" / "new.py").write_text(""),
         lambda package: (package / "inner" / "model.py").unlink(),
         lambda package: (package / "inner").rename(package / "outer"),
+        lambda package: os.utime(package / "inner" / "data.pickle", (1, 1)),
+        lambda package: package.with_name("module_of_mine.py").write_text("LAYERS = 49\n"),
     ],
 )
-def test_an_edit_changes_it(package, edit):
-    before = digest(["network_of_mine"])
+def test_an_edit_changes_the_digest(package, edit):
+    before = digest(["network_of_mine", "module_of_mine"])
     edit(package)
-    assert digest(["network_of_mine"]) != before
+    assert digest(["network_of_mine", "module_of_mine"]) != before
 
 
-@pytest.mark.parametrize("name", ["__pycache__/model.pyc", "__pycache__/model.py", "inner/notes.txt", "inner/model.py~"])
-def test_what_is_not_code_does_not(package, name):
+def test_the_place_and_what_is_not_code_do_not(package, tmp_path, monkeypatch):
     before = digest(["network_of_mine"])
-    (package / name).parent.mkdir(exist_ok=True)
-    (package / name).write_text("new")
-    assert digest(["network_of_mine"]) == before
-
-
-def test_the_place_does_not(package, tmp_path, monkeypatch):
-    before = digest(["network_of_mine"])
-    elsewhere = tmp_path / "elsewhere"
-    elsewhere.mkdir()
-    package.rename(elsewhere / package.name)
-    monkeypatch.syspath_prepend(elsewhere)
+    for name in ("__pycache__/model.pyc", "__pycache__/model.py", "inner/notes.txt", "inner/model.py~"):
+        (package / name).parent.mkdir(exist_ok=True)
+        (package / name).write_text("new")
+    os.utime(package / "inner" / "model.py", (1, 1))
+    (tmp_path / "elsewhere").mkdir()
+    package.rename(tmp_path / "elsewhere" / package.name)
+    monkeypatch.syspath_prepend(tmp_path / "elsewhere")
     importlib.invalidate_caches()
     assert digest(["network_of_mine"]) == before
+    assert before.startswith("sha256:")
 
 
 def test_a_missing_package_counts_as_empty(package):
-    assert digest(["no_such_package"]) == digest([])
-    assert digest(["network_of_mine", "no_such_package"]) == digest(["network_of_mine"])
+    assert digest(["no_such_package", "no_such_package.inner"]) == digest([])
+    assert digest(["network_of_mine", "no_such_package"]) == digest(["network_of_mine"]) != digest([])
 
 
 @pytest.mark.parametrize(
@@ -73,23 +69,24 @@ def test_a_missing_package_counts_as_empty(package):
     ],
 )
 def test_cuda_plugin(monkeypatch, distributions, found):
-    def version(name):
+    def only_these(name):
         if name not in distributions:
             raise PackageNotFoundError(name)
         return distributions[name]
 
-    monkeypatch.setattr(sources, "version", version)
+    monkeypatch.setattr(sources, "version", only_these)
     assert sources.cuda_plugin() == found
     assert sources.software()["cuda_plugin"] == (found or "")
     assert "jax" not in sources.software()
 
 
 def test_software_says_what_models_and_compilers_read(monkeypatch):
-    monkeypatch.setenv("XLA_FLAGS", "--xla_gpu_autotune_level=0")
-    monkeypatch.setenv("JAX_ENABLE_X64", "1")
-    monkeypatch.setenv("MY_XLA_FLAGS", "unseen")
+    for name in os.environ:
+        if name.startswith(("AF3_", "JAX_", "TOKAMAX_", "XLA_")):
+            monkeypatch.delenv(name)
+    for name in ("XLA_X", "TOKAMAX_X", "JAX_X", "AF3_X", "MY_XLA_X"):
+        monkeypatch.setenv(name, "5")
     found = sources.software()
     assert found["python"] == platform.python_version()
-    assert "JAX_ENABLE_X64=1" in found["environment"]
-    assert "XLA_FLAGS=--xla_gpu_autotune_level=0" in found["environment"]
-    assert "unseen" not in found["environment"]
+    assert found["numpy"] == version("numpy")
+    assert found["environment"] == "AF3_X=5 JAX_X=5 TOKAMAX_X=5 XLA_X=5"

@@ -13,11 +13,9 @@ CONDITIONS = "[1000 tokens, bucket 1024, h100-80gb, compiled]"
     ("total_bytes", "outcome", "text"),
     [
         (40 * GIB, Outcome.WITHIN, "GPU peak 40.00 GiB is within the budget of 40.00 GiB with 0 B (0.0 %) to spare"),
-        (40 * GIB - 1, Outcome.WITHIN, "GPU peak 40.00 GiB is within the budget of 40.00 GiB with 1 B (0.0 %) to spare"),
         (40 * GIB + 1, Outcome.OVER, "GPU peak 40.00 GiB is over the budget of 40.00 GiB by 1 B (0.0 %)"),
         (30 * GIB, Outcome.WITHIN, "GPU peak 30.00 GiB is within the budget of 40.00 GiB with 10.00 GiB (25.0 %) to spare"),
         (44_914_620_498, Outcome.OVER, "GPU peak 41.83 GiB is over the budget of 40.00 GiB by 1.83 GiB (4.6 %)"),
-        (90 * GIB, Outcome.OVER, "GPU peak 90.00 GiB is over the budget of 40.00 GiB by 50.00 GiB (125.0 %)"),
     ],
 )
 def test_judge(a_peak, total_bytes, outcome, text):
@@ -26,22 +24,13 @@ def test_judge(a_peak, total_bytes, outcome, text):
 
 
 def test_not_judged_says_why():
-    verdict = not_judged("the worker died (SIGSEGV)", CONDITIONS, 5)
-    assert verdict.outcome is Outcome.NOT_JUDGED
-    assert verdict.line == f"GPU peak not judged: the worker died (SIGSEGV) {CONDITIONS}"
-    assert verdict.reason == "the worker died (SIGSEGV)"
-    assert verdict.budget_bytes == 5
-    assert not_judged("", CONDITIONS).budget_bytes is None
+    line = f"GPU peak not judged: the worker died (SIGSEGV) {CONDITIONS}"
+    reason = "the worker died (SIGSEGV)"
+    assert not_judged(reason, CONDITIONS, 5) == Verdict(Outcome.NOT_JUDGED, line, reason, 5)
 
 
 @pytest.mark.parametrize(
-    "changes",
-    [
-        {},
-        {"verdict": None, "command": None},
-        {"peak": None, "verdict": not_judged("timed out", CONDITIONS)},
-        {"peak": None, "verdict": not_judged("timed out", CONDITIONS, GIB)},
-    ],
+    "changes", [{}, {"verdict": None, "command": None}, {"peak": None, "verdict": not_judged("timed out", CONDITIONS, GIB)}]
 )
 def test_json_round_trip(a_measurement, changes):
     measurement = a_measurement(**changes)
@@ -50,17 +39,15 @@ def test_json_round_trip(a_measurement, changes):
     assert again.to_json() == measurement.to_json()
 
 
-@pytest.mark.parametrize("budget_bytes", [None, GIB, 9 * GIB])
+@pytest.mark.parametrize("budget_bytes", [None, 9 * GIB])
 def test_of_an_answer(a_request, a_peak, budget_bytes):
-    request, peak, lost = a_request(), a_peak(), NotJudged("timed out", detail="Killed")
     place = {"test": "t", "tokens": 1000, "bucket": 1024, "target": "h100-80gb", "method": "compiled", "command": "again"}
-    verdict = judge(peak, budget_bytes) if budget_bytes else None
-    found = Measurement.of("t", request, peak, budget_bytes=budget_bytes, command="again")
+    peak, verdict = a_peak(), budget_bytes and judge(a_peak(), budget_bytes)
+    found = Measurement.of("t", a_request(), peak, budget_bytes=budget_bytes, command="again")
     assert found == Measurement(**place, peak=peak, verdict=verdict)
-    verdict = not_judged("timed out", CONDITIONS, budget_bytes)
-    found = Measurement.of("t", request, lost, budget_bytes=budget_bytes, command="again")
-    assert found == Measurement(**place, peak=None, verdict=verdict, detail="Killed")
-
-
-def test_what_a_worker_printed_is_not_in_reports(a_measurement):
-    assert "secret" not in json.dumps(a_measurement(detail="secret").to_json())
+    lost = NotJudged("timed out", detail="what the worker printed")
+    found = Measurement.of("t", a_request(), lost, budget_bytes=budget_bytes, command="again")
+    assert found == Measurement(
+        **place, peak=None, verdict=not_judged("timed out", CONDITIONS, budget_bytes), detail="what the worker printed"
+    )
+    assert "printed" not in json.dumps(found.to_json())
