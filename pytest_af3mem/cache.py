@@ -62,25 +62,30 @@ class Cache:
         return value
 
     def put(self, kind: str, identity: Mapping[str, Any], value: Any) -> None:
-        if self._enabled:
-            path = self._path(kind, identity)
+        """Stores a value; one that cannot be stored is noted in `problems`, for the value itself is good."""
+        if not self._enabled:
+            return
+        path = self._path(kind, identity)
+        entry = {"identity": identity, "value": value, "checksum": _checksum(value)}
+        try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            entry = {"identity": identity, "value": value, "checksum": _checksum(value)}
-            try:
-                with written_atomically(path) as unfinished:
-                    unfinished.write_text(json.dumps(entry))
-            except OSError as error:
-                self.problems.append(f"cache entry {path} cannot be written ({error.strerror}); it will be measured again")
+            with written_atomically(path) as unfinished:
+                unfinished.write_text(json.dumps(entry))
+        except OSError as error:
+            self.problems.append(f"cache entry {path} cannot be written ({error.strerror}); it will be measured again")
 
     @contextlib.contextmanager
     def only_one(self, kind: str, identity: Mapping[str, Any]) -> Iterator[None]:
-        """Of the processes that want this entry at once, one works while the others wait and then find it."""
-        if not self._enabled:
-            yield
-            return
+        """Of the processes that want this entry at once, one works while the others wait and then find it.
+
+        Where no lock can be made, each works for itself.
+        """
         path = self._path(kind, identity).with_suffix(".lock")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with locked(path):
+        with contextlib.ExitStack() as stack:
+            if self._enabled:
+                with contextlib.suppress(OSError):
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    stack.enter_context(locked(path))
             yield
 
     def _path(self, kind: str, identity: Mapping[str, Any]) -> Path:

@@ -110,9 +110,10 @@ def _setting(text: str) -> tuple[str, Any]:
     if not (name and equals):
         raise UsageError(f"--set {text!r} must be NAME=VALUE, like num_samples=1")
     try:
-        return name, freeze({name: ast.literal_eval(value)})[0][1]
-    except (ValueError, SyntaxError):
-        return name, value  # a bare word is text
+        literal = ast.literal_eval(value)
+    except (ValueError, SyntaxError, TypeError):
+        literal = value  # a bare word is text
+    return freeze({name: literal})[0]
 
 
 def _show(text: str) -> None:

@@ -191,6 +191,8 @@ class Measuring:
             raise UsageError("gpu_peak can be called while a test runs, not while tests are collected")
         if not isinstance(job, Job | None):
             raise UsageError(f"gpu_peak({job!r}): give a Job, or the size by name, like gpu_peak(tokens=512)")
+        if job is not None and (size is not None or options):
+            raise UsageError("gpu_peak(job) measures that job: leave out tokens and options of a generated one")
         generate.check_options(options)
         generated = None
         if job is None:

@@ -66,9 +66,12 @@ def freeze(options: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
 def _frozen(value: Any, name: str) -> Any:
     if isinstance(value, list | tuple):
         return tuple(_frozen(item, name) for item in value)
-    if not isinstance(value, bool | int | float | str | None):
-        raise UsageError(f"{name}={value!r} must be a number, a text, true, false, none, or a list of these")
-    return value
+    for plain in (bool, int, float, str):  # also of NumPy's numbers and of enumerations
+        if isinstance(value, plain) and value == value and value not in (float("inf"), -float("inf")):
+            return plain(value)
+    if value is not None:
+        raise UsageError(f"{name}={value!r} must be a finite number, a text, true, false, none, or a list of these")
+    return None
 
 
 def batch_identity(installation: Installation, request: Request) -> dict[str, Any]:

@@ -26,7 +26,7 @@ def _spelled(value: Any) -> str:
     """A setting as `--set` reads it back: a Python value, or a bare word."""
     try:
         ast.literal_eval(str(value))
-    except (ValueError, SyntaxError):
+    except (ValueError, SyntaxError, TypeError):
         return str(value) if isinstance(value, str) else repr(value)
     return repr(value)
 

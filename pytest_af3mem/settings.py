@@ -6,6 +6,7 @@ environment, `af3_target` in the ini file.
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import sys
@@ -24,7 +25,7 @@ DEFAULT_TARGET = "h100-80gb"
 def default_folder() -> Path:
     """`$XDG_CACHE_HOME/pytest-af3mem`, by default `~/.cache/pytest-af3mem`; in the temporary folder for a user without a home."""
     try:
-        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "pytest-af3mem")
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "pytest-af3mem").absolute()
     except RuntimeError:
         return Path(tempfile.gettempdir(), "pytest-af3mem")
 
@@ -75,24 +76,29 @@ def _interpreter(text: str, name: str) -> str:
     return str(Path.cwd() / found)  # not resolved: a virtual environment's interpreter is a link
 
 
+def _folder(text: str, name: str) -> Path:
+    try:
+        return Path(text).expanduser().absolute()
+    except RuntimeError as error:
+        raise UsageError(f"{name} {text!r} is no folder: {error}") from error
+
+
 def _source_tree(text: str, name: str) -> Path:
-    folder = Path(text).absolute()
+    folder = _folder(text, name)
     if not folder.is_dir():
         raise UsageError(f"{name} {text!r} is not a folder: give the one that holds the model's package")
     inside = folder / "src"
     return inside if (inside / "alphafold3").is_dir() and not (folder / "alphafold3").is_dir() else folder
 
 
-def _folder(text: str, name: str) -> Path:
-    return Path(text).absolute()
-
-
 def _report(text: str, name: str) -> Path:
     path = Path(text)
-    if path.is_dir():
-        raise UsageError(f"{name} {text!r} is a folder: give the name of a file")
     try:
+        if path.is_dir():
+            raise UsageError(f"{name} {text!r} is a folder: give the name of a file")
         path.parent.mkdir(parents=True, exist_ok=True)
+        if not os.access(path if path.exists() else path.parent, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     except OSError as error:
         raise UsageError(f"{name} {text!r} cannot be written ({error.strerror}): choose another place") from error
     return path

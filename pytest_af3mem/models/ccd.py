@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_af3mem.cache import locked, written_atomically
-from pytest_af3mem.errors import SetupError
+from pytest_af3mem.errors import SetupError, first_line
 
 if TYPE_CHECKING:
     import numpy as np
@@ -87,16 +87,29 @@ def prepare(folder: Path, *, installed: Path | None = None, progress: Callable[[
     """
     source = _Pickled(installed) if installed else _Biotite()
     path = folder / f"ccd-{source.identity}-layout{_LAYOUT}.sqlite"
-    if not path.exists():
+    if not _is_whole(path):
         with _translated(folder):
             folder.mkdir(parents=True, exist_ok=True)
             with locked(path.with_suffix(".lock")):
-                if not path.exists():
+                if not _is_whole(path):
                     progress(f"building the chemical component dictionary from {source.name}, once")
                     components = source.components(progress)
                     with written_atomically(path) as unfinished:
                         _write(unfinished, components)
     return Store(path)
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether there is a store at `path`, and one that can be read; a damaged one is built again."""
+    if not path.exists():
+        return False
+    store = Store(path)
+    try:
+        return len(store) > 0
+    except sqlite3.DatabaseError:
+        return False
+    finally:
+        store.close()
 
 
 @contextlib.contextmanager
@@ -142,10 +155,11 @@ class _Pickled:
     def components(self, progress: Callable[[str], None]) -> Iterator[tuple[str, dict[str, list[str]]]]:
         try:
             dictionary = pickle.loads(self._path.read_bytes())
-        except (OSError, EOFError, pickle.UnpicklingError) as error:
-            raise SetupError(f"{self._path} cannot be read ({error}): build it again with AlphaFold 3's build_data") from error
-        for code in sorted(dictionary):
-            yield code, {name: list(values) for name, values in dictionary[code].items()}
+            for code in sorted(dictionary):
+                yield code, {name: list(values) for name, values in dictionary[code].items()}
+        except Exception as error:  # a damaged pickle raises whatever it likes
+            text = f"{self._path} cannot be read ({first_line(error)}): build it again with AlphaFold 3's build_data"
+            raise SetupError(text) from error
 
 
 class _Biotite:

@@ -36,13 +36,19 @@ def _files(package: str) -> Iterator[tuple[Path, Path]]:
     if spec is None:
         return
     if spec.submodule_search_locations is None:
-        yield Path(spec.origin or "").parent, Path(spec.origin or "")
+        if Path(spec.origin or "").is_file():  # built into Python otherwise
+            yield Path(spec.origin or "").parent, Path(spec.origin or "")
         return
+    seen: set[Path] = set()  # linked folders may lead back to where they are
     for location in spec.submodule_search_locations:
         root = Path(location)
-        for folder, subfolders, names in os.walk(root):
-            subfolders[:] = sorted(name for name in subfolders if name != "__pycache__")
-            yield from ((root, Path(folder, name)) for name in sorted(names) if Path(name).suffix in _CODE | _DATA)
+        for folder, subfolders, names in os.walk(root, followlinks=True):
+            real = Path(folder).resolve()
+            subfolders[:] = [] if real in seen else sorted(name for name in subfolders if name != "__pycache__")
+            if real not in seen:
+                paths = (Path(folder, name) for name in sorted(names))
+                yield from ((root, path) for path in paths if path.suffix in _CODE | _DATA and path.is_file())
+            seen.add(real)
 
 
 def installed(distribution: str) -> str | None:

@@ -61,7 +61,7 @@ MARKERS = {
     "af3_budget('120 %')": "af3_budget '120 %' is more than the whole GPU: a percentage is at most 100 %",
     "af3_model(3)": "af3_model takes settings by name, like af3_model(num_samples=1), not 3",
     "af3_model(widht=3)": "analytic has no setting 'widht'; did you mean width? (or use a dotted path)",
-    "af3_model(width={1, 2})": "width={1, 2} must be a number, a text, true, false, none, or a list of these",
+    "af3_model(width={1, 2})": "width={1, 2} must be a finite number, a text, true, false, none, or a list of these",
 }
 
 CALLS = {

@@ -90,12 +90,16 @@ def refused(folder, installed=None):
 
 @pytest.mark.parametrize(
     ("content", "reason"),
-    [(b"", "Ran out of input"), (b"<html>", "invalid load key, '<'."), (None, "[Errno 21] Is a directory: '{}'")],
+    [
+        (b"", "EOFError: Ran out of input"),
+        (b"<html>", "UnpicklingError: invalid load key, '<'."),
+        (b"K\x01.", "TypeError: 'int' object is not iterable"),
+    ],
 )
 def test_a_dictionary_that_cannot_be_read(tmp_path, content, reason):
     path = tmp_path / "ccd.pickle"
-    path.mkdir() if content is None else path.write_bytes(content)
-    text = f"{path} cannot be read ({reason.format(path)}): build it again with AlphaFold 3's build_data"
+    path.write_bytes(content)
+    text = f"{path} cannot be read ({reason}): build it again with AlphaFold 3's build_data"
     assert refused(tmp_path / "cache", path) == text
     assert [left.suffix for left in (tmp_path / "cache").iterdir()] == [".lock"]
 
@@ -122,3 +126,13 @@ def test_neither_installed_nor_biotite(monkeypatch, tmp_path):
         "is installed: pip install biotite"
     )
     assert not (tmp_path / "cache").exists()
+
+
+def test_a_damaged_store_is_built_again(installed, tmp_path):
+    store = prepare(tmp_path / "cache", installed=installed)
+    store.close()
+    store.path.write_bytes(b"not a database" * 100)
+    again = prepare(tmp_path / "cache", installed=installed)
+    assert again.path == store.path
+    assert len(again) > 0
+    again.close()

@@ -76,7 +76,7 @@ def test_interrupted(run, monkeypatch):
     assert run("measure", "--tokens", "5") == (130, "", "af3mem: interrupted\n")
 
 
-@pytest.mark.parametrize(("text", "value"), [("x=[1, [2]]", (1, (2,))), ("x=xla", "xla"), ("x=a=b", "a=b")])
+@pytest.mark.parametrize(("text", "value"), [("x=[1, [2]]", (1, (2,))), ("x=xla", "xla"), ("x=a=b", "a=b"), ("x=", "")])
 def test_set(text, value):
     assert cli._setting(text) == ("x", value)
 
@@ -95,14 +95,15 @@ def command(tmp_path, a_request):
 
 def test_command_that_measures_the_same_again(command, tmp_path):
     stated = {"python": "/bin/sh", "path": tmp_path, "buckets": "256,512", "model": "my models:x"}
-    assert command({"num_samples": 1}, (("chains", 2), ("ligand", None), ("msa_depth", 3)), **stated) == (
-        "af3mem measure --tokens 500 --target l4-24gb --chains 2 --msa-depth 3 --set num_samples=1 "
+    assert command({"attention": "xla", "num_samples": 1}, (("chains", 2), ("ligand", None), ("msa_depth", 3)), **stated) == (
+        "af3mem measure --tokens 500 --target l4-24gb --chains 2 --msa-depth 3 --set attention=xla --set num_samples=1 "
         f"--model 'my models:x' --python /bin/sh --path {tmp_path} --buckets 256,512"
     )
     assert command({}) == "af3mem measure --tokens 500 --target l4-24gb"
 
 
 def test_settings_of_the_command_come_back_as_they_were(command):
-    settings = {"a": 1, "b": 1e-3, "c": True, "d": None, "e": (1, (2, "x")), "f": "xla", "g": "5", "h": "None", "i": "a='b' c"}
+    values = [1, 1e-3, True, None, (1, (2, "x")), "xla", "5", "None", "[1]", "a='b' c", ""]
+    settings = {f"name{index:02}": value for index, value in enumerate(values)}
     parsed = cli._parser().parse_args(shlex.split(command(settings))[1:])
     assert repr(list(map(cli._setting, parsed.set))) == repr(list(settings.items()))

@@ -213,6 +213,7 @@ def test_find_ignores_case(gpu):
         ("b200-180gb/1g.25gb", "unknown target 'b200-180gb/1g.25gb': did you mean b200-180gb/1g."),
         ("tpu-v5e", "unknown target 'tpu-v5e' (all: af3mem doctor)"),
         ("", "unknown target '' (all: af3mem doctor)"),
+        (None, "unknown target None (all: af3mem doctor)"),
         ("a\nb", r"unknown target 'a\nb' (all: af3mem doctor)"),
     ],
 )

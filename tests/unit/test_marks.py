@@ -56,7 +56,7 @@ def test_target_that_all_budgets_name(targets, target):
 NO_SIZE = "af3_budget '24 Bananas' is not a size: write '16 GiB', '16 GB', '95 %' or a number of bytes"
 ONE_SIZE = 'af3_budget takes one size and perhaps a target, like af3_budget("16 GiB", target="a100-40gb")'
 TARGET = "af3_budget: target={!r} must be the name of a target, like 'a100-40gb'"
-VALUE = "x={!r} must be a number, a text, true, false, none, or a list of these"
+VALUE = "x={!r} must be a finite number, a text, true, false, none, or a list of these"
 
 
 @pytest.mark.parametrize(
@@ -70,6 +70,7 @@ VALUE = "x={!r} must be a number, a text, true, false, none, or a list of these"
         ),
         (mark("tokens", 256, x=2), "'x' is no option of a generated job (options: chains, ligand, msa_depth, seed)"),
         (mark("tokens", 256, chains=0), "chains=0 must be a whole number of at least 1"),
+        (mark("tokens", 256, 5, chains=6), "tokens=5 is too few for 6 protein chains: at least 6"),
         (mark("budget", size="1 GiB"), ONE_SIZE),
         (mark("budget", "1 GiB", "2 GiB"), ONE_SIZE),
         (mark("budget", "1 GiB", gpu="l4-24gb"), ONE_SIZE),

@@ -19,9 +19,9 @@ def test_json_round_trip(a_request):
     assert hash(again) == hash(request)
 
 
-@pytest.mark.parametrize("value", [{}, {1}, b"x", object, 1j, [1, [{}]]])
+@pytest.mark.parametrize("value", [{}, {1}, b"x", object, 1j, [1, [{}]], float("inf"), float("nan")])
 def test_only_what_json_can_hold_is_frozen(value):
-    with pytest.raises(UsageError, match=r"^x=.* must be a number, a text, true, false, none, or a list of these$"):
+    with pytest.raises(UsageError, match=r"^x=.* must be a finite number, a text, true, false, none, or a list of these$"):
         freeze({"x": value})
 
 
@@ -47,6 +47,7 @@ def test_identity_of_an_installation(an_installation, a_request, identity):
     again = an_installation(software=dict(reversed(installation.software.items())))
     assert identity(again, a_request(settings=settings[::-1])) == one
     for change in (
+        {"spec": "mine:Mine"},
         {"model": "other"},
         {"distribution": "alphafold3 3.0.2"},
         {"fingerprint": "sha256:0124"},

@@ -21,6 +21,7 @@ CONDITIONS = "[1000 tokens, bucket 1024, h100-80gb, compiled]"
 def test_judge(a_peak, total_bytes, outcome, text):
     verdict = judge(a_peak(total_bytes=total_bytes), 40 * GIB)
     assert verdict == Verdict(outcome, f"{text} {CONDITIONS}", None, 40 * GIB)
+    assert judge(a_peak(), 0).line == f"GPU peak 8.00 GiB is over the budget of 0 B by 8.00 GiB {CONDITIONS}"
 
 
 def test_not_judged_says_why():
