@@ -211,4 +211,7 @@ def main() -> None:
         del os.environ["XLA_FLAGS"]  # XLA aborts the process on flags that are only blanks
     if options["path"]:
         sys.path.insert(0, options["path"])
+    # Python takes bytecode for current if the source has its size and its second: two quick edits of a source tree may have
+    # both. What this process does not write there cannot hide the later one.
+    sys.dont_write_bytecode = bool(options["path"]) or ":" in options["model"]
     _serve(options, sys.stdin, replies)
