@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import datetime
 import functools
 import hashlib
 import importlib.metadata
@@ -36,6 +37,8 @@ _SETTINGS = {
     "return_embeddings": "return_embeddings",
     "return_distogram": "return_distogram",
 }
+
+_MAX_TEMPLATE_DATE = datetime.date(2021, 9, 30)  # run_alphafold.py's default, which it featurises with
 
 # `--buckets` of run_alphafold.py, which is a script and not in the package: v3.0.0 to v3.0.3, and from v3.0.4 on
 # (google-deepmind/alphafold3, commit 29596b9).
@@ -90,7 +93,10 @@ class AlphaFold3:
         from alphafold3.model.components import utils
 
         (example,) = featurisation.featurise_input(
-            fold_input=folding_input.Input.from_json(job), ccd=self._ccd, buckets=tuple(buckets)
+            fold_input=folding_input.Input.from_json(job),
+            ccd=self._ccd,
+            buckets=tuple(buckets),
+            ref_max_modified_date=_MAX_TEMPLATE_DATE,
         )
         mask = np.asarray(example["seq_mask"])
         features = {name: np.asarray(array) for name, array in utils.remove_invalidly_typed_feats(example).items()}

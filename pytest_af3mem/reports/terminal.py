@@ -14,16 +14,13 @@ _RIGHT = {"tokens", "bucket", "total", "budget", "margin", "time"}
 
 
 def table(measurements: Sequence[Measurement]) -> list[str]:
-    """One line a measurement, columns aligned, headings first."""
-    rows = [_HEADINGS, *map(_cells, measurements)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(
-            cell.rjust(width) if heading in _RIGHT else cell.ljust(width)
-            for cell, width, heading in zip(row, widths, _HEADINGS, strict=True)
-        ).rstrip()
-        for row in rows
-    ]
+    """One line a measurement, columns aligned, headings first; a column that says nothing is left out."""
+    columns = [column for column in zip(_HEADINGS, *map(_cells, measurements), strict=True) if set(column[1:]) != {"-"}]
+    aligned = []
+    for column in columns:
+        width = max(map(len, column))
+        aligned.append([cell.rjust(width) if column[0] in _RIGHT else cell.ljust(width) for cell in column])
+    return ["  ".join(row).rstrip() for row in zip(*aligned, strict=True)]
 
 
 def _cells(measurement: Measurement) -> tuple[str, ...]:
