@@ -105,9 +105,10 @@ class Pool:
         with self._lock:
             if request in self._answers:
                 return self._answers[request]
+            peak = self._cached(request)
             answer: Future[Peak] = Future()
             self._answers[request] = answer
-            if (peak := self._cached(request)) is not None:
+            if peak is not None:
                 answer.set_result(peak)
                 return answer
             group = (request.bucket, request.target, request.method, request.settings)
