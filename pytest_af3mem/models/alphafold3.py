@@ -12,6 +12,7 @@ import os
 import pickle
 import re
 import sys
+from collections import ChainMap
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -89,9 +90,10 @@ class AlphaFold3:
         from alphafold3.data import featurisation
         from alphafold3.model.components import utils
 
-        (example,) = featurisation.featurise_input(
-            fold_input=folding_input.Input.from_json(job), ccd=self._ccd, buckets=tuple(buckets)
-        )
+        read = folding_input.Input.from_json(job).fill_missing_fields()
+        one = dataclasses.replace(read, rng_seeds=read.rng_seeds[:1])  # each seed would make a batch of the same shapes
+        dictionary = _with_components_of(one.user_ccd, self._ccd) if one.user_ccd else self._ccd
+        (example,) = featurisation.featurise_input(fold_input=one, ccd=dictionary, buckets=tuple(buckets))
         mask = np.asarray(example["seq_mask"])
         features = {name: np.asarray(array) for name, array in utils.remove_invalidly_typed_feats(example).items()}
         return Batch(features, tokens=int(mask.sum()), bucket=mask.shape[0])
@@ -204,6 +206,18 @@ def _redirect_dictionary(store: ccd.Store) -> None:
     from alphafold3.constants import chemical_components
 
     chemical_components._load_ccd_pickle_cached = lambda path: store
+
+
+class _Layered(ChainMap[str, Any]):
+    __hash__ = object.__hash__  # AlphaFold 3 memoises functions of the dictionary
+
+
+def _with_components_of(user_ccd: str, store: ccd.Store | None) -> _Layered:
+    """The dictionary with a job's own components before it, which the runner's `Ccd` would write into it."""
+    from alphafold3.cpp import cif_dict
+
+    own = {code: component.to_dict() for code, component in cif_dict.parse_multi_data_cif(user_ccd).items()}
+    return _Layered(own, store)  # type: ignore[arg-type]  # only read
 
 
 def _component_sets(store: ccd.Store) -> Path:
