@@ -58,8 +58,11 @@ class Session:
         return reading.read(path, components=self._components)
 
     def tokens(self, job: Job) -> int:
-        """Tokens of a job. Raises UsageError for a component that is in no dictionary."""
-        return tokens.count(job, self._components if chemistry.needs_components(job) else None)
+        """Tokens of a job. Raises UsageError for a component that is in no dictionary, and for a job of which none are left."""
+        found = tokens.count(job, self._components if chemistry.needs_components(job) else None)
+        if not found:
+            raise UsageError("no chain has a residue that is known: AlphaFold 3 leaves such chains out")
+        return found
 
     def check_settings(self, settings: Mapping[str, Any]) -> None:
         """Raises UsageError for a setting that the model does not name; dotted paths are left to the model."""

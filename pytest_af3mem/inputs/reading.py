@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from pytest_af3mem.errors import InputError
 from pytest_af3mem.inputs import alignment, mmcif
-from pytest_af3mem.inputs.chemistry import RESIDUES, UNKNOWN, Components, Dictionary, code_at, smiles_tokens
+from pytest_af3mem.inputs.chemistry import HYDROGENS, RESIDUES, UNKNOWN, Components, Dictionary, code_at, smiles_tokens
 from pytest_af3mem.inputs.document import Node, contents
 from pytest_af3mem.inputs.job import Atom, Dna, Job, Ligand, Modification, Protein, Rna, Template, chain_ids
 
@@ -241,6 +241,10 @@ class _Reader:
         code = code_at(sequence, position)
         if code in self._dictionary and not self._dictionary.has_atom(code, name):
             parts[2].refuse(f"is no atom of {code}")
+        if code in self._dictionary and self._dictionary.element(code, name) in HYDROGENS:
+            parts[2].refuse("is a hydrogen: AlphaFold 3 ignores its bonds, and chains of which it sees no other atom")
+        if isinstance(sequence, Rna | Dna) and position > 1 and name == "OP3":
+            parts[2].refuse("is an atom that AlphaFold 3 gives to the first residue of a chain alone")
         return chain, position, name
 
 

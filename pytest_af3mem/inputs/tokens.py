@@ -6,15 +6,15 @@ The rules lie in its `tokenizer` (model/features.py), `get_link_drop_atoms` (mod
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 
 from pytest_af3mem.errors import UsageError
-from pytest_af3mem.inputs.chemistry import RESIDUES, UNKNOWN, Components, Dictionary, code_at, smiles_tokens
+from pytest_af3mem.inputs.chemistry import HYDROGENS, RESIDUES, Components, Dictionary, code_at, smiles_tokens
 from pytest_af3mem.inputs.job import Atom, Dna, Job, Ligand, Protein, Rna
 
 _AMINO_ACIDS = frozenset(RESIDUES[Protein].values()) | {"UNK", "MSE"}
 _NUCLEOTIDES = frozenset(RESIDUES[Rna].values()) | frozenset(RESIDUES[Dna].values()) | {"N", "DN"}
-_NO_RESIDUE = frozenset({"UNK", "N", "DN", "UNL"})
+_UNKNOWN = frozenset({"UNK", "N", "DN"})
 
 
 def count(job: Job, components: Components | None = None) -> int:
@@ -25,14 +25,16 @@ def count(job: Job, components: Components | None = None) -> int:
     unknown residues alone is dropped. `components` is needed for ligands by CCD code and for modifications only.
     """
     dictionary = Dictionary(components, job.user_ccd)
-    bonded = [atom for pair in job.bonded_atom_pairs for atom in pair]
+    bonded = frozenset(atom for pair in job.bonded_atom_pairs for atom in pair)
     linked = _linked(job, dictionary) if bonded else frozenset()
     total = 0
     for sequence in job.sequences:
+        if _is_unknown(sequence):
+            continue
         touched = {atom[0] for atom in bonded} & set(sequence.ids)
         total += sum(_tokens(sequence, chain, dictionary, bonded, linked) for chain in touched)
         if alike := len(sequence.ids) - len(touched):
-            total += alike * _tokens(sequence, "", dictionary, (), linked)
+            total += alike * _tokens(sequence, "", dictionary, frozenset(), linked)
     return total
 
 
@@ -48,22 +50,21 @@ def _tokens(
     sequence: Protein | Rna | Dna | Ligand,
     chain: str,
     dictionary: Dictionary,
-    bonded: Collection[Atom],
+    bonded: frozenset[Atom],
     linked: Collection[tuple[str, int]],
 ) -> int:
+    """Tokens of one copy of a sequence, of whose atoms, and those of others, the `bonded` ones have bonds of their own."""
+    if bonded and not _is_seen(sequence, chain, dictionary, bonded, linked):
+        return 0
     if isinstance(sequence, Ligand):
         if sequence.smiles is not None:
             try:
                 return smiles_tokens(sequence.smiles)
             except ValueError as error:
                 raise UsageError(f"ligand {sequence.smiles!r} {error}") from error
-        if len(set(sequence.ccd_codes)) == 1 and sequence.ccd_codes[0] in _NO_RESIDUE - {"UNL"}:
-            return 0
         at = enumerate(sequence.ccd_codes, start=1)
         return sum(_component_tokens(code, dictionary, (chain, position) in linked) for position, code in at)
     modified = {position: code for code, position in sequence.modifications}
-    if _is_unknown(sequence, modified):
-        return 0
     atoms_of = {position: {name for owner, at, name in bonded if (owner, at) == (chain, position)} for position in modified}
     return (
         len(sequence.sequence)
@@ -72,13 +73,48 @@ def _tokens(
     )
 
 
-def _is_unknown(sequence: Protein | Rna | Dna, modified: Mapping[int, str]) -> bool:
-    """Whether no residue is known; AlphaFold 3 leaves such a chain out (`drop_missing_sequence`)."""
-    unknown = UNKNOWN[type(sequence)][1]
-    known = RESIDUES[type(sequence)]
-    if modified:
-        return {code_at(sequence, position) for position in range(1, len(sequence.sequence) + 1)} == {unknown}
-    return not any(letter in known for letter in sequence.sequence)
+def _is_unknown(sequence: Protein | Rna | Dna | Ligand) -> bool:
+    """Whether all residues are one unknown; AlphaFold 3 leaves such a chain out (`drop_missing_sequence`)."""
+    if isinstance(sequence, Ligand):
+        codes = set(sequence.ccd_codes)
+    elif not sequence.modifications:
+        return not any(letter in RESIDUES[type(sequence)] for letter in sequence.sequence)
+    else:
+        codes = {code_at(sequence, position) for position in range(1, len(sequence.sequence) + 1)}
+    return len(codes) == 1 and codes <= _UNKNOWN
+
+
+def _is_seen(
+    sequence: Protein | Rna | Dna | Ligand,
+    chain: str,
+    dictionary: Dictionary,
+    bonded: frozenset[Atom],
+    linked: Collection[tuple[str, int]],
+) -> bool:
+    """Whether AlphaFold 3 keeps the chain: it looks at bonded atoms, or at one of a residue that has none, without hydrogens.
+
+    The O1 that a saccharide loses does not count either.
+    """
+    if isinstance(sequence, Ligand) and sequence.smiles is not None:
+        return True
+    names: dict[int, set[str]] = {}
+    for owner, position, name in bonded:
+        if owner == chain:
+            names.setdefault(position, set()).add(name)
+    length = len(sequence.ccd_codes if isinstance(sequence, Ligand) else sequence.sequence)
+    if len(names) < length:
+        return True
+    return any(
+        dictionary.element(code_at(sequence, position), name) not in HYDROGENS
+        and not (
+            name == "O1"
+            and isinstance(sequence, Ligand)
+            and dictionary.is_glycan(code_at(sequence, position))
+            and (chain, position) not in linked
+        )
+        for position, bonded_names in names.items()
+        for name in bonded_names
+    )
 
 
 def _residue_tokens(
@@ -91,7 +127,7 @@ def _residue_tokens(
         atoms = dictionary.atoms(code)
     except KeyError:
         raise UsageError(f"modification {code!r} is not a code of the chemical component dictionary (CCD), like 'SEP'") from None
-    heavy = {name for name, element in atoms.items() if element.upper() not in {"H", "D"}}
+    heavy = {name for name, element in atoms.items() if element.upper() not in HYDROGENS}
     if not isinstance(sequence, Protein):
         return len(heavy - ({"OP3"} if position > 1 else set()))
     # AlphaFold 3 takes a residue for the chain's last if it sees its OXT. Without bonds it looks at one atom, the first.
@@ -123,8 +159,9 @@ def _linked(job: Job, dictionary: Dictionary) -> frozenset[tuple[str, int]]:
         ends = [(sequences[chain], code_at(sequences[chain], position), name) for chain, position, name in pair]
         ligands = sum(isinstance(sequence, Ligand) for sequence, _, _ in ends)
         is_glycan = any(dictionary.is_glycan(code) for _, code, _ in ends)
-        is_heavy = all(dictionary.element(code, name) not in {"H", "D"} for _, code, name in ends)
-        if not ligands or not is_glycan or not is_heavy or pair[0][:2] == pair[1][:2]:
+        is_known = not any(_is_unknown(sequence) for sequence, _, _ in ends)
+        is_heavy = all(dictionary.element(code, name) not in HYDROGENS for _, code, name in ends)
+        if not (ligands and is_glycan and is_known and is_heavy) or pair[0][:2] == pair[1][:2]:
             continue
         seen = used[ligands == 2]
         if not seen & set(pair):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import datetime
 import functools
 import hashlib
 import importlib.metadata
@@ -42,6 +43,9 @@ _SETTINGS = {
 # (google-deepmind/alphafold3, commit 29596b9).
 _BUCKETS_3_0_0 = (256, 512, 768, 1024, 1280, 1536, 2048, 2560, 3072, 3584, 4096, 4608, 5120)
 _BUCKETS_3_0_4 = tuple(sorted({128, 384, *_BUCKETS_3_0_0}))
+
+# `--max_template_date` of run_alphafold.py. Components without RDKit's conformer and without ideal coordinates need a date.
+_MAX_TEMPLATE_DATE = datetime.date(2021, 9, 30)
 
 
 class AlphaFold3:
@@ -93,7 +97,9 @@ class AlphaFold3:
         read = folding_input.Input.from_json(job).fill_missing_fields()
         one = dataclasses.replace(read, rng_seeds=read.rng_seeds[:1])  # each seed would make a batch of the same shapes
         dictionary = _with_components_of(one.user_ccd, self._ccd) if one.user_ccd else self._ccd
-        (example,) = featurisation.featurise_input(fold_input=one, ccd=dictionary, buckets=tuple(buckets))
+        (example,) = featurisation.featurise_input(
+            fold_input=one, ccd=dictionary, buckets=tuple(buckets), ref_max_modified_date=_MAX_TEMPLATE_DATE
+        )
         mask = np.asarray(example["seq_mask"])
         features = {name: np.asarray(array) for name, array in utils.remove_invalidly_typed_feats(example).items()}
         return Batch(features, tokens=int(mask.sum()), bucket=mask.shape[0])

@@ -151,6 +151,11 @@ def test_tokens(af3mem, tmp_path):
         f"af3mem: '{files[3]}': cannot be read: No such file or directory",
     ]
     assert af3mem("tokens", str(files[0]))[0] == cli.OK
+    files[0].write_text(json.dumps(job).replace("MKTAYIA", "XX"))
+    assert af3mem("tokens", str(files[0]))[2].endswith(
+        "no chain has a residue that is known: AlphaFold 3 leaves such chains out\n"
+    )
+    files[0].write_text(json.dumps(job))
     assert af3mem("tokens", str(files[0]), "--buckets", "10,20")[1].splitlines()[1].split()[:3] == ["14", "20", "6"]
 
 

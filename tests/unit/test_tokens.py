@@ -12,8 +12,10 @@ from pytest_af3mem.request import bucket
 
 ATOMS = {  # code: names of atoms, of which those with H are hydrogens
     "ACE": "C O CH3 H",
+    "ALA": "N CA H",
     "ATP": "PG O1G O2G H1",
     "GLC": "C1 O1 O4 H1",
+    "LYS": "N NZ H",
     "LAST": "OXT N CA",
     "PSU": "OP3 P C1'",
     "SEP": "N CA OXT H",
@@ -77,7 +79,9 @@ CHAIN = Protein(("A",), "MKA", modifications=(("SEP", 1),))
         ([("G", 1, "O1"), ("G", 2, "C1")], 4 + 9),
         ([("G", 1, "O1"), ("H", 1, "O1")], 4 + 10),
         ([("G", 1, "O1"), ("G", 1, "C1")], 4 + 8),
-        ([("G", 1, "O1"), ("G", 2, "H1")], 4 + 8),
+        ([("G", 1, "O1"), ("G", 2, "H1")], 4 + 0 + 4),
+        ([("G", 1, "O1"), ("A", 3, "H")], 4 + 8),
+        ([("A", 2, "H"), ("H", 1, "O4")], 4 + 8),
         ([("A", 2, "NZ"), ("H", 2, "O1")], 4 + 9),
         ([("G", 1, "O4"), ("G", 2, "C1"), ("G", 1, "O4"), ("H", 1, "O1")], 4 + 8),
         ([("A", 2, "NZ"), ("G", 1, "C1"), ("G", 1, "C1"), ("H", 1, "O1")], 4 + 9),
