@@ -88,6 +88,8 @@ class Session:
             assert size is not None
             options = options or {}
             job = generate.generate(size, **options, components=self._components if options.get("ligand") else None)
+        else:
+            reading.check(job, self._components if chemistry.needs_components(job) else None)
         return Request(
             job=job.to_json(),
             tokens=self.tokens(job),

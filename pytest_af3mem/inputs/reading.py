@@ -12,7 +12,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
-from pytest_af3mem.errors import InputError
+from pytest_af3mem.errors import InputError, first_line
 from pytest_af3mem.inputs import alignment, mmcif
 from pytest_af3mem.inputs.chemistry import HYDROGENS, RESIDUES, UNKNOWN, Components, Dictionary, code_at, smiles_tokens
 from pytest_af3mem.inputs.document import Node, contents
@@ -52,6 +52,15 @@ def read(path: Path, *, components: Components | None = None) -> list[Job]:
     except ValueError as error:
         raise InputError("", "is no path") from error
     return from_json(text, components=components, folder=path.parent)
+
+
+def check(job: Job, components: Components | None = None) -> None:
+    """Raises InputError for a job that was built by hand and could not have been read."""
+    try:
+        text = job.to_json()
+    except (AttributeError, TypeError, ValueError) as error:
+        raise InputError("", f"the job cannot be written as JSON: {first_line(error)}") from error
+    from_json(text, components=components)
 
 
 def only_job(text: str) -> Job:

@@ -1,6 +1,7 @@
 """The real AlphaFold 3 reads our JSON, and its featuriser counts the tokens that we count. Nothing is compiled."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -169,10 +170,11 @@ def signatures():
 def test_the_featuriser_counts_what_we_count(session, signatures, name, tmp_path):
     path = tmp_path / "job.json"
     path.write_text(job(name).to_json())
+    request = replace(session.request(size=1), job=job(name).to_json(), tokens=session.tokens(job(name)))
     if "hydrogen" not in name:  # which is refused
         assert session.read(path) == [job(name)]
+        assert session.request(job(name)) == request
 
-    request = session.request(job(name))
     found = session.pool.featurise(request)
 
     assert (found["tokens"], found["bucket"]) == (request.tokens, request.bucket)

@@ -12,7 +12,7 @@ import pytest
 
 from pytest_af3mem.errors import InputError, SetupError
 from pytest_af3mem.inputs.job import Dna, Job, Ligand, Protein, Rna, Template
-from pytest_af3mem.inputs.reading import from_json, read
+from pytest_af3mem.inputs.reading import check, from_json, read
 
 TEMPLATE = """data_1ABC
 _pdbx_audit_revision_history.revision_date 1999-12-31
@@ -134,6 +134,25 @@ def test_what_is_written_is_read_again():
     assert from_json(EVERYTHING.to_json()) == [EVERYTHING]
     assert Job.from_json(EVERYTHING.to_json()) == EVERYTHING
     assert hash(EVERYTHING) == hash(Job.from_json(EVERYTHING.to_json()))
+
+
+@pytest.mark.parametrize(
+    ("job", "text"),
+    [
+        (Job("x", ()), "sequences: [] must not be empty"),
+        (
+            Job("x", (Dna(("A",), "ACGT", (("5CM", 5),)),)),
+            "sequences[0].dna.modifications[0].basePosition: 5 must be from 1 to 4",
+        ),
+        (Job("x", (Dna(("A",), b"ACGT"),)), "the job cannot be written as JSON: TypeError: "),
+        (Job("x", ("ACGT",)), "the job cannot be written as JSON: AttributeError: "),
+    ],
+)
+def test_a_job_that_was_built_by_hand(job, text):
+    check(EVERYTHING)
+    with pytest.raises(InputError) as caught:
+        check(job)
+    assert text in str(caught.value)
 
 
 def test_the_lowest_version_that_can_say_it():
