@@ -61,8 +61,15 @@ class Dictionary:
         return dict(zip(names, component.get("_chem_comp_atom.type_symbol", ()), strict=False))
 
     def has_atom(self, code: str, name: str) -> bool:
-        component = self._own.get(code) or self._ccd(code)[code]
-        return name in component.get("_chem_comp_atom.atom_id", ())
+        return name in self._names(code)
+
+    def seen_atom(self, code: str) -> str:
+        """The atom by which AlphaFold 3 knows a residue without bonds: the first, or the second after O1; empty for none."""
+        try:
+            first, *others = self._names(code) or [""]
+        except (KeyError, UsageError):
+            return ""
+        return others[0] if first == "O1" and others else first
 
     def element(self, code: str, name: str) -> str:
         """Element of an atom in capitals; empty for one that is in no dictionary."""
@@ -80,6 +87,9 @@ class Dictionary:
         except KeyError:
             return False
         return re.search(r"\bsaccharide\b", kind) is not None
+
+    def _names(self, code: str) -> Sequence[str]:
+        return (self._own.get(code) or self._ccd(code)[code]).get("_chem_comp_atom.atom_id", ())
 
     def _ccd(self, code: str) -> Components:
         if self._components is None:

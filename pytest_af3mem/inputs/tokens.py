@@ -54,7 +54,7 @@ def _tokens(
     linked: Collection[tuple[str, int]],
 ) -> int:
     """Tokens of one copy of a sequence, of whose atoms, and those of others, the `bonded` ones have bonds of their own."""
-    if bonded and not _is_seen(sequence, chain, dictionary, bonded, linked):
+    if not _is_seen(sequence, chain, dictionary, bonded, linked):
         return 0
     if isinstance(sequence, Ligand):
         if sequence.smiles is not None:
@@ -95,15 +95,22 @@ def _is_seen(
 
     The O1 that a saccharide loses does not count either.
     """
-    if isinstance(sequence, Ligand) and sequence.smiles is not None:
-        return True
+    if isinstance(sequence, Ligand):
+        if sequence.smiles is not None:
+            return True
+        alone = list(range(1, len(sequence.ccd_codes) + 1))
+        length = len(sequence.ccd_codes)
+    else:
+        alone = [position for _, position in sequence.modifications]
+        length = len(sequence.sequence)
     names: dict[int, set[str]] = {}
     for owner, position, name in bonded:
         if owner == chain:
             names.setdefault(position, set()).add(name)
-    length = len(sequence.ccd_codes if isinstance(sequence, Ligand) else sequence.sequence)
-    if len(names) < length:
-        return True
+    if len({*names, *alone}) < length:
+        return True  # a standard residue without bonds
+    for position in alone:
+        names.setdefault(position, {dictionary.seen_atom(code_at(sequence, position))})
     return any(
         dictionary.element(code_at(sequence, position), name) not in HYDROGENS
         and not (
@@ -112,8 +119,8 @@ def _is_seen(
             and dictionary.is_glycan(code_at(sequence, position))
             and (chain, position) not in linked
         )
-        for position, bonded_names in names.items()
-        for name in bonded_names
+        for position, seen in names.items()
+        for name in seen
     )
 
 
@@ -131,7 +138,7 @@ def _residue_tokens(
     if not isinstance(sequence, Protein):
         return len(heavy - ({"OP3"} if position > 1 else set()))
     # AlphaFold 3 takes a residue for the chain's last if it sees its OXT. Without bonds it looks at one atom, the first.
-    seen = bonded or [name for name in list(atoms)[:2] if name != "O1"][:1]
+    seen = bonded or {dictionary.seen_atom(code)}
     is_last = position == len(sequence.sequence) or "OXT" in seen
     return len(heavy - (set() if is_last else {"OXT"}))
 

@@ -145,6 +145,8 @@ JOBS = {
     },
     "a chain of which a hydrogen alone is bonded, dropped": bonded(Ligand(("B",), ("GOL",)), (("A", 3, "CB"), ("B", 1, "H11"))),
     "a bond to a hydrogen keeps no O1": bonded(Ligand(("B",), ("GLC", "GLC")), (("B", 1, "O1"), ("A", 3, "HA"))),
+    "of which AlphaFold 3 sees a hydrogen alone, dropped": (A, Ligand(("B",), ("HNF",))),
+    "with OXT as the first atom": modified(("4J5", 2)),
     "several seeds": {"sequences": (A,), "seeds": (1, 2, 3)},
 }
 
@@ -171,7 +173,7 @@ def test_the_featuriser_counts_what_we_count(session, signatures, name, tmp_path
     path = tmp_path / "job.json"
     path.write_text(job(name).to_json())
     request = replace(session.request(size=1), job=job(name).to_json(), tokens=session.tokens(job(name)))
-    if "hydrogen" not in name:  # which is refused
+    if "bond" not in name or "hydrogen" not in name:  # which is refused
         assert session.read(path) == [job(name)]
         assert session.request(job(name)) == request
 

@@ -15,6 +15,7 @@ ATOMS = {  # code: names of atoms, of which those with H are hydrogens
     "ALA": "N CA H",
     "ATP": "PG O1G O2G H1",
     "GLC": "C1 O1 O4 H1",
+    "HIDE": "H N CA",
     "LYS": "N NZ H",
     "LAST": "OXT N CA",
     "PSU": "OP3 P C1'",
@@ -61,6 +62,10 @@ def counted(*sequences, bonds=(), components=True):
         (Ligand(("A", "B", "C"), ("ATP",)), 9),
         (Ligand(("A",), ("ATP", "GLC")), 3 + 2),
         (Ligand(("A",), ("N",)), 0),
+        (Ligand(("A",), ("HIDE",)), 0),
+        (Ligand(("A",), ("HIDE", "ATP")), 2 + 3),
+        (Protein(("A",), "M", modifications=(("HIDE", 1),)), 0),
+        (Protein(("A",), "MK", modifications=(("HIDE", 1),)), 2 + 1),
     ],
 )
 def test_one_sequence(sequence, tokens):
