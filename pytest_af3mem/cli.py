@@ -13,7 +13,7 @@ from pytest_af3mem import __version__, doctor
 from pytest_af3mem.errors import Af3memError, NotJudged, UsageError
 from pytest_af3mem.peak import Peak
 from pytest_af3mem.reports import json, terminal
-from pytest_af3mem.request import freeze
+from pytest_af3mem.request import bucket, freeze
 from pytest_af3mem.session import Session
 from pytest_af3mem.settings import OPTIONS, Option, Settings
 from pytest_af3mem.verdict import Measurement
@@ -50,6 +50,14 @@ def _parser() -> argparse.ArgumentParser:
     measure.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of the model; repeatable")
     measure.set_defaults(run=_measure)
 
+    tokens = commands.add_parser(
+        "tokens",
+        help="tokens and bucket of AlphaFold 3 inputs",
+        description="Says how many tokens the inputs have, without AlphaFold 3: one line for each job of each file.",
+    )
+    tokens.add_argument("files", nargs="+", type=Path, metavar="FILE", help="AlphaFold 3 or AlphaFold Server JSON")
+    tokens.set_defaults(run=_tokens)
+
     checkup = commands.add_parser(
         "doctor",
         help="what is installed, what is missing, which targets compile",
@@ -57,7 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     checkup.set_defaults(run=_doctor)
 
-    for command in (measure, checkup):
+    for command in (measure, tokens, checkup):
         for option in OPTIONS:
             how: dict[str, Any] = {"metavar": option.metavar} if option.metavar else {"action": "store_true"}
             command.add_argument(_flag(option), dest=option.name, help=option.help, **how)
@@ -120,6 +128,30 @@ def _show(text: str) -> None:
     """Progress on standard error, on terminals only."""
     if sys.stderr.isatty():
         print(f"\r\033[K{f'af3mem: {text}' if text else ''}", end="", file=sys.stderr, flush=True)
+
+
+def _tokens(parsed: argparse.Namespace, settings: Settings) -> int:
+    broken = False
+    session = Session(settings)
+    try:
+        buckets = session.buckets
+        print(f"{'tokens':>6}  {'bucket':>6}  {'padding':>7}  job")
+        for path in parsed.files:
+            try:
+                jobs = session.read(path)
+                counted = [session.tokens(job) for job in jobs]
+            except UsageError as error:
+                broken = True
+                print(f"af3mem: {str(path)!a}: {error}", file=sys.stderr)
+                continue
+            for index, (job, size) in enumerate(zip(jobs, counted, strict=True)):
+                where = f"{path}[{index}]" if len(jobs) > 1 else str(path)
+                padded = bucket(size, buckets)
+                print(f"{size:>6}  {padded:>6}  {padded - size:>7}  {where} {job.name!a}")
+    finally:
+        _show("")
+        session.close()
+    return USAGE if broken else OK
 
 
 def _doctor(parsed: argparse.Namespace, settings: Settings) -> int:

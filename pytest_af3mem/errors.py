@@ -13,6 +13,17 @@ class UsageError(Af3memError, ValueError):
     """An argument that cannot be right."""
 
 
+class InputError(UsageError):
+    """A part of a job that AlphaFold 3 would refuse, ignore or mistake.
+
+    `path` says where in the document, as in `sequences[2].ligand.smiles`; `rule` what that breaks.
+    """
+
+    def __init__(self, path: str, rule: str, value: str = ""):
+        super().__init__(" ".join(part for part in (f"{path}:" if path else "", value, rule) if part))
+        self.path, self.rule = path, rule
+
+
 class SetupError(Af3memError):
     """Something is not installed, not readable or not writable."""
 

@@ -96,6 +96,10 @@ class Pool:
         """Every target of the catalogue, and why it does not compile here (empty where it does)."""
         return dict(self._ask({"do": "targets"}, self._settings.timeout))
 
+    def featurise(self, request: Request) -> dict[str, Any]:
+        """Tokens, bucket and signature of the batch's shapes, without compiling anything; NotJudged where ours differ."""
+        return dict(self._ask({"do": "featurise", "request": request.to_json()}, self._settings.timeout))
+
     def submit(self, request: Request) -> Future[Peak]:
         """The peak, or NotJudged with the reason, in a while. An equal request is measured once a session.
 

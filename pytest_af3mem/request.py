@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,7 +43,7 @@ class Request:
     @property
     def bucket(self) -> int:
         """The padded size that AlphaFold 3 will choose: the first that holds all tokens, or the exact count above the largest."""
-        return min((size for size in self.buckets if size >= self.tokens), default=self.tokens)
+        return bucket(self.tokens, self.buckets)
 
     @property
     def conditions(self) -> str:
@@ -56,6 +56,11 @@ class Request:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Request:
         return cls(**{**data, "buckets": tuple(data["buckets"]), "settings": freeze(data["settings"])})
+
+
+def bucket(tokens: int, sizes: Iterable[int]) -> int:
+    """The first of the sizes that holds all tokens; above the largest, the exact count."""
+    return min((size for size in sizes if size >= tokens), default=tokens)
 
 
 def freeze(options: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:

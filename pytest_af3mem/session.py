@@ -7,11 +7,12 @@ import shlex
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from pytest_af3mem import gpus
 from pytest_af3mem.errors import Af3memError, UsageError, near
-from pytest_af3mem.inputs import generate, tokens
+from pytest_af3mem.inputs import chemistry, generate, reading, tokens
 from pytest_af3mem.inputs.job import Job
 from pytest_af3mem.models.ccd import Store
 from pytest_af3mem.peak import Peak
@@ -47,6 +48,22 @@ class Session:
         path = self.pool.components
         return Store(path) if path else None
 
+    @property
+    def buckets(self) -> tuple[int, ...]:
+        """The padding sizes that were asked for, or those of the installed version."""
+        return self.settings.buckets or self.installation.buckets
+
+    def read(self, path: Path) -> list[Job]:
+        """The jobs of a JSON file, as AlphaFold 3 would read them. Raises InputError."""
+        return reading.read(path, components=self._components)
+
+    def tokens(self, job: Job) -> int:
+        """Tokens of a job. Raises UsageError for a component that is in no dictionary, and for a job of which none are left."""
+        found = tokens.count(job, self._components if chemistry.needs_components(job) else None)
+        if not found:
+            raise UsageError("no chain has a residue that is known: AlphaFold 3 leaves such chains out")
+        return found
+
     def check_settings(self, settings: Mapping[str, Any]) -> None:
         """Raises UsageError for a setting that the model does not name; dotted paths are left to the model."""
         for name in settings:
@@ -71,11 +88,12 @@ class Session:
             assert size is not None
             options = options or {}
             job = generate.generate(size, **options, components=self._components if options.get("ligand") else None)
-        needs_components = any(hasattr(sequence, "ccd_codes") for sequence in job.sequences)
+        else:
+            reading.check(job, self._components if chemistry.needs_components(job) else None)
         return Request(
             job=job.to_json(),
-            tokens=tokens.count(job, self._components if needs_components else None),
-            buckets=self.settings.buckets or self.installation.buckets,
+            tokens=self.tokens(job),
+            buckets=self.buckets,
             target=gpus.find(target).name if target else self.settings.target,
             method=read_method(method, "method") if method else self.settings.method,
             settings=freeze(settings),

@@ -67,6 +67,23 @@ class Worker:
     def measure(self, installation: Installation, request: Request) -> Peak:
         """The peak for one request, from the cache where an equal program was compiled before."""
         start = time.perf_counter()
+        batch = self._featurised(installation, request)
+        signature = compiled.signature(batch.features)
+        identity = peak_identity(installation, request, signature)
+        with self.cache.only_one("peaks", identity):
+            peak = find_peak(self.cache, identity, request)
+            if peak is None:
+                peak = self._compile(installation, request, batch, start)
+                self.cache.put("peaks", identity, peak.to_json())
+        self.cache.put("signatures", batch_identity(installation, request), signature)
+        return peak
+
+    def featurise(self, installation: Installation, request: Request) -> dict[str, Any]:
+        """What the featuriser makes of a job: its tokens, the bucket and the signature of the batch's shapes."""
+        batch = self._featurised(installation, request)
+        return {"tokens": batch.tokens, "bucket": batch.bucket, "signature": compiled.signature(batch.features)}
+
+    def _featurised(self, installation: Installation, request: Request) -> models.Batch:
         self._progress("importing the model")
         self._model.prepare(self._folder, self._progress)
         self._progress("featurising")
@@ -79,15 +96,7 @@ class Worker:
                 f"the job was expected to have {request.tokens} tokens in a bucket of {request.bucket}, but the featuriser of "
                 f"{installation.distribution} made {batch.tokens} in {batch.bucket}"
             )
-        signature = compiled.signature(batch.features)
-        identity = peak_identity(installation, request, signature)
-        with self.cache.only_one("peaks", identity):
-            peak = find_peak(self.cache, identity, request)
-            if peak is None:
-                peak = self._compile(installation, request, batch, start)
-                self.cache.put("peaks", identity, peak.to_json())
-        self.cache.put("signatures", batch_identity(installation, request), signature)
-        return peak
+        return batch
 
     def _compile(self, installation: Installation, request: Request, batch: models.Batch, start: float) -> Peak:
         gpu = gpus.find(request.target)
@@ -174,6 +183,9 @@ def _serve(options: Mapping[str, Any], read: Any, write: Any) -> None:
                 value = worker.components()
             elif message["do"] == "targets":
                 value = worker.targets()
+            elif message["do"] == "featurise":
+                installation = installation or worker.describe()
+                value = worker.featurise(installation, Request.from_json(message["request"]))
             else:
                 installation = installation or worker.describe()
                 value = worker.measure(installation, Request.from_json(message["request"])).to_json()

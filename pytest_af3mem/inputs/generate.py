@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from itertools import islice
 
 from pytest_af3mem.errors import UsageError, near
+from pytest_af3mem.inputs.chemistry import Components
 from pytest_af3mem.inputs.job import Job, Ligand, Protein, chain_ids
-from pytest_af3mem.inputs.tokens import Components, ligand_tokens
+from pytest_af3mem.inputs.tokens import ligand_tokens
 
 MAX_TOKENS = 100_000  # beyond what any GPU holds by far; a typing error rather than a job
 _LEAST = {"chains": 1, "msa_depth": 0, "seed": 0}

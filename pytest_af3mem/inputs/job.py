@@ -7,58 +7,132 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+Modification = tuple[str, int]
+"""CCD code of the residue that stands there instead, and its position in the chain, from 1."""
+
+Atom = tuple[str, int, str]
+"""Chain id, residue in the chain (from 1), and the atom's name in the CCD."""
+
+
+@dataclass(frozen=True)
+class Template:
+    """One protein chain in mmCIF text, and which of its residues stand for which of the query's, both counted from 0."""
+
+    mmcif: str
+    query_indices: tuple[int, ...]
+    template_indices: tuple[int, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        indices = {"queryIndices": list(self.query_indices), "templateIndices": list(self.template_indices)}
+        return {"mmcif": self.mmcif, **indices}
+
 
 @dataclass(frozen=True)
 class Protein:
-    """One protein sequence and the ids of its copies. MSAs are A3M text; an empty one means none."""
+    """One protein sequence and the ids of its copies.
+
+    MSAs are A3M text; an empty one means none, as an empty tuple does of templates. What is None is left to AlphaFold 3's
+    search in its databases; where it is not searched, it counts as none.
+    """
 
     ids: tuple[str, ...]
     sequence: str
-    unpaired_msa: str = ""
-    paired_msa: str = ""
+    unpaired_msa: str | None = ""
+    paired_msa: str | None = ""
+    modifications: tuple[Modification, ...] = ()
+    templates: tuple[Template, ...] | None = ()
+    description: str | None = None
 
     def to_json(self) -> dict[str, Any]:
-        return {
-            "protein": {
-                "id": list(self.ids),
-                "sequence": self.sequence,
-                "unpairedMsa": self.unpaired_msa,
-                "pairedMsa": self.paired_msa,
-                "templates": [],
-            }
-        }
+        templates = None if self.templates is None else [template.to_json() for template in self.templates]
+        fields: dict[str, Any] = {"id": list(self.ids), "sequence": self.sequence}
+        if self.modifications:
+            fields["modifications"] = [{"ptmType": code, "ptmPosition": position} for code, position in self.modifications]
+        msas = {"unpairedMsa": self.unpaired_msa, "pairedMsa": self.paired_msa}
+        return {"protein": {**fields, **msas, "templates": templates, **_described(self.description)}}
+
+
+@dataclass(frozen=True)
+class Rna:
+    """One RNA sequence and the ids of its copies; its MSA as a protein's."""
+
+    ids: tuple[str, ...]
+    sequence: str
+    unpaired_msa: str | None = ""
+    modifications: tuple[Modification, ...] = ()
+    description: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        msa = {"unpairedMsa": self.unpaired_msa}
+        return {"rna": {**_nucleic(self), **msa, **_described(self.description)}}
+
+
+@dataclass(frozen=True)
+class Dna:
+    """One strand of DNA and the ids of its copies."""
+
+    ids: tuple[str, ...]
+    sequence: str
+    modifications: tuple[Modification, ...] = ()
+    description: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        return {"dna": {**_nucleic(self), **_described(self.description)}}
 
 
 @dataclass(frozen=True)
 class Ligand:
-    """One ligand of chemical components, by their codes in the CCD, and the ids of its copies."""
+    """One ligand, or ion, and the ids of its copies: chemical components by their codes in the CCD, or a SMILES."""
 
     ids: tuple[str, ...]
-    ccd_codes: tuple[str, ...]
+    ccd_codes: tuple[str, ...] = ()
+    smiles: str | None = None
+    description: str | None = None
 
     def to_json(self) -> dict[str, Any]:
-        return {"ligand": {"id": list(self.ids), "ccdCodes": list(self.ccd_codes)}}
+        what = {"ccdCodes": list(self.ccd_codes)} if self.smiles is None else {"smiles": self.smiles}
+        return {"ligand": {"id": list(self.ids), **what, **_described(self.description)}}
 
 
 @dataclass(frozen=True)
 class Job:
-    """One AlphaFold 3 input: what `run_alphafold.py --json_path` reads."""
+    """One AlphaFold 3 input: what `run_alphafold.py --json_path` reads.
+
+    `bonded_atom_pairs` are covalent bonds that components do not have of themselves; `user_ccd` is mmCIF text of
+    components that the CCD lacks, or that are to stand for those that it has.
+    """
 
     name: str
-    sequences: tuple[Protein | Ligand, ...]
+    sequences: tuple[Protein | Rna | Dna | Ligand, ...]
     seeds: tuple[int, ...] = (1,)
+    bonded_atom_pairs: tuple[tuple[Atom, Atom], ...] = ()
+    user_ccd: str | None = None
 
     def to_json(self) -> str:
-        """AlphaFold 3's JSON: dialect `alphafold3`, version 1, which every release reads."""
-        return json.dumps(
-            {
-                "name": self.name,
-                "modelSeeds": list(self.seeds),
-                "sequences": [sequence.to_json() for sequence in self.sequences],
-                "dialect": "alphafold3",
-                "version": 1,
-            }
-        )
+        """AlphaFold 3's JSON, dialect `alphafold3`: version 1, which every release reads, or 4 if something is described.
+
+        Versions 2 and 3 added files beside the JSON, for MSAs and templates and for the user's CCD; here all is inside.
+        """
+        described = any(sequence.description is not None for sequence in self.sequences)
+        fields: dict[str, Any] = {
+            "name": self.name,
+            "modelSeeds": list(self.seeds),
+            "sequences": [sequence.to_json() for sequence in self.sequences],
+            "dialect": "alphafold3",
+            "version": 4 if described else 1,
+        }
+        if self.bonded_atom_pairs:
+            fields["bondedAtomPairs"] = [[list(atom) for atom in pair] for pair in self.bonded_atom_pairs]
+        if self.user_ccd is not None:
+            fields["userCCD"] = self.user_ccd
+        return json.dumps(fields)
+
+    @classmethod
+    def from_json(cls, text: str) -> Job:
+        """The one job of a JSON document. Raises InputError for what AlphaFold 3 would refuse, ignore or mistake."""
+        from pytest_af3mem.inputs import reading
+
+        return reading.only_job(text)
 
 
 def chain_ids() -> Iterator[str]:
@@ -68,3 +142,14 @@ def chain_ids() -> Iterator[str]:
     while True:
         suffixes = [letter + suffix for suffix in suffixes for letter in letters]
         yield from suffixes
+
+
+def _nucleic(chain: Rna | Dna) -> dict[str, Any]:
+    fields: dict[str, Any] = {"id": list(chain.ids), "sequence": chain.sequence}
+    if chain.modifications:
+        fields["modifications"] = [{"modificationType": code, "basePosition": at} for code, at in chain.modifications]
+    return fields
+
+
+def _described(description: str | None) -> dict[str, str]:
+    return {} if description is None else {"description": description}

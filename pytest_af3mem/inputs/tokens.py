@@ -1,50 +1,177 @@
-"""How many tokens a job has, by AlphaFold 3's rules, without AlphaFold 3."""
+"""How many tokens a job has, by AlphaFold 3's rules, without AlphaFold 3.
+
+The rules lie in its `tokenizer` (model/features.py), `get_link_drop_atoms` (model/atom_layout/atom_layout.py) and
+`clean_structure` (model/pipeline/structure_cleaning.py). Its featuriser is the authority: where they differ, this is wrong.
+"""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
-from typing import Protocol
+from collections.abc import Collection
 
 from pytest_af3mem.errors import UsageError
-from pytest_af3mem.inputs.job import Job, Ligand
+from pytest_af3mem.inputs.chemistry import HYDROGENS, RESIDUES, Components, Dictionary, code_at, smiles_tokens
+from pytest_af3mem.inputs.job import Atom, Dna, Job, Ligand, Protein, Rna
 
-
-class Components(Protocol):
-    """What counting needs of a chemical component dictionary; `models.ccd.Store` is one."""
-
-    def heavy_atoms(self, code: str) -> int: ...
-
-    def __getitem__(self, code: str) -> Mapping[str, list[str]]: ...
+_AMINO_ACIDS = frozenset(RESIDUES[Protein].values()) | {"UNK", "MSE"}
+_NUCLEOTIDES = frozenset(RESIDUES[Rna].values()) | frozenset(RESIDUES[Dna].values()) | {"N", "DN"}
+_UNKNOWN = frozenset({"UNK", "N", "DN"})
 
 
 def count(job: Job, components: Components | None = None) -> int:
-    """Tokens of all chains: 1 a residue, 1 a heavy atom of a ligand. `components` is needed for ligands only."""
-    return sum(
-        len(sequence.ids)
-        * (
-            sum(ligand_tokens(code, components) for code in sequence.ccd_codes)
-            if isinstance(sequence, Ligand)
-            else len(sequence.sequence)
-        )
-        for sequence in job.sequences
-    )
+    """Tokens of all chains.
+
+    1 a residue or nucleotide, an unknown one and selenomethionine included; 1 a heavy atom of a ligand, and of any other
+    modified residue without OXT inside a protein chain and without OP3 after a nucleic acid's first residue. A chain of
+    unknown residues alone is dropped. `components` is needed for ligands by CCD code and for modifications only.
+    """
+    dictionary = Dictionary(components, job.user_ccd)
+    bonded = frozenset(atom for pair in job.bonded_atom_pairs for atom in pair)
+    linked = _linked(job, dictionary) if bonded else frozenset()
+    total = 0
+    for sequence in job.sequences:
+        if _is_unknown(sequence):
+            continue
+        touched = {atom[0] for atom in bonded} & set(sequence.ids)
+        total += sum(_tokens(sequence, chain, dictionary, bonded, linked) for chain in touched)
+        if alike := len(sequence.ids) - len(touched):
+            total += alike * _tokens(sequence, "", dictionary, frozenset(), linked)
+    return total
 
 
 def ligand_tokens(code: str, components: Components | None) -> int:
     """Tokens of a chemical component that is bound to nothing: its heavy atoms, without O1 where it is a saccharide.
 
-    AlphaFold 3 drops O1 from every saccharide that has no bond there (`get_link_drop_atoms` in its `atom_layout`). Raises
-    UsageError for a code that the dictionary does not have or that stands for no atoms.
+    Raises UsageError for a code that the dictionary does not have or that stands for no atoms.
     """
-    if components is None:
-        raise UsageError(f"ligand {code!r} cannot be counted: this model has no chemical component dictionary")
+    return _component_tokens(code, Dictionary(components), linked=False)
+
+
+def _tokens(
+    sequence: Protein | Rna | Dna | Ligand,
+    chain: str,
+    dictionary: Dictionary,
+    bonded: frozenset[Atom],
+    linked: Collection[tuple[str, int]],
+) -> int:
+    """Tokens of one copy of a sequence, of whose atoms, and those of others, the `bonded` ones have bonds of their own."""
+    if not _is_seen(sequence, chain, dictionary, bonded, linked):
+        return 0
+    if isinstance(sequence, Ligand):
+        if sequence.smiles is not None:
+            try:
+                return smiles_tokens(sequence.smiles)
+            except ValueError as error:
+                raise UsageError(f"ligand {sequence.smiles!r} {error}") from error
+        at = enumerate(sequence.ccd_codes, start=1)
+        return sum(_component_tokens(code, dictionary, (chain, position) in linked) for position, code in at)
+    modified = {position: code for code, position in sequence.modifications}
+    atoms_of = {position: {name for owner, at, name in bonded if (owner, at) == (chain, position)} for position in modified}
+    return (
+        len(sequence.sequence)
+        - len(modified)
+        + sum(_residue_tokens(sequence, code, at, dictionary, atoms_of[at]) for at, code in modified.items())
+    )
+
+
+def _is_unknown(sequence: Protein | Rna | Dna | Ligand) -> bool:
+    """Whether all residues are one unknown; AlphaFold 3 leaves such a chain out (`drop_missing_sequence`)."""
+    if isinstance(sequence, Ligand):
+        codes = set(sequence.ccd_codes)
+    elif not sequence.modifications:
+        return not any(letter in RESIDUES[type(sequence)] for letter in sequence.sequence)
+    else:
+        codes = {code_at(sequence, position) for position in range(1, len(sequence.sequence) + 1)}
+    return len(codes) == 1 and codes <= _UNKNOWN
+
+
+def _is_seen(
+    sequence: Protein | Rna | Dna | Ligand,
+    chain: str,
+    dictionary: Dictionary,
+    bonded: frozenset[Atom],
+    linked: Collection[tuple[str, int]],
+) -> bool:
+    """Whether AlphaFold 3 keeps the chain: it looks at bonded atoms, or at one of a residue that has none, without hydrogens.
+
+    The O1 that a saccharide loses does not count either.
+    """
+    if isinstance(sequence, Ligand):
+        if sequence.smiles is not None:
+            return True
+        alone = list(range(1, len(sequence.ccd_codes) + 1))
+        length = len(sequence.ccd_codes)
+    else:
+        alone = [position for _, position in sequence.modifications]
+        length = len(sequence.sequence)
+    names: dict[int, set[str]] = {}
+    for owner, position, name in bonded:
+        if owner == chain:
+            names.setdefault(position, set()).add(name)
+    if len({*names, *alone}) < length:
+        return True  # a standard residue without bonds
+    for position in alone:
+        names.setdefault(position, {dictionary.seen_atom(code_at(sequence, position))})
+    return any(
+        dictionary.element(code_at(sequence, position), name) not in HYDROGENS
+        and not (
+            name == "O1"
+            and isinstance(sequence, Ligand)
+            and dictionary.is_glycan(code_at(sequence, position))
+            and (chain, position) not in linked
+        )
+        for position, seen in names.items()
+        for name in seen
+    )
+
+
+def _residue_tokens(
+    sequence: Protein | Rna | Dna, code: str, position: int, dictionary: Dictionary, bonded: Collection[str]
+) -> int:
+    """Tokens of a modified residue, of whose atoms the `bonded` ones have bonds of their own."""
+    if code in (_AMINO_ACIDS if isinstance(sequence, Protein) else _NUCLEOTIDES):
+        return 1
     try:
-        heavy = components.heavy_atoms(code)
+        atoms = dictionary.atoms(code)
+    except KeyError:
+        raise UsageError(f"modification {code!r} is not a code of the chemical component dictionary (CCD), like 'SEP'") from None
+    heavy = {name for name, element in atoms.items() if element.upper() not in HYDROGENS}
+    if not isinstance(sequence, Protein):
+        return len(heavy - ({"OP3"} if position > 1 else set()))
+    # AlphaFold 3 takes a residue for the chain's last if it sees its OXT. Without bonds it looks at one atom, the first.
+    seen = bonded or {dictionary.seen_atom(code)}
+    is_last = position == len(sequence.sequence) or "OXT" in seen
+    return len(heavy - (set() if is_last else {"OXT"}))
+
+
+def _component_tokens(code: str, dictionary: Dictionary, linked: bool) -> int:
+    """Tokens of a ligand's component; `linked` says whether its O1 is bonded to another, which keeps it in a saccharide."""
+    try:
+        heavy = dictionary.heavy_atoms(code)
     except KeyError:
         raise UsageError(f"ligand {code!r} is not a code of the chemical component dictionary (CCD), like 'ATP'") from None
     if heavy == 0:
         raise UsageError(f"ligand {code!r} has no atoms in the chemical component dictionary: AlphaFold 3 cannot fold it")
-    component = components[code]
-    is_saccharide = re.search(r"\bsaccharide\b", component["_chem_comp.type"][0].lower()) is not None
-    return heavy - (is_saccharide and "O1" in component["_chem_comp_atom.atom_id"])
+    return heavy - (not linked and dictionary.is_glycan(code) and dictionary.has_atom(code, "O1"))
+
+
+def _linked(job: Job, dictionary: Dictionary) -> frozenset[tuple[str, int]]:
+    """Chain and position of the components whose O1 AlphaFold 3 keeps: those bonded there to another residue.
+
+    Of several bonds at one atom it looks at the first alone, among those to polymers and among those between ligands.
+    """
+    sequences = {chain: sequence for sequence in job.sequences for chain in sequence.ids}
+    used: dict[bool, set[Atom]] = {True: set(), False: set()}
+    linked = set()
+    for pair in job.bonded_atom_pairs:
+        ends = [(sequences[chain], code_at(sequences[chain], position), name) for chain, position, name in pair]
+        ligands = sum(isinstance(sequence, Ligand) for sequence, _, _ in ends)
+        is_glycan = any(dictionary.is_glycan(code) for _, code, _ in ends)
+        is_known = not any(_is_unknown(sequence) for sequence, _, _ in ends)
+        is_heavy = all(dictionary.element(code, name) not in HYDROGENS for _, code, name in ends)
+        if not (ligands and is_glycan and is_known and is_heavy) or pair[0][:2] == pair[1][:2]:
+            continue
+        seen = used[ligands == 2]
+        if not seen & set(pair):
+            linked |= {(chain, position) for chain, position, name in pair if name == "O1"}
+        seen |= set(pair)
+    return frozenset(linked)

@@ -13,6 +13,7 @@ import os
 import pickle
 import re
 import sys
+from collections import ChainMap
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -38,12 +39,13 @@ _SETTINGS = {
     "return_distogram": "return_distogram",
 }
 
-_MAX_TEMPLATE_DATE = datetime.date(2021, 9, 30)  # run_alphafold.py's default, which it featurises with
-
 # `--buckets` of run_alphafold.py, which is a script and not in the package: v3.0.0 to v3.0.3, and from v3.0.4 on
 # (google-deepmind/alphafold3, commit 29596b9).
 _BUCKETS_3_0_0 = (256, 512, 768, 1024, 1280, 1536, 2048, 2560, 3072, 3584, 4096, 4608, 5120)
 _BUCKETS_3_0_4 = tuple(sorted({128, 384, *_BUCKETS_3_0_0}))
+
+# `--max_template_date` of run_alphafold.py. Components without RDKit's conformer and without ideal coordinates need a date.
+_MAX_TEMPLATE_DATE = datetime.date(2021, 9, 30)
 
 
 class AlphaFold3:
@@ -92,11 +94,11 @@ class AlphaFold3:
         from alphafold3.data import featurisation
         from alphafold3.model.components import utils
 
+        read = folding_input.Input.from_json(job).fill_missing_fields()
+        one = dataclasses.replace(read, rng_seeds=read.rng_seeds[:1])  # each seed would make a batch of the same shapes
+        dictionary = _with_components_of(one.user_ccd, self._ccd) if one.user_ccd else self._ccd
         (example,) = featurisation.featurise_input(
-            fold_input=folding_input.Input.from_json(job),
-            ccd=self._ccd,
-            buckets=tuple(buckets),
-            ref_max_modified_date=_MAX_TEMPLATE_DATE,
+            fold_input=one, ccd=dictionary, buckets=tuple(buckets), ref_max_modified_date=_MAX_TEMPLATE_DATE
         )
         mask = np.asarray(example["seq_mask"])
         features = {name: np.asarray(array) for name, array in utils.remove_invalidly_typed_feats(example).items()}
@@ -210,6 +212,18 @@ def _redirect_dictionary(store: ccd.Store) -> None:
     from alphafold3.constants import chemical_components
 
     chemical_components._load_ccd_pickle_cached = lambda path: store
+
+
+class _Layered(ChainMap[str, Any]):
+    __hash__ = object.__hash__  # AlphaFold 3 memoises functions of the dictionary
+
+
+def _with_components_of(user_ccd: str, store: ccd.Store | None) -> _Layered:
+    """The dictionary with a job's own components before it, which the runner's `Ccd` would write into it."""
+    from alphafold3.cpp import cif_dict
+
+    own = {code: component.to_dict() for code, component in cif_dict.parse_multi_data_cif(user_ccd).items()}
+    return _Layered(own, store)  # type: ignore[arg-type]  # only read
 
 
 def _component_sets(store: ccd.Store) -> Path:

@@ -126,3 +126,43 @@ def test_help_names_both_commands(capsys):
     output = capsys.readouterr().out
     assert "measure one generated input" in output
     assert "what is installed, what is missing, which targets compile" in output
+
+
+def test_tokens(af3mem, tmp_path):
+    files = [tmp_path / name for name in ("job.json", "broken.json", "jobs.json", "none.json")]
+    protein = {"id": ["A", "B"], "sequence": "MKTAYIA"}
+    job = {"dialect": "alphafold3", "version": 1, "name": "mine", "modelSeeds": [1], "sequences": [{"protein": protein}]}
+    files[0].write_text(json.dumps(job))
+    files[1].write_text(json.dumps({**job, "modelSeeds": []}))
+    chain = {"proteinChain": {"sequence": "M" * 300, "count": 2}}
+    files[2].write_text(json.dumps([{"name": name, "sequences": [chain]} for name in ("one", "é2")]))
+
+    status, output, errors = af3mem("tokens", *map(str, files))
+
+    assert status == cli.USAGE
+    assert output.splitlines() == [
+        "tokens  bucket  padding  job",
+        f"    14     128      114  {files[0]} 'mine'",
+        f"   600     600        0  {files[2]}[0] 'one'",
+        f"   600     600        0  {files[2]}[1] '\\xe92'",
+    ]
+    assert errors.splitlines() == [
+        f"af3mem: '{files[1]}': modelSeeds: [] must not be empty",
+        f"af3mem: '{files[3]}': cannot be read: No such file or directory",
+    ]
+    assert af3mem("tokens", str(files[0]))[0] == cli.OK
+    files[0].write_text(json.dumps(job).replace("MKTAYIA", "XX"))
+    assert af3mem("tokens", str(files[0]))[2].endswith(
+        "no chain has a residue that is known: AlphaFold 3 leaves such chains out\n"
+    )
+    files[0].write_text(json.dumps(job))
+    assert af3mem("tokens", str(files[0]), "--buckets", "10,20")[1].splitlines()[1].split()[:3] == ["14", "20", "6"]
+
+
+def test_tokens_of_a_ligand_of_a_model_without_dictionary(af3mem, tmp_path):
+    ligand = {"ligand": {"id": "A", "ccdCodes": ["ATP"]}}
+    job = {"dialect": "alphafold3", "version": 1, "name": "mine", "modelSeeds": [1], "sequences": [ligand]}
+    (tmp_path / "job.json").write_text(json.dumps(job))
+    status, _, errors = af3mem("tokens", str(tmp_path / "job.json"))
+    assert status == cli.USAGE
+    assert "ligand 'ATP' cannot be counted: this model has no chemical component dictionary" in errors

@@ -7,6 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from pytest_af3mem.errors import NotJudged
+from pytest_af3mem.inputs.job import Job, Protein
+from pytest_af3mem.session import Session
+from pytest_af3mem.settings import Settings
+
 BAD_AND_GOOD = """
     import pytest
 
@@ -202,3 +207,35 @@ def test_ctrl_c_ends_at_once_and_leaves_no_worker(hanging):
     assert process.returncode == pytest.ExitCode.INTERRUPTED
     assert b"KeyboardInterrupt" in output
     assert not is_running(worker)
+
+
+@pytest.fixture
+def session_of(project):
+    """A session with a model of tests/models."""
+    sessions = []
+
+    def start(model):
+        sessions.append(Session(Settings(model=model, path=project.models, cache_dir=project.cache)))
+        return sessions[-1]
+
+    yield start
+    for session in sessions:
+        session.close()
+
+
+def test_featurising_alone_compiles_nothing(session_of):
+    session = session_of("misbehaving:Misbehaving")
+    requests = [session.request(Job("x", (Protein(("A",), "M" * length),))) for length in (100, 101, 129)]
+    found = [session.pool.featurise(request) for request in requests]
+    assert [(one["tokens"], one["bucket"]) for one in found] == [(100, 128), (101, 128), (129, 256)]
+    assert found[0]["signature"] == found[1]["signature"] != found[2]["signature"]
+    assert not Path("traced").exists()
+
+
+def test_featurising_alone_checks_the_count(session_of):
+    session = session_of("misbehaving:Miscounting")
+    request = session.request(Job("x", (Protein(("A",), "M" * 100),)))
+    with pytest.raises(
+        NotJudged, match=r"was expected to have 100 tokens in a bucket of 128, but the featuriser .* made 101 in 128"
+    ):
+        session.pool.featurise(request)

@@ -1,0 +1,142 @@
+"""Chemical components of a job: the CCD with the user's own before it, SMILES, and which code stands at a position."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from pytest_af3mem.errors import SetupError, UsageError
+from pytest_af3mem.inputs import mmcif
+from pytest_af3mem.inputs.job import Dna, Job, Ligand, Protein, Rna
+
+HYDROGENS = frozenset({"H", "D"})
+
+_AMINO_ACIDS = "ALA ARG ASN ASP CYS GLN GLU GLY HIS ILE LEU LYS MET PHE PRO SER THR TRP TYR VAL".split()
+RESIDUES: Mapping[type, Mapping[str, str]] = {  # letter of a sequence -> CCD code; any other letter is unknown
+    Protein: dict(zip("ARNDCQEGHILKMFPSTWYV", _AMINO_ACIDS, strict=True)),
+    Rna: {letter: letter for letter in "ACGU"},
+    Dna: {letter: f"D{letter}" for letter in "ACGT"},
+}
+UNKNOWN: Mapping[type, tuple[str, str]] = {Protein: ("X", "UNK"), Rna: ("N", "N"), Dna: ("N", "DN")}
+"""The letter and the CCD code of an unknown residue, which AlphaFold 3 folds as one token too."""
+
+
+class Components(Protocol):
+    """What counting needs of a chemical component dictionary; `models.ccd.Store` is one."""
+
+    def heavy_atoms(self, code: str) -> int: ...
+
+    def __getitem__(self, code: str) -> Mapping[str, list[str]]: ...
+
+
+class Dictionary:
+    """The components that a job can name: those of its own `user_ccd` come before those of the CCD."""
+
+    def __init__(self, components: Components | None, user_ccd: str | None = None):
+        self._components = components
+        self._own = _parsed(user_ccd) if user_ccd else {}
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether a code that is not here is in no dictionary; without a CCD that cannot be told."""
+        return self._components is not None
+
+    def __contains__(self, code: object) -> bool:
+        try:
+            return isinstance(code, str) and (code in self._own or self.heavy_atoms(code) >= 0)
+        except (KeyError, UsageError):
+            return False
+
+    def heavy_atoms(self, code: str) -> int:
+        if code in self._own:
+            return len(self.atoms(code)) - sum(element in HYDROGENS for element in self.atoms(code).values())
+        return self._ccd(code).heavy_atoms(code)
+
+    def atoms(self, code: str) -> dict[str, str]:
+        """Name -> element of the component's atoms, in its order, hydrogens included."""
+        component = self._own.get(code) or self._ccd(code)[code]
+        names = component.get("_chem_comp_atom.atom_id", ())
+        return dict(zip(names, component.get("_chem_comp_atom.type_symbol", ()), strict=False))
+
+    def has_atom(self, code: str, name: str) -> bool:
+        return name in self._names(code)
+
+    def seen_atom(self, code: str) -> str:
+        """The atom by which AlphaFold 3 knows a residue without bonds: the first, or the second after O1; empty for none."""
+        try:
+            first, *others = self._names(code) or [""]
+        except (KeyError, UsageError):
+            return ""
+        return others[0] if first == "O1" and others else first
+
+    def element(self, code: str, name: str) -> str:
+        """Element of an atom in capitals; empty for one that is in no dictionary."""
+        try:
+            return self.atoms(code).get(name, "").upper()
+        except (KeyError, UsageError):
+            return ""
+
+    def is_glycan(self, code: str) -> bool:
+        """Whether AlphaFold 3 counts it among saccharides; it knows those of the CCD alone (chemical_component_sets_gen)."""
+        if self._components is None or code == "UNX":
+            return False
+        try:
+            kind = self._components[code]["_chem_comp.type"][0].lower()
+        except KeyError:
+            return False
+        return re.search(r"\bsaccharide\b", kind) is not None
+
+    def _names(self, code: str) -> Sequence[str]:
+        return (self._own.get(code) or self._ccd(code)[code]).get("_chem_comp_atom.atom_id", ())
+
+    def _ccd(self, code: str) -> Components:
+        if self._components is None:
+            raise UsageError(f"ligand {code!r} cannot be counted: this model has no chemical component dictionary")
+        return self._components
+
+
+def code_at(sequence: Protein | Rna | Dna | Ligand, position: int) -> str:
+    """CCD code of the residue at `position`, counted from 1; empty for a SMILES, which has none."""
+    if isinstance(sequence, Ligand):
+        return sequence.ccd_codes[position - 1] if sequence.ccd_codes else ""
+    modified = {position: code for code, position in sequence.modifications}
+    letter = sequence.sequence[position - 1]
+    return modified.get(position) or RESIDUES[type(sequence)].get(letter, UNKNOWN[type(sequence)][1])
+
+
+def needs_components(job: Job) -> bool:
+    """Whether counting the job's tokens takes a chemical component dictionary."""
+    return any(sequence.ccd_codes if isinstance(sequence, Ligand) else sequence.modifications for sequence in job.sequences)
+
+
+@functools.lru_cache(maxsize=1024)
+def smiles_tokens(smiles: str) -> int:
+    """Heavy atoms of a SMILES by RDKit, which AlphaFold 3 reads it with.
+
+    Raises ValueError where RDKit does not read it or finds no such atom, SetupError where RDKit is missing.
+    """
+    try:
+        from rdkit import Chem, rdBase
+    except ImportError as error:
+        raise SetupError("a ligand given as SMILES needs RDKit, which is not installed here: pip install rdkit") from error
+    try:
+        with rdBase.BlockLogs():
+            molecule: Any = Chem.MolFromSmiles(smiles)
+            elements = [] if molecule is None else [atom.GetSymbol() for atom in molecule.GetAtoms()]
+    except Exception as error:  # text that is no UTF-8, and whatever its C++ throws
+        raise ValueError("is no SMILES that RDKit reads") from error
+    if molecule is None:
+        raise ValueError("is no SMILES that RDKit reads")
+    if heavy := sum(element not in HYDROGENS for element in elements):
+        return heavy
+    raise ValueError("has no atoms but hydrogens")
+
+
+@functools.lru_cache(maxsize=8)
+def _parsed(user_ccd: str) -> Mapping[str, Mapping[str, Sequence[str]]]:
+    try:
+        return mmcif.parse(user_ccd)
+    except ValueError as error:
+        raise UsageError(f"user_ccd {error}") from error

@@ -1,0 +1,198 @@
+"""The real AlphaFold 3 reads our JSON, and its featuriser counts the tokens that we count. Nothing is compiled."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from pytest_af3mem.inputs.job import Dna, Job, Ligand, Protein, Rna, Template
+from pytest_af3mem.session import Session
+from pytest_af3mem.settings import Settings
+
+MSA = ">query\nMKTAYIA\n>a\nMKTaaAY-A\n>b\n-------\n"
+TEMPLATE = """data_1ABC
+_entry.id 1ABC
+_exptl.method 'X-RAY DIFFRACTION'
+_pdbx_audit_revision_history.revision_date 1999-12-31
+_entity.id 1
+_entity.type polymer
+_entity_poly.entity_id 1
+_entity_poly.type 'polypeptide(L)'
+loop_
+_entity_poly_seq.entity_id
+_entity_poly_seq.num
+_entity_poly_seq.mon_id
+_entity_poly_seq.hetero
+1 1 GLY n
+1 2 ALA n
+_struct_asym.id A
+_struct_asym.entity_id 1
+loop_
+_pdbx_poly_seq_scheme.asym_id
+_pdbx_poly_seq_scheme.entity_id
+_pdbx_poly_seq_scheme.seq_id
+_pdbx_poly_seq_scheme.mon_id
+_pdbx_poly_seq_scheme.auth_seq_num
+_pdbx_poly_seq_scheme.pdb_strand_id
+_pdbx_poly_seq_scheme.pdb_ins_code
+_pdbx_poly_seq_scheme.hetero
+A 1 1 GLY 1 A . n
+A 1 2 ALA 2 A . n
+loop_
+_atom_site.group_PDB
+_atom_site.id
+_atom_site.type_symbol
+_atom_site.label_atom_id
+_atom_site.label_alt_id
+_atom_site.label_comp_id
+_atom_site.label_asym_id
+_atom_site.label_entity_id
+_atom_site.label_seq_id
+_atom_site.pdbx_PDB_ins_code
+_atom_site.Cartn_x
+_atom_site.Cartn_y
+_atom_site.Cartn_z
+_atom_site.occupancy
+_atom_site.B_iso_or_equiv
+_atom_site.auth_seq_id
+_atom_site.auth_asym_id
+_atom_site.pdbx_PDB_model_num
+ATOM 1 C CA . GLY A 1 1 . 1.0 2.0 3.0 1.0 5.0 1 A 1
+ATOM 2 C CA . ALA A 1 2 . 4.0 2.0 3.5 1.0 5.0 2 A 1
+"""
+COMPONENT = """data_MY-1
+_chem_comp.id MY-1
+_chem_comp.name mine
+_chem_comp.type saccharide
+_chem_comp.formula ?
+_chem_comp.mon_nstd_parent_comp_id ?
+_chem_comp.pdbx_synonyms ?
+_chem_comp.formula_weight ?
+loop_
+_chem_comp_atom.comp_id
+_chem_comp_atom.atom_id
+_chem_comp_atom.type_symbol
+_chem_comp_atom.charge
+_chem_comp_atom.pdbx_model_Cartn_x_ideal
+_chem_comp_atom.pdbx_model_Cartn_y_ideal
+_chem_comp_atom.pdbx_model_Cartn_z_ideal
+MY-1 C1 C 0 0.0 0.0 0.0
+MY-1 O1 O 0 1.4 0.0 0.0
+MY-1 O2 O 0 -1.4 0.0 0.0
+MY-1 H1 H 0 1.7 0.9 0.0
+loop_
+_chem_comp_bond.atom_id_1
+_chem_comp_bond.atom_id_2
+_chem_comp_bond.value_order
+_chem_comp_bond.pdbx_aromatic_flag
+C1 O1 SING N
+C1 O2 SING N
+O1 H1 SING N
+"""
+A = Protein(("A",), "MKTANIA")
+
+
+def modified(*modifications, sequence="MKTAYIA"):
+    return (Protein(("A",), sequence, modifications=modifications),)
+
+
+def bonded(ligand, *pairs, chain=A):
+    return {"sequences": (chain, ligand), "bonds": pairs}
+
+
+JOBS = {
+    "one residue": (Protein(("A",), "G"),),
+    "copies with MSAs": (Protein(("A", "B", "CD"), "MKTAYIA", MSA, MSA),),
+    "left to a search": (Protein(("A",), "MKTAYIA", None, None, templates=None), Rna(("B",), "ACGUU", None)),
+    "with a template": (Protein(("A",), "MKTAYIA", templates=(Template(TEMPLATE, (0, 6), (1, 0)),)),),
+    "unknown residues": (Protein(("A",), "MXXA"), Rna(("B",), "ANC"), Dna(("C",), "NNA")),
+    "chains of unknown residues, dropped": (A, Protein(("B",), "XXX"), Rna(("C",), "NN"), Dna(("D",), "N")),
+    "RNA": (Rna(("A", "B"), "ACGUACGU", ">q\nACGUACGU\n>r\nACGU--GU\n"),),
+    "DNA": (Dna(("A",), "ACGTACGT"), Dna(("B",), "ACGTACGT")),
+    "SEP inside": modified(("SEP", 3)),
+    "SEP at both ends": modified(("SEP", 1), ("SEP", 7)),
+    "MSE, PTR, TPO, MLY": modified(("MSE", 1), ("PTR", 5), ("TPO", 3), ("MLY", 2)),
+    "a whole chain of modifications": modified(("HYP", 1), ("CSO", 2), sequence="PC"),
+    "ALA for a modification": modified(("ALA", 3), ("UNK", 4)),
+    "a nucleotide in a protein": modified(("A", 3)),
+    "ends of an amide and of an acetyl": modified(("ACE", 1), ("NH2", 7)),
+    "modified RNA": (Rna(("A",), "ACGUAC", modifications=(("2MG", 1), ("PSU", 4), ("5MC", 6))),),
+    "modified DNA": (Dna(("A",), "ACGTAC", modifications=(("5CM", 2), ("8OG", 3))), Dna(("B",), "CA", (("5CM", 1),))),
+    "ligands and ions": (A, Ligand(("B", "C"), ("ATP",)), Ligand(("D",), ("MG",)), Ligand(("E",), ("HEM",))),
+    "ligands alone": (Ligand(("A",), ("HOH",)), Ligand(("B",), ("ZN",)), Ligand(("C",), ("GOL",))),
+    "SMILES": (A, Ligand(("B", "C"), smiles="CC(=O)OC1C[NH+]2CCC1CC2"), Ligand(("D",), smiles="[2H]C([2H])O[Na]")),
+    "loose saccharides": (A, Ligand(("B",), ("NAG",)), Ligand(("C",), ("BMA",)), Ligand(("D",), ("GLC", "FRU"))),
+    "several components, not bonded": (A, Ligand(("B",), ("ATP", "MG", "NAG"))),
+    "a glycan": bonded(
+        Ligand(("B",), ("NAG", "NAG", "BMA")),
+        (("A", 5, "ND2"), ("B", 1, "C1")),
+        (("B", 1, "O4"), ("B", 2, "C1")),
+        (("B", 2, "O4"), ("B", 3, "C1")),
+    ),
+    "a saccharide bonded at O1": bonded(Ligand(("B",), ("GLC", "GLC")), (("B", 1, "O1"), ("B", 2, "C1"))),
+    "copies of which one is bonded at O1": bonded(Ligand(("B", "C"), ("BMA",)), (("A", 3, "CB"), ("B", 1, "O1"))),
+    "a second bond at one atom": bonded(
+        Ligand(("B",), ("GLC", "GLC", "GLC")), (("B", 1, "O4"), ("B", 2, "C1")), (("B", 1, "O4"), ("B", 3, "O1"))
+    ),
+    "a bond inside a saccharide": bonded(Ligand(("B",), ("GLC",)), (("B", 1, "O1"), ("B", 1, "C6"))),
+    "a covalent ligand": bonded(Ligand(("B",), ("ATP",)), (("A", 2, "NZ"), ("B", 1, "PG"))),
+    "a bond at OXT keeps it": bonded(Ligand(("B",), ("MG",)), (("A", 3, "OXT"), ("B", 1, "MG")), chain=modified(("SEP", 3))[0]),
+    "a bond elsewhere": bonded(Ligand(("B",), ("MG",)), (("A", 3, "O1P"), ("B", 1, "MG")), chain=modified(("SEP", 3))[0]),
+    "a component of its own": {"sequences": (A, Ligand(("B",), ("MY-1",))), "user_ccd": COMPONENT},
+    "one for one of the CCD": {
+        "sequences": (A, Ligand(("B",), ("BMA",)), Ligand(("C",), ("ATP",))),
+        "user_ccd": COMPONENT.replace("MY-1", "BMA"),
+    },
+    "a chain of which a hydrogen alone is bonded, dropped": bonded(Ligand(("B",), ("GOL",)), (("A", 3, "CB"), ("B", 1, "H11"))),
+    "a bond to a hydrogen keeps no O1": bonded(Ligand(("B",), ("GLC", "GLC")), (("B", 1, "O1"), ("A", 3, "HA"))),
+    "of which AlphaFold 3 sees a hydrogen alone, dropped": (A, Ligand(("B",), ("HNF",))),
+    "with OXT as the first atom": modified(("4J5", 2)),
+    "several seeds": {"sequences": (A,), "seeds": (1, 2, 3)},
+}
+
+
+def job(name):
+    told = JOBS[name] if isinstance(JOBS[name], dict) else {"sequences": JOBS[name]}
+    return Job(name, told["sequences"], told.get("seeds", (1,)), tuple(told.get("bonds", ())), told.get("user_ccd"))
+
+
+@pytest.fixture(scope="module")
+def session():
+    session = Session(Settings(target="h100-80gb"))
+    yield session
+    session.close()
+
+
+@pytest.fixture(scope="module")
+def signatures():
+    return {}
+
+
+@pytest.mark.parametrize("name", JOBS)
+def test_the_featuriser_counts_what_we_count(session, signatures, name, tmp_path):
+    path = tmp_path / "job.json"
+    path.write_text(job(name).to_json())
+    request = replace(session.request(size=1), job=job(name).to_json(), tokens=session.tokens(job(name)))
+    if "bond" not in name or "hydrogen" not in name:  # which is refused
+        assert session.read(path) == [job(name)]
+        assert session.request(job(name)) == request
+
+    found = session.pool.featurise(request)
+
+    assert (found["tokens"], found["bucket"]) == (request.tokens, request.bucket)
+    assert signatures.setdefault(request.bucket, found["signature"]) == found["signature"]
+
+
+def test_jobs_of_the_server(session, tmp_path):
+    chains = [
+        {"proteinChain": {"sequence": "MKTAYIA", "count": 2, "modifications": [{"ptmType": "CCD_SEP", "ptmPosition": 2}]}},
+        {"rnaSequence": {"sequence": "ACGU"}},
+        {"dnaSequence": {"sequence": "ACGT", "modifications": [{"modificationType": "CCD_5CM", "basePosition": 2}]}},
+        {"ligand": {"ligand": "CCD_ATP"}},
+        {"ion": {"ion": "MG", "count": 3}},
+    ]
+    path = tmp_path / "jobs.json"
+    path.write_text(json.dumps([{"name": "of the server", "modelSeeds": [], "sequences": chains}] * 2))
+    jobs = session.read(path)
+    assert len(jobs) == 2
+    assert session.pool.featurise(session.request(jobs[0]))["tokens"] == session.tokens(jobs[0])
