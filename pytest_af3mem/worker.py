@@ -14,6 +14,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,8 @@ class Worker:
         self._parameters: dict[str, Any] = {}
         self.cache = Cache(folder, enabled=use_cache)
 
-    def describe(self) -> Installation:
+    @cached_property
+    def installation(self) -> Installation:
         """What is installed here. Raises SetupError when something is missing that measuring needs."""
         distribution = self._model.distribution()
         _check_jax()
@@ -64,26 +66,26 @@ class Worker:
         folder = compiled.toolchain(self._folder)
         return {name: compiled.trial(gpus.find(name), folder) for name in gpus.names()}
 
-    def measure(self, installation: Installation, request: Request) -> Peak:
+    def measure(self, request: Request) -> Peak:
         """The peak for one request, from the cache where an equal program was compiled before."""
         start = time.perf_counter()
-        batch = self._featurised(installation, request)
+        batch = self._featurised(request)
         signature = compiled.signature(batch.features)
-        identity = peak_identity(installation, request, signature)
+        identity = peak_identity(self.installation, request, signature)
         with self.cache.only_one("peaks", identity):
             peak = find_peak(self.cache, identity, request)
             if peak is None:
-                peak = self._compile(installation, request, batch, start)
+                peak = self._compile(request, batch, start)
                 self.cache.put("peaks", identity, peak.to_json())
-        self.cache.put("signatures", batch_identity(installation, request), signature)
+        self.cache.put("signatures", batch_identity(self.installation, request), signature)
         return peak
 
-    def featurise(self, installation: Installation, request: Request) -> dict[str, Any]:
+    def featurise(self, request: Request) -> dict[str, Any]:
         """What the featuriser makes of a job: its tokens, the bucket and the signature of the batch's shapes."""
-        batch = self._featurised(installation, request)
+        batch = self._featurised(request)
         return {"tokens": batch.tokens, "bucket": batch.bucket, "signature": compiled.signature(batch.features)}
 
-    def _featurised(self, installation: Installation, request: Request) -> models.Batch:
+    def _featurised(self, request: Request) -> models.Batch:
         self._progress("importing the model")
         self._model.prepare(self._folder, self._progress)
         self._progress("featurising")
@@ -94,16 +96,16 @@ class Worker:
         if (batch.tokens, batch.bucket) != (request.tokens, request.bucket):
             raise NotJudged(
                 f"the job was expected to have {request.tokens} tokens in a bucket of {request.bucket}, but the featuriser of "
-                f"{installation.distribution} made {batch.tokens} in {batch.bucket}"
+                f"{self.installation.distribution} made {batch.tokens} in {batch.bucket}"
             )
         return batch
 
-    def _compile(self, installation: Installation, request: Request, batch: models.Batch, start: float) -> Peak:
-        gpu = gpus.find(request.target)
+    def _compile(self, request: Request, batch: models.Batch, start: float) -> Peak:
+        installation, gpu = self.installation, gpus.find(request.target)
         self._progress("setting up the network")
         with compiled.pretending(compiled.device(gpu)):
             forward = self._model.forward(dict(request.settings), gpu.compute_capability)
-        parameters = self._parameter_shapes(installation, request, forward, batch)
+        parameters = self._parameter_shapes(request, forward, batch)
         self._progress("compiling")
         program = compiled.compile(forward, parameters, batch.features, gpu, compiled.toolchain(self._folder))
         return Peak(
@@ -119,15 +121,13 @@ class Worker:
             alias_bytes=program.alias_bytes,
             kernels=program.kernels,
             model=Model(self._model.name, installation.distribution, installation.fingerprint, forward.config),
-            software={**installation.software, "xla_flags": _flags(forward.compiler_options)},
+            software={**installation.software, "xla_flags": _flags({**forward.compiler_options, **compiled.FLAGS})},
             seconds=round(time.perf_counter() - start, 3),
         )
 
-    def _parameter_shapes(
-        self, installation: Installation, request: Request, forward: models.Forward, batch: models.Batch
-    ) -> Any:
+    def _parameter_shapes(self, request: Request, forward: models.Forward, batch: models.Batch) -> Any:
         """Shapes of the parameters: those of one network are the same for every bucket, and take long to find."""
-        identity = parameters_identity(installation, request)
+        identity = parameters_identity(self.installation, request)
         key = digest(identity)
         if key not in self._parameters:
             stored = self.cache.get("parameters", identity)
@@ -143,7 +143,7 @@ class Worker:
 
 def _flags(options: Mapping[str, bool | int | str]) -> str:
     stated = [f"--{name}={str(value).lower() if isinstance(value, bool) else value}" for name, value in options.items()]
-    return " ".join([*os.environ.get("XLA_FLAGS", "").split(), *stated, "--xla_gpu_autotune_level=0"])
+    return " ".join([*os.environ.get("XLA_FLAGS", "").split(), *stated])
 
 
 def _check_jax() -> None:
@@ -165,7 +165,6 @@ def _serve(options: Mapping[str, Any], read: Any, write: Any) -> None:
         write.flush()
 
     worker: Worker | None = None
-    installation: Installation | None = None
     for line in read:
         message = json.loads(line)
         try:
@@ -177,18 +176,15 @@ def _serve(options: Mapping[str, Any], read: Any, write: Any) -> None:
                     progress=lambda text: say({"progress": text}),
                 )
             if message["do"] == "describe":
-                installation = worker.describe()
-                value: Any = vars(installation)
+                value: Any = vars(worker.installation)
             elif message["do"] == "components":
                 value = worker.components()
             elif message["do"] == "targets":
                 value = worker.targets()
             elif message["do"] == "featurise":
-                installation = installation or worker.describe()
-                value = worker.featurise(installation, Request.from_json(message["request"]))
+                value = worker.featurise(Request.from_json(message["request"]))
             else:
-                installation = installation or worker.describe()
-                value = worker.measure(installation, Request.from_json(message["request"])).to_json()
+                value = worker.measure(Request.from_json(message["request"])).to_json()
         except Af3memError as error:
             traceback.print_exception(error.__cause__ or error)
             say({"error": type(error).__name__, "text": str(error)})

@@ -26,6 +26,9 @@ from pytest_af3mem.peak import Kernels
 # programs are not kept, since without a device they cannot be loaded again.
 ENVIRONMENT = {"JAX_PLATFORMS": "cpu", "JAX_SKIP_CUDA_CONSTRAINTS_CHECK": "1", "JAX_ENABLE_COMPILATION_CACHE": "false"}
 
+# Autotuning takes a GPU. Without it XLA keeps the largest workspace that a matrix product may ask for.
+FLAGS: Mapping[str, bool | int | str] = {"xla_gpu_autotune_level": 0}
+
 # XLA fixes the buffers before it generates code, so the assembler and the device library that it insists on may be empty:
 # the bytes stay the same to the last one, a third of the compile is saved, and no CUDA toolkit is needed. The version is
 # CUDA 12.9's; XLA picks its PTX dialect by it, so a fixed one also keeps the local toolkit out of the result.
@@ -169,7 +172,7 @@ def compile(forward: Forward, parameters: Any, features: Mapping[str, Any], gpu:
     with pretending(target), _translated("the model does not trace"):
         traced = jax.jit(forward.apply).trace(place(parameters), place(_key()), place(shapes(features)))
         lowered = traced.lower(lowering_platforms=("cuda",))
-    options = {**forward.compiler_options, "xla_gpu_autotune_level": 0, "xla_gpu_cuda_data_dir": str(toolchain)}
+    options = {**forward.compiler_options, **FLAGS, "xla_gpu_cuda_data_dir": str(toolchain)}
     with _translated(f"XLA cannot compile the model for {gpu.name}"):
         compiled = lowered.compile(compiler_options=options)
     memory = compiled.memory_analysis()
