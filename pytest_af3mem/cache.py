@@ -39,17 +39,16 @@ def prepared(folder: Path) -> Path:
 
 
 class Cache:
-    """Entries of several kinds in one folder. With `enabled=False` nothing is read, kept or waited for."""
+    """Entries of several kinds in one folder."""
 
-    def __init__(self, folder: Path, *, enabled: bool = True):
+    def __init__(self, folder: Path):
         self._folder = folder
-        self._enabled = enabled
         self.problems: list[str] = []
 
     def get(self, kind: str, identity: Mapping[str, Any]) -> Any | None:
         """The stored value, or None. A damaged entry is noted in `problems` and counts as missing."""
         path = self._path(kind, identity)
-        if not self._enabled or not path.exists():
+        if not path.exists():
             return None
         try:
             entry = json.loads(path.read_bytes())
@@ -63,8 +62,6 @@ class Cache:
 
     def put(self, kind: str, identity: Mapping[str, Any], value: Any) -> None:
         """Stores a value; one that cannot be stored is noted in `problems`, for the value itself is good."""
-        if not self._enabled:
-            return
         path = self._path(kind, identity)
         entry = {"identity": identity, "value": value, "checksum": _checksum(value)}
         try:
@@ -82,10 +79,9 @@ class Cache:
         """
         path = self._path(kind, identity).with_suffix(".lock")
         with contextlib.ExitStack() as stack:
-            if self._enabled:
-                with contextlib.suppress(OSError):
-                    path.parent.mkdir(parents=True, exist_ok=True)
-                    stack.enter_context(locked(path))
+            with contextlib.suppress(OSError):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                stack.enter_context(locked(path))
             yield
 
     def _path(self, kind: str, identity: Mapping[str, Any]) -> Path:

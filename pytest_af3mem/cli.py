@@ -11,6 +11,7 @@ from typing import Any
 
 from pytest_af3mem import __version__, doctor
 from pytest_af3mem.errors import Af3memError, NotJudged, UsageError
+from pytest_af3mem.inputs.job import Job
 from pytest_af3mem.peak import Peak
 from pytest_af3mem.reports import json, terminal
 from pytest_af3mem.request import bucket, freeze
@@ -19,6 +20,19 @@ from pytest_af3mem.settings import OPTIONS, Option, Settings
 from pytest_af3mem.verdict import Measurement
 
 OK, NOT_JUDGED, USAGE = 0, 3, 2
+
+_JOB_OPTIONS = {
+    "chains": ("N", "polymer chains (default: one of each kind)"),
+    "kinds": ("KINDS", "what chains are in turn: protein, rna, dna, such as protein+rna (default: protein)"),
+    "copies": ("N", "copies of each chain (default: 1)"),
+    "ligands": ("CODES", "CCD codes of ligands and ions to add, such as ATP+MG+MG"),
+    "smiles": ("SMILES", "a ligand to add by SMILES; repeatable"),
+    "modifications": ("CODES", "CCD codes of modified residues, such as SEP+TPO"),
+    "msa_depth": ("N", "rows of the MSA of each protein and RNA (default: 0)"),
+    "paired_msa_depth": ("N", "rows of the paired MSA of each protein (default: 0)"),
+    "templates": ("N", "templates of each protein (default: 0)"),
+    "seed": ("N", "another input of the same kind (default: 0)"),
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -41,12 +55,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"pytest-af3mem {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    measure = commands.add_parser("measure", help="measure one generated input", description="Measures one generated input.")
-    measure.add_argument("--tokens", required=True, metavar="N", help="tokens of the input, exactly")
-    measure.add_argument("--chains", type=int, default=1, metavar="N", help="protein chains (default: 1)")
-    measure.add_argument("--ligand", metavar="CODE", help="CCD code of a ligand to add, such as ATP")
-    measure.add_argument("--msa-depth", type=int, default=0, metavar="N", help="rows of each chain's MSA (default: 0)")
-    measure.add_argument("--seed", type=int, default=0, metavar="N", help="another input of the same kind (default: 0)")
+    measure = commands.add_parser("measure", help="measure one input", description="Measures one input.")
+    what = measure.add_mutually_exclusive_group(required=True)
+    what.add_argument("--tokens", metavar="N", help="measure a generated input of exactly so many tokens")
+    what.add_argument("--job", type=Path, metavar="FILE", help="measure the one of this AlphaFold 3 JSON")
+    _add_job_options(measure)
     measure.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of the model; repeatable")
     measure.set_defaults(run=_measure)
 
@@ -77,22 +90,19 @@ def _flag(option: Option) -> str:
 
 
 def _measure(parsed: argparse.Namespace, settings: Settings) -> int:
-    if not (parsed.tokens.isdecimal() and len(parsed.tokens) < 10):
-        raise UsageError(f"--tokens {parsed.tokens!r} must be a whole number of at least 1")
-    options = {
-        name: value
-        for name, value, usual in (
-            ("chains", parsed.chains, 1),
-            ("ligand", parsed.ligand, None),
-            ("msa_depth", parsed.msa_depth, 0),
-            ("seed", parsed.seed, 0),
-        )
-        if value != usual
-    }
+    options = _job_options(parsed)
+    if parsed.job and options:
+        raise UsageError(f"--{next(iter(options)).replace('_', '-')} shapes a generated input: leave it out beside --job")
     session = Session(settings)
     try:
-        request = session.request(size=int(parsed.tokens), options=options, settings=dict(map(_setting, parsed.set)))
-        command = session.command(int(parsed.tokens), freeze(options), request)
+        chosen = dict(map(_setting, parsed.set))
+        if parsed.job:
+            request = session.request(_only_job(session, parsed.job), settings=chosen)
+            command = session.command(request, job=parsed.job)
+        else:
+            size = _size(parsed.tokens)
+            request = session.request(size=size, options=options, settings=chosen)
+            command = session.command(request, size=size, options=freeze(options))
         try:
             answer: Peak | NotJudged = session.wait(session.pool.submit(request), _show)
         except NotJudged as error:
@@ -111,6 +121,34 @@ def _measure(parsed: argparse.Namespace, settings: Settings) -> int:
         if settings.json:
             settings.json.write_text(report)
     return OK if measurement.peak else NOT_JUDGED
+
+
+def _add_job_options(command: argparse.ArgumentParser) -> None:
+    for name, (metavar, text) in _JOB_OPTIONS.items():
+        many: dict[str, Any] = {"action": "append"} if name == "smiles" else {}
+        command.add_argument(f"--{name.replace('_', '-')}", metavar=metavar, help=text, **many)
+
+
+def _job_options(parsed: argparse.Namespace) -> dict[str, Any]:
+    """The stated options of a generated input, as `generate` takes them; numbers that are none are left for it to refuse."""
+    stated = {name: getattr(parsed, name) for name in _JOB_OPTIONS if getattr(parsed, name) is not None}
+    return {name: int(value) if str(value).isdecimal() and len(value) < 10 else value for name, value in stated.items()}
+
+
+def _size(text: str) -> int:
+    if not (text.isdecimal() and len(text) < 10):
+        raise UsageError(f"--tokens {text!r} must be a whole number of at least 1")
+    return int(text)
+
+
+def _only_job(session: Session, path: Path) -> Job:
+    try:
+        first, *others = session.read(path)
+    except UsageError as error:
+        raise UsageError(f"--job {str(path)!r}: {error}") from error
+    if others:
+        raise UsageError(f"--job {str(path)!r} holds {1 + len(others)} jobs: give a file with one")
+    return first
 
 
 def _setting(text: str) -> tuple[str, Any]:

@@ -28,9 +28,16 @@ class Marks:
     """All that the markers of one test ask for. The marker nearest to the test wins."""
 
     sizes: tuple[int, ...]
+    up_to: int | None
     job: tuple[tuple[str, Any], ...]
     budgets: tuple[Budget, ...]
     settings: tuple[tuple[str, Any], ...]
+
+    def all_sizes(self, buckets: Iterable[int]) -> tuple[int, ...]:
+        """The sizes to run the test for; with `up_to`, every smaller bucket and then itself."""
+        if self.up_to is None:
+            return self.sizes
+        return (*(size for size in buckets if size < self.up_to), self.up_to)
 
     @property
     def target(self) -> str | None:
@@ -42,12 +49,13 @@ class Marks:
 def read(marks: Iterable[pytest.Mark], fixtures: Iterable[str]) -> Marks:
     """The markers of a test, nearest first. Raises UsageError for what cannot be right."""
     sizes: tuple[int, ...] = ()
+    up_to: int | None = None
     job: Mapping[str, Any] = {}
     budgets: dict[str | None, Budget] = {}
     settings: dict[str, Any] = {}
     for mark in marks:
-        if mark.name == "af3_tokens" and not sizes:
-            sizes, job = _sizes(mark), mark.kwargs
+        if mark.name == "af3_tokens" and not sizes and up_to is None:
+            sizes, up_to, job = _sizes(mark)
         elif mark.name == "af3_budget":
             budget = _budget(mark)
             budgets.setdefault(budget.target, budget)
@@ -55,19 +63,24 @@ def read(marks: Iterable[pytest.Mark], fixtures: Iterable[str]) -> Marks:
             if mark.args:
                 raise UsageError(f"af3_model takes settings by name, like af3_model(num_samples=1), not {mark.args[0]!r}")
             settings = {**mark.kwargs, **settings}
-    if budgets and not sizes and "gpu_peak" not in fixtures:
+    if budgets and not sizes and up_to is None and "gpu_peak" not in fixtures:
         raise UsageError("af3_budget has no size to measure: add af3_tokens(...), or call the gpu_peak fixture in the test")
-    return Marks(sizes, freeze(job), tuple(budgets.values()), freeze(settings))
+    return Marks(sizes, up_to, freeze(job), tuple(budgets.values()), freeze(settings))
 
 
-def _sizes(mark: pytest.Mark) -> tuple[int, ...]:
-    if not mark.args:
-        raise UsageError("af3_tokens needs at least one size, like af3_tokens(512)")
-    generate.check_options(mark.kwargs)
-    for tokens in mark.args:
+def _sizes(mark: pytest.Mark) -> tuple[tuple[int, ...], int | None, Mapping[str, Any]]:
+    """The sizes, or the largest of a range, and the options of the job."""
+    options = dict(mark.kwargs)
+    up_to = options.pop("up_to", None)
+    if bool(mark.args) == (up_to is not None):
+        raise UsageError(
+            "af3_tokens needs at least one size, like af3_tokens(512), or every bucket up to one: af3_tokens(up_to=2048)"
+        )
+    mix = generate.Mix.of(options)
+    for tokens in mark.args or [up_to]:
         generate.check_tokens(tokens)
-        generate.check_room(tokens, chains=mark.kwargs.get("chains", 1))
-    return tuple(dict.fromkeys(mark.args))
+        generate.check_room(tokens, mix)
+    return tuple(dict.fromkeys(mark.args)), up_to, options
 
 
 def _budget(mark: pytest.Mark) -> Budget:

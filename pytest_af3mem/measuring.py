@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import sys
 from collections.abc import Generator, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +17,7 @@ from pytest_af3mem.inputs import generate
 from pytest_af3mem.inputs.job import Job
 from pytest_af3mem.models.alphafold3 import AlphaFold3, default_attention
 from pytest_af3mem.peak import Peak
-from pytest_af3mem.reports import json, terminal
+from pytest_af3mem.reports import inputs, json, terminal
 from pytest_af3mem.request import Request, freeze
 from pytest_af3mem.session import Session
 from pytest_af3mem.settings import Settings
@@ -23,6 +25,11 @@ from pytest_af3mem.size import Size, format_bytes
 from pytest_af3mem.verdict import Measurement, judge, not_judged
 
 _TITLE = "GPU memory of AlphaFold 3"
+
+
+def _is_in_hypothesis() -> bool:
+    hypothesis: Any = sys.modules.get("hypothesis")
+    return hypothesis is not None and hypothesis.currently_in_test_context()
 
 
 def _failure(text: str) -> BaseException:
@@ -55,13 +62,25 @@ class GpuPeak:
           tokens: Size of the generated job; by default what `af3_tokens` gives the test.
           target: Card or MIG slice, such as "a100-40gb"; by default that of the test's budget, else of `--af3-target`.
           method: "compiled"; by default that of `--af3-method`.
-          **options: Of the generated job, as for `af3_tokens`: chains, ligand, msa_depth, seed.
+          **options: Of the generated job, as for `af3_tokens`: chains, ligands, msa_depth, ...; see `inputs.generate.Mix`.
 
         The test fails, with the reason, when the peak cannot be measured.
         """
         __tracebackhide__ = True
         try:
             return self._measuring.measure(job, tokens, target, method, options)
+        except Af3memError as error:
+            raise _failure(str(error)) from None
+
+    def shapes(self, job: Job | None = None, *, tokens: int | None = None, **options: Any) -> dict[str, str]:
+        """Shape and type of each feature that the model's featuriser makes of a job; nothing is compiled.
+
+        Jobs whose features have the same shapes and types are the same program, and need the same memory. Arguments as for
+        a measurement.
+        """
+        __tracebackhide__ = True
+        try:
+            return self._measuring.shapes(job, tokens, options)
         except Af3memError as error:
             raise _failure(str(error)) from None
 
@@ -81,6 +100,8 @@ class _Running:
     item: pytest.Item
     marks: marks.Marks
     asked: dict[Request, _Generated | None] = dataclasses.field(default_factory=dict)
+    last: Request | None = None
+    kept: Path | None = None
     answers: dict[Request, Peak | NotJudged] = dataclasses.field(default_factory=dict)
 
 
@@ -152,12 +173,17 @@ class Measuring:
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, None, None]:
         running = self._running
         assert running is not None
+        raised = True
         try:
             yield
-            if running.marks.sizes or running.marks.budgets:
+            if running.marks.sizes or running.marks.up_to or running.marks.budgets:
                 self._complete(running)
+            raised = False
+        except pytest.skip.Exception:
+            raised = False
+            raise
         finally:
-            self._finished[item.nodeid] = measurements = self._judged(running)
+            self._finished[item.nodeid] = measurements = self._judged(running, raised)
         if failed := terminal.failed(measurements):
             raise _failure("\n".join(measurement.verdict.line for measurement in failed if measurement.verdict))
 
@@ -179,13 +205,39 @@ class Measuring:
         if measurements:
             report.af3mem = [measurement.to_json() for measurement in measurements]  # type: ignore[attr-defined]
             if report.failed:
-                report.sections.append((_TITLE, "\n\n".join(map(terminal.section, measurements))))
+                told = terminal.failed(measurements) or [one for one in measurements if one.input] or measurements
+                report.sections.append((_TITLE, "\n\n".join(map(terminal.section, told))))
+        elif call.when == "call" and report.failed and self._running is not None and self._running.kept is not None:
+            report.sections.append((_TITLE, f"AlphaFold 3 input: {self._running.kept}"))
         return report
 
     def measure(
         self, job: Job | None, size: int | None, target: str | None, method: str | None, options: Mapping[str, Any]
     ) -> Peak:
         """What `gpu_peak` does. Raises UsageError, or NotJudged with the whole line."""
+        running, request, generated = self._asked(job, size, target, method, options)
+        running.asked[request] = generated
+        try:
+            peak = self._answer(running, request)
+        except NotJudged as error:
+            raise NotJudged(not_judged(str(error), request.conditions).line) from error
+        if _is_in_hypothesis():  # which then looks for the smallest job that is over
+            for one in terminal.failed(self._held(running, request, peak)):
+                raise _failure(one.verdict.line if one.verdict else "")
+        return peak
+
+    def shapes(self, job: Job | None, size: int | None, options: Mapping[str, Any]) -> dict[str, str]:
+        """What `gpu_peak.shapes` does. Raises as `measure`."""
+        _, request, _ = self._asked(job, size, None, None, options)
+        try:
+            return dict(self.session.pool.featurise(request)["shapes"])
+        except NotJudged as error:
+            raise NotJudged(not_judged(str(error), request.conditions).line) from error
+
+    def _asked(
+        self, job: Job | None, size: int | None, target: str | None, method: str | None, options: Mapping[str, Any]
+    ) -> tuple[_Running, Request, _Generated | None]:
+        """The running test, what it asks for, noted as the last, and how that came about."""
         running = self._running
         if running is None:
             raise UsageError("gpu_peak can be called while a test runs, not while tests are collected")
@@ -193,7 +245,7 @@ class Measuring:
             raise UsageError(f"gpu_peak({job!r}): give a Job, or the size by name, like gpu_peak(tokens=512)")
         if job is not None and (size is not None or options):
             raise UsageError("gpu_peak(job) measures that job: leave out tokens and options of a generated one")
-        generate.check_options(options)
+        generate.Mix.of(options)
         generated = None
         if job is None:
             if size is not None:
@@ -205,11 +257,8 @@ class Measuring:
                     raise UsageError("gpu_peak() needs a size: gpu_peak(tokens=512), or mark the test with af3_tokens(512)")
                 generated = dataclasses.replace(generated, options=freeze({**dict(generated.options), **options}))
         request = self._request(running, job, generated, target or running.marks.target, method)
-        running.asked[request] = generated
-        try:
-            return self._answer(running, request)
-        except NotJudged as error:
-            raise NotJudged(not_judged(str(error), request.conditions).line) from error
+        running.last = request
+        return running, request, generated
 
     def _start(self, item: pytest.Item) -> _Running:
         return _Running(item, marks.read(item.iter_markers(), getattr(item, "fixturenames", ())))
@@ -264,23 +313,32 @@ class Measuring:
             raise answer
         return answer
 
-    def _judged(self, running: _Running) -> list[Measurement]:
-        """Each answer against the budgets for its target: those that name it, else those that name none."""
-        measurements: list[Measurement] = []
-        for request, answer in running.answers.items():
-            budgets = running.marks.budgets
-            meant = [budget for budget in budgets if budget.target == request.target] or [
-                budget for budget in budgets if budget.target is None
+    def _held(self, running: _Running, request: Request, answer: Peak | NotJudged) -> list[Measurement]:
+        """An answer against the budgets for its target: those that name it, else those that name none."""
+        budgets = running.marks.budgets
+        meant = [budget for budget in budgets if budget.target == request.target] or [
+            budget for budget in budgets if budget.target is None
+        ]
+        memory_bytes = gpus.find(request.target).memory_bytes
+        limits: list[int | None] = [budget.size.of(memory_bytes) for budget in meant]
+        generated = running.asked[request]
+        command = self.session.command(request, size=generated.size, options=generated.options) if generated else None
+        test = running.item.nodeid
+        return [Measurement.of(test, request, answer, budget_bytes=limit, command=command) for limit in limits or [None]]
+
+    def _judged(self, running: _Running, raised: bool) -> list[Measurement]:
+        """All answers, judged. Where the test fails, the input of the last that it asked for, or that failed, is kept."""
+        held = {request: self._held(running, request, answer) for request, answer in running.answers.items()}
+        failed = [request for request, found in held.items() if terminal.failed(found)]
+        culprit = running.last if running.last in failed or (raised and not failed) else failed[-1] if failed else None
+        if culprit is not None:
+            folder = self.session.settings.json.parent if self.session.settings.json else self.session.settings.cache_dir
+            running.kept = inputs.keep(culprit.job, folder, running.item.nodeid)
+            command = self.session.command(culprit, job=running.kept)
+            held[culprit] = [
+                dataclasses.replace(one, input=str(running.kept), command=one.command or command) for one in held.get(culprit, ())
             ]
-            memory_bytes = gpus.find(request.target).memory_bytes
-            limits: list[int | None] = [budget.size.of(memory_bytes) for budget in meant]
-            generated = running.asked[request]
-            command = self.session.command(generated.size, generated.options, request) if generated else None
-            measurements += [
-                Measurement.of(running.item.nodeid, request, answer, budget_bytes=limit, command=command)
-                for limit in limits or [None]
-            ]
-        return measurements
+        return [measurement for found in held.values() for measurement in found]
 
     def _show(self, text: str) -> None:
         """Progress on one line that is written over; on terminals only."""

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
 _OFF = "needs --af3-gpu: it measures GPU memory of AlphaFold 3"
 _MARKERS = (
-    "af3_tokens(*sizes, **job_options): run the test once for each size, on a generated AlphaFold 3 input of exactly so many"
-    " tokens; options: chains, ligand, msa_depth, seed.",
+    "af3_tokens(*sizes, up_to=None, **job_options): run the test once for each size, or for every bucket up to one, on a"
+    " generated AlphaFold 3 input of exactly so many tokens; options: chains, kinds, copies, ligands, smiles,"
+    " modifications, msa_depth, paired_msa_depth, templates, seed.",
     'af3_budget(size, target=None): the GPU peak must stay within size, such as "16 GiB" or "95 %" of the target\'s memory;'
     " with target, on that GPU. May be repeated for several targets.",
     "af3_model(**settings): settings of the model under test: num_samples, num_recycles, attention, bfloat16, num_msa, ...,"
@@ -70,10 +71,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             measuring.session.check_settings(dict(asked.settings))
     except Af3memError as error:
         raise pytest.fail.Exception(f"{metafunc.definition.nodeid}: {error}", pytrace=False) from None
-    if asked.sizes:
+    buckets = measuring.session.buckets if measuring is not None and measuring.described else ()
+    if sizes := asked.all_sizes(buckets):
         if "af3_tokens" not in metafunc.fixturenames:  # a test need not take the argument
             metafunc.fixturenames.append("af3_tokens")
-        metafunc.parametrize("af3_tokens", asked.sizes)
+        metafunc.parametrize("af3_tokens", sizes)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

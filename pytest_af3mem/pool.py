@@ -52,10 +52,14 @@ class Pool:
 
     def __init__(self, settings: Settings):
         self._settings = settings
-        self._cache = Cache(prepared(settings.cache_dir), enabled=not settings.no_cache)
+        folder = prepared(settings.cache_dir)
+        self._forgotten = tempfile.TemporaryDirectory(prefix="af3mem-") if settings.no_cache else None
+        self._results = Path(self._forgotten.name) if self._forgotten else folder
+        self._cache = Cache(self._results)
         self._threads = ThreadPoolExecutor(self.workers, thread_name_prefix="af3mem")
         self._lock = threading.RLock()
         self._answers: dict[Request, Future[Peak]] = {}
+        self._featurised: dict[Request, dict[str, Any]] = {}
         self._first_of_group: dict[Any, Future[Peak]] = {}
         self._running: dict[Request, float] = {}
         self._idle: list[_Worker] = []
@@ -97,8 +101,14 @@ class Pool:
         return dict(self._ask({"do": "targets"}, self._settings.timeout))
 
     def featurise(self, request: Request) -> dict[str, Any]:
-        """Tokens, bucket and signature of the batch's shapes, without compiling anything; NotJudged where ours differ."""
-        return dict(self._ask({"do": "featurise", "request": request.to_json()}, self._settings.timeout))
+        """Tokens, bucket and the shapes of the features, without compiling anything; NotJudged where our count differs.
+
+        The dictionary of chemical components is made first where it is missing.
+        """
+        if request not in self._featurised:
+            asked = {"do": "featurise", "request": request.to_json()}
+            self._featurised[request] = dict(self._ask(asked, self._settings.timeout))
+        return self._featurised[request]
 
     def submit(self, request: Request) -> Future[Peak]:
         """The peak, or NotJudged with the reason, in a while. An equal request is measured once a session.
@@ -141,6 +151,8 @@ class Pool:
                 worker.kill()
             for worker in self._idle:
                 worker.release()
+            if self._forgotten:
+                self._forgotten.cleanup()
 
     def _start(self, request: Request, answer: Future[Peak]) -> None:
         with contextlib.suppress(RuntimeError):  # the pool was closed meanwhile
@@ -166,7 +178,7 @@ class Pool:
         with self._lock:
             if self.closed:
                 raise NotJudged("the session ended before it was measured")
-            worker = self._idle.pop() if self._idle else _Worker(self._settings)
+            worker = self._idle.pop() if self._idle else _Worker(self._settings, self._results)
             self._alive.add(worker)
         try:
             reply = worker.ask(message, seconds)
@@ -202,13 +214,13 @@ class _Died(NotJudged):
 class _Worker:
     """One child process and its log."""
 
-    def __init__(self, settings: Settings):
+    def __init__(self, settings: Settings, results: Path):
         package = Path(__file__).parent
         options = {
             "model": settings.model,
             "path": str(settings.path) if settings.path else None,
             "folder": str(settings.cache_dir.resolve()),
-            "use_cache": not settings.no_cache,
+            "results": str(results.resolve()),
         }
         self.doing = ""
         self._log_start = 0

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import ast
+import atexit
 import shlex
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from pytest_af3mem import gpus
 from pytest_af3mem.errors import Af3memError, UsageError, near
@@ -32,19 +33,30 @@ def _spelled(value: Any) -> str:
     return repr(value)
 
 
+def current() -> Session:
+    """The session that runs; without one, a new one with the settings of the environment, which ends with the process."""
+    if not Session.running:
+        atexit.register(Session(Settings.read({})).close)
+    return Session.running[-1]
+
+
 class Session:
     """One run of measurements with one set of settings. `close` ends its workers."""
+
+    running: ClassVar[list[Session]] = []
 
     def __init__(self, settings: Settings):
         self.settings = settings
         self.pool = Pool(settings)
+        self.running.append(self)
 
     @property
     def installation(self) -> Installation:
         return self.pool.installation
 
     @cached_property
-    def _components(self) -> Store | None:
+    def components(self) -> Store | None:
+        """The model's chemical component dictionary; None for a model without one. Raises SetupError."""
         path = self.pool.components
         return Store(path) if path else None
 
@@ -55,11 +67,11 @@ class Session:
 
     def read(self, path: Path) -> list[Job]:
         """The jobs of a JSON file, as AlphaFold 3 would read them. Raises InputError."""
-        return reading.read(path, components=self._components)
+        return reading.read(path, components=self.components)
 
     def tokens(self, job: Job) -> int:
         """Tokens of a job. Raises UsageError for a component that is in no dictionary, and for a job of which none are left."""
-        found = tokens.count(job, self._components if chemistry.needs_components(job) else None)
+        found = tokens.count(job, self.components if chemistry.needs_components(job) else None)
         if not found:
             raise UsageError("no chain has a residue that is known: AlphaFold 3 leaves such chains out")
         return found
@@ -87,9 +99,9 @@ class Session:
         if job is None:
             assert size is not None
             options = options or {}
-            job = generate.generate(size, **options, components=self._components if options.get("ligand") else None)
+            job = generate.generate(size, **options, components=self.components if generate.needs_components(options) else None)
         else:
-            reading.check(job, self._components if chemistry.needs_components(job) else None)
+            reading.check(job, self.components if chemistry.needs_components(job) else None)
         return Request(
             job=job.to_json(),
             tokens=self.tokens(job),
@@ -113,12 +125,17 @@ class Session:
                 show(self.pool.status())
         return answer.result()
 
-    def command(self, size: int, options: Iterable[tuple[str, Any]], request: Request) -> str:
-        """The shell command that makes the same request again, for a generated job of `size` tokens."""
-        words = ["af3mem", "measure", "--tokens", str(size), "--target", request.target]
+    def command(
+        self, request: Request, *, size: int | None = None, options: Iterable[tuple[str, Any]] = (), job: Path | None = None
+    ) -> str:
+        """The shell command that makes the same request again, for a generated job of `size` tokens or one in a file."""
+        words = ["af3mem", "measure", *(("--job", str(job)) if job else ("--tokens", str(size))), "--target", request.target]
         for name, value in options:
-            if value is not None:
-                words += [f"--{name.replace('_', '-')}", str(value)]
+            flag = f"--{name.replace('_', '-')}"
+            if name == "smiles":
+                words += [word for smiles in ([value] if isinstance(value, str) else value) for word in (flag, smiles)]
+            elif value is not None:
+                words += [flag, "+".join(value) if isinstance(value, tuple) else str(value)]
         for name, value in request.settings:
             words += ["--set", f"{name}={_spelled(value)}"]
         stated, usual = self.settings, Settings()
@@ -133,6 +150,8 @@ class Session:
         return shlex.join(words)
 
     def close(self) -> None:
+        if self in self.running:
+            self.running.remove(self)
         self.pool.close()
-        if "_components" in self.__dict__ and self._components:
-            self._components.close()
+        if "components" in self.__dict__ and self.components:
+            self.components.close()

@@ -61,8 +61,9 @@ def not_judged(reason: str, conditions: str, budget_bytes: int | None = None) ->
 class Measurement:
     """One line of every report: which test asked, what was measured, how it was judged (None: against nothing).
 
-    `peak` is None exactly when the verdict is NOT_JUDGED. `command` measures the same again from a shell. `detail` is what
-    a failed worker printed last; it is for the terminal and not in reports.
+    `peak` is None exactly when the verdict is NOT_JUDGED. `command` measures the same again from a shell. `input` is the file
+    in which the AlphaFold 3 JSON of a failed one was kept. `detail` is what a failed worker printed last; it is for the
+    terminal and not in reports.
     """
 
     test: str
@@ -73,6 +74,7 @@ class Measurement:
     peak: Peak | None
     verdict: Verdict | None
     command: str | None = None
+    input: str | None = None
     detail: str = ""
 
     def to_json(self) -> dict[str, Any]:
@@ -91,6 +93,7 @@ class Measurement:
             "reason": judged.reason,
             "line": judged.line or None,
             "command": self.command,
+            "input": self.input,
             "holders": [],
         }
 
@@ -121,5 +124,5 @@ class Measurement:
             Verdict(Outcome(data["verdict"]), data["line"], data["reason"], data["budget_bytes"]) if data["verdict"] else None
         )
         peak = None if data["total_bytes"] is None else Peak.from_json(data)
-        places = {name: data[name] for name in ("test", "tokens", "bucket", "target", "method", "command")}
+        places = {name: data[name] for name in ("test", "tokens", "bucket", "target", "method", "command", "input")}
         return cls(**places, peak=peak, verdict=verdict)

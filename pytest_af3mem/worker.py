@@ -31,15 +31,18 @@ _OLDEST_JAX = (0, 7, 2)  # the first that was seen to compile without a device
 
 
 class Worker:
-    """Answers for one model. What is costly (imports, dictionary, parameter shapes) is kept between requests."""
+    """Answers for one model. What is costly (imports, dictionary, parameter shapes) is kept between requests.
 
-    def __init__(self, model: str, folder: Path, *, use_cache: bool, progress: Callable[[str], None]):
+    `folder` is for what does not depend on measurements, `results` for what they gave.
+    """
+
+    def __init__(self, model: str, folder: Path, *, results: Path, progress: Callable[[str], None]):
         self._spec = model
         self._model = models.load(model)
         self._folder = folder
         self._progress = progress
         self._parameters: dict[str, Any] = {}
-        self.cache = Cache(folder, enabled=use_cache)
+        self.cache = Cache(results)
 
     @cached_property
     def installation(self) -> Installation:
@@ -81,9 +84,12 @@ class Worker:
         return peak
 
     def featurise(self, request: Request) -> dict[str, Any]:
-        """What the featuriser makes of a job: its tokens, the bucket and the signature of the batch's shapes."""
+        """What the featuriser makes of a job: its tokens, the bucket, and shape and type of each feature."""
         batch = self._featurised(request)
-        return {"tokens": batch.tokens, "bucket": batch.bucket, "signature": compiled.signature(batch.features)}
+        signature = compiled.signature(batch.features)
+        self.cache.put("signatures", batch_identity(self.installation, request), signature)
+        described = {name: str(array) for name, array in sorted(compiled.shapes(batch.features).items())}
+        return {"tokens": batch.tokens, "bucket": batch.bucket, "signature": signature, "shapes": described}
 
     def _featurised(self, request: Request) -> models.Batch:
         self._progress("importing the model")
@@ -172,7 +178,7 @@ def _serve(options: Mapping[str, Any], read: Any, write: Any) -> None:
                 worker = Worker(
                     options["model"],
                     Path(options["folder"]),
-                    use_cache=options["use_cache"],
+                    results=Path(options["results"]),
                     progress=lambda text: say({"progress": text}),
                 )
             if message["do"] == "describe":

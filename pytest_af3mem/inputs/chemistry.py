@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, Protocol
 
 from pytest_af3mem.errors import SetupError, UsageError
@@ -23,7 +23,7 @@ UNKNOWN: Mapping[type, tuple[str, str]] = {Protein: ("X", "UNK"), Rna: ("N", "N"
 """The letter and the CCD code of an unknown residue, which AlphaFold 3 folds as one token too."""
 
 
-class Components(Protocol):
+class Components(Hashable, Protocol):
     """What counting needs of a chemical component dictionary; `models.ccd.Store` is one."""
 
     def heavy_atoms(self, code: str) -> int: ...
@@ -80,13 +80,21 @@ class Dictionary:
 
     def is_glycan(self, code: str) -> bool:
         """Whether AlphaFold 3 counts it among saccharides; it knows those of the CCD alone (chemical_component_sets_gen)."""
-        if self._components is None or code == "UNX":
-            return False
+        return code != "UNX" and re.search(r"\bsaccharide\b", self.kind(code)) is not None
+
+    def kind(self, code: str) -> str:
+        """The component's type in the CCD, in small letters; empty for one that is not there."""
+        return self._property(code, "type").lower()
+
+    def letter(self, code: str) -> str:
+        """The CCD's one-letter code of a residue, which is its parent's for a modified one; empty or "?" where it has none."""
+        return self._property(code, "one_letter_code")
+
+    def _property(self, code: str, name: str) -> str:
         try:
-            kind = self._components[code]["_chem_comp.type"][0].lower()
+            return self._components[code].get(f"_chem_comp.{name}", [""])[0] if self._components is not None else ""
         except KeyError:
-            return False
-        return re.search(r"\bsaccharide\b", kind) is not None
+            return ""
 
     def _names(self, code: str) -> Sequence[str]:
         return (self._own.get(code) or self._ccd(code)[code]).get("_chem_comp_atom.atom_id", ())
@@ -104,6 +112,20 @@ def code_at(sequence: Protein | Rna | Dna | Ligand, position: int) -> str:
     modified = {position: code for code, position in sequence.modifications}
     letter = sequence.sequence[position - 1]
     return modified.get(position) or RESIDUES[type(sequence)].get(letter, UNKNOWN[type(sequence)][1])
+
+
+def polymer_of(code: str, dictionary: Dictionary) -> type[Protein] | type[Rna] | type[Dna]:
+    """The kind of chain that a residue links into, by its type in the CCD. Raises UsageError for one that links into none.
+
+    Types: https://mmcif.wwpdb.org/dictionaries/mmcif_pdbx_v50.dic/Items/_chem_comp.type.html
+    """
+    kind = dictionary.kind(code)
+    for text, polymer in (("peptide linking", Protein), ("rna linking", Rna), ("dna linking", Dna)):
+        if kind.endswith(text):
+            return polymer
+    if not dictionary.is_complete:
+        raise UsageError(f"modification {code!r} cannot be counted: this model has no chemical component dictionary")
+    raise UsageError(f"modification {code!r} is no residue of a protein, RNA or DNA in the chemical component dictionary (CCD)")
 
 
 def needs_components(job: Job) -> bool:

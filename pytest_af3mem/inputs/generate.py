@@ -2,70 +2,181 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
-import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import islice
+from typing import Any
 
 from pytest_af3mem.errors import UsageError, near
-from pytest_af3mem.inputs.chemistry import Components
-from pytest_af3mem.inputs.job import Job, Ligand, Protein, chain_ids
-from pytest_af3mem.inputs.tokens import ligand_tokens
+from pytest_af3mem.inputs import content
+from pytest_af3mem.inputs.chemistry import Components, Dictionary, polymer_of
+from pytest_af3mem.inputs.content import POLYMERS, Polymer
+from pytest_af3mem.inputs.job import Dna, Job, Ligand, Protein, Rna, chain_ids
+from pytest_af3mem.inputs.tokens import count
 
 MAX_TOKENS = 100_000  # beyond what any GPU holds by far; a typing error rather than a job
-_LEAST = {"chains": 1, "msa_depth": 0, "seed": 0}
-OPTIONS = ("chains", "ligand", "msa_depth", "seed")
-
-_RESIDUES = "ACDEFGHIKLMNPQRSTVWY"
-_MUTATED = 0.3  # share of positions that differ from the query in a row of an MSA
+_LEAST = {"chains": 1, "copies": 1, "msa_depth": 0, "paired_msa_depth": 0, "templates": 0, "seed": 0}
+_NAMES = {Protein: "proteins", Rna: "RNA", Dna: "DNA"}
+_LISTS = {"kinds": "protein+rna", "ligands": "ATP+MG", "modifications": "SEP+TPO"}
 
 
-def generate(
-    tokens: int,
-    *,
-    chains: int = 1,
-    ligand: str | None = None,
-    msa_depth: int = 0,
-    seed: int = 0,
-    components: Components | None = None,
-) -> Job:
-    """A job of exactly `tokens` tokens: protein chains of equal length, give or take one, and the ligand if one is named.
+@dataclass(frozen=True)
+class Mix:
+    """What a generated job is made of.
+
+    Attributes:
+      chains: Number of polymer chains, each with a sequence of its own and of the same length, give or take one; by default
+        as many as `kinds`.
+      kinds: Of "protein", "rna" and "dna"; the chains are of these in turn.
+      copies: Of each chain.
+      ligands: CCD codes of ligands and ions to add; a code that is given twice is added twice.
+      smiles: Ligands to add by SMILES.
+      modifications: CCD codes of modified residues; each takes the place of one in a chain of its kind.
+      msa_depth: Rows of the unpaired MSA of each protein and RNA, the query included; 0 for none.
+      paired_msa_depth: Rows of the paired MSA of each protein.
+      templates: Templates of each protein, as long as it is.
+      seed: Sequences, MSAs and templates are a function of all arguments and this.
+    """
+
+    chains: int | None = None
+    kinds: tuple[str, ...] = ("protein",)
+    copies: int = 1
+    ligands: tuple[str, ...] = ()
+    smiles: tuple[str, ...] = ()
+    modifications: tuple[str, ...] = ()
+    msa_depth: int = 0
+    paired_msa_depth: int = 0
+    templates: int = 0
+    seed: int = 0
+
+    @classmethod
+    def of(cls, options: Mapping[str, Any]) -> Mix:
+        """Options by name; lists of words may be text, like "ATP+MG". Raises UsageError for what cannot be."""
+        return cls(**{name: _checked(name, value) for name, value in options.items()})
+
+    def polymers(self) -> list[Polymer]:
+        """The kind of each chain. Raises UsageError where a kind gets none, or none of them can have an MSA or template."""
+        chains = self.chains or len(self.kinds)
+        if chains < len(self.kinds):
+            raise UsageError(f"chains={chains} are too few for {len(self.kinds)} kinds: {', '.join(self.kinds)}")
+        polymers = [POLYMERS[self.kinds[index % len(self.kinds)]] for index in range(chains)]
+        for name, able in (("msa_depth", {Protein, Rna}), ("paired_msa_depth", {Protein}), ("templates", {Protein})):
+            if getattr(self, name) and not able & set(polymers):
+                have = "proteins and RNA have" if len(able) > 1 else "proteins have"
+                raise UsageError(f"{name}={getattr(self, name)}: only {have} that, and kinds is {', '.join(self.kinds)}")
+        return polymers
+
+
+OPTIONS = tuple(field.name for field in dataclasses.fields(Mix))
+
+
+def generate(tokens: int, *, components: Components | None = None, **options: Any) -> Job:
+    """A job of exactly `tokens` tokens, by default one protein chain.
 
     Args:
-      tokens: Whole number of at least 1, the ligand's included.
-      chains: Number of protein chains, each with a sequence of its own.
-      ligand: CCD code of a component to add once; `components` tells how many tokens it takes.
-      msa_depth: Rows of each chain's unpaired MSA, the query included; 0 for none.
-      seed: Sequences and MSAs are a function of the arguments and this.
+      tokens: Whole number of at least 1, those of ligands and modified residues included.
+      components: The chemical component dictionary that tells how many tokens a CCD code takes; by default that of the
+        running session.
+      **options: See `Mix`. Each chain keeps at least one standard residue.
 
-    Raises UsageError, with the rule, for what cannot be.
+    Raises UsageError, with the rule and the nearest possible size, for what cannot be.
     """
     check_tokens(tokens)
-    check_options({"chains": chains, "ligand": ligand, "msa_depth": msa_depth, "seed": seed})
-    taken = ligand_tokens(ligand, components) if ligand else 0
-    check_room(tokens, chains=chains, ligand=ligand, taken=taken)
-    return _generated(tokens - taken, chains, ligand, msa_depth, seed)
+    mix = Mix.of(options)
+    if components is None and needs_components(options):
+        from pytest_af3mem import session
+
+        components = session.current().components
+    return _generated(tokens, mix, components)
 
 
-@functools.lru_cache(maxsize=8)  # a test asks for its job several times, and a deep MSA takes seconds to make
-def _generated(residues: int, chains: int, ligand: str | None, msa_depth: int, seed: int) -> Job:
-    source = random.Random(f"{residues} {chains} {ligand} {msa_depth} {seed}")
+@functools.lru_cache(maxsize=8)  # a test asks for its job several times, and a deep MSA takes a while to make
+def _generated(tokens: int, mix: Mix, components: Components | None) -> Job:
+    polymers = mix.polymers()
+    ligands = [Ligand((), (code,)) for code in mix.ligands] + [Ligand((), smiles=smiles) for smiles in mix.smiles]
+    beside = sum(ligand_tokens(ligand, components) for ligand in ligands)
+    dictionary = Dictionary(components)
+    modified = _assigned(mix.modifications, polymers, dictionary)
+    in_place = sum(
+        modification_tokens(code, polymer, components)
+        for polymer, codes in zip(polymers, modified, strict=True)
+        for code in codes
+    )
+    check_room(tokens, mix, beside, in_place)
+    standard = (tokens - beside) // mix.copies - in_place
+    whole, rest = divmod(standard, len(polymers))
+    source = content.source(f"{tokens} {mix}")
     ids = chain_ids()
-    whole, rest = divmod(residues, chains)
-    sequences: list[Protein | Ligand] = []
-    for index, chain in enumerate(islice(ids, chains)):
-        sequence = "".join(source.choices(_RESIDUES, k=whole + (index < rest)))
-        sequences.append(Protein((chain,), sequence, unpaired_msa=_msa(sequence, msa_depth, source)))
-    if ligand:
-        sequences.append(Ligand((next(ids),), (ligand,)))
-    return Job(f"generated_{residues}_residues" + (f"_{ligand}" if ligand else ""), tuple(sequences))
+    sequences: list[Protein | Rna | Dna | Ligand] = []
+    for index, (polymer, codes) in enumerate(zip(polymers, modified, strict=True)):
+        chain = content.chain(
+            polymer,
+            tuple(islice(ids, mix.copies)),
+            whole + (index < rest) + len(codes),
+            source,
+            modified=codes,
+            dictionary=dictionary,
+            msa_depth=mix.msa_depth,
+            paired_msa_depth=mix.paired_msa_depth,
+            templates=mix.templates,
+        )
+        sequences.append(chain)
+    sequences += [dataclasses.replace(ligand, ids=(next(ids),)) for ligand in ligands]
+    return Job(f"generated_{tokens}_tokens", tuple(sequences))
 
 
-def check_room(tokens: int, *, chains: int = 1, ligand: str | None = None, taken: int = 0) -> None:
-    """Raises UsageError unless each chain gets a residue beside the `taken` tokens of the ligand."""
-    if tokens - taken < chains:
-        what = f"{chains} protein chain{'s' if chains > 1 else ''}" + (f" and {ligand} ({taken} tokens)" if ligand else "")
-        raise UsageError(f"tokens={tokens} is too few for {what}: at least {chains + taken}")
+def ligand_tokens(ligand: Ligand, components: Components | None) -> int:
+    """Tokens of a ligand that is bound to nothing. Raises UsageError for one that AlphaFold 3 cannot fold, or leaves out."""
+    tokens = count(Job("", (dataclasses.replace(ligand, ids=("A",)),)), components)
+    if not tokens:
+        raise UsageError(f"ligand {'+'.join(ligand.ccd_codes)!r} has no tokens: AlphaFold 3 leaves it out")
+    return tokens
+
+
+def modification_tokens(code: str, polymer: Polymer, components: Components | None) -> int:
+    """Tokens of a modified residue that is neither the last of a protein nor the first of a nucleic acid."""
+    position = 1 if polymer is Protein else 2
+    return count(Job("", (polymer(("A",), "AA", modifications=((code, position),)),)), components) - 1
+
+
+def _assigned(codes: Sequence[str], polymers: Sequence[Polymer], dictionary: Dictionary) -> list[list[str]]:
+    """The modified residues of each chain: those of its kind, dealt out in turn."""
+    assigned: list[list[str]] = [[] for _ in polymers]
+    for number, code in enumerate(codes):
+        kind = polymer_of(code, dictionary)
+        if kind not in polymers:
+            raise UsageError(f"modification {code!r} is one of {_NAMES[kind]}, and there is no such chain: kinds=...")
+        fitting = [index for index, polymer in enumerate(polymers) if polymer is kind]
+        assigned[fitting[number % len(fitting)]].append(code)
+    return assigned
+
+
+def check_room(tokens: int, mix: Mix, beside: int = 0, in_place: int = 0) -> None:
+    """Raises UsageError, with the nearest size that is possible, unless `tokens` is one.
+
+    `beside` are the tokens of ligands, `in_place` those of the modified residues of one copy of all chains.
+    """
+    chains = len(mix.polymers())
+    least = beside + mix.copies * (in_place + chains)
+    rest = (tokens - beside) % mix.copies
+    if tokens >= least and not rest:
+        return
+    parts = [f"{chains * mix.copies} chain{'s' if chains * mix.copies > 1 else ''}"]
+    parts += [f"ligands ({beside} tokens)"] if beside else []
+    parts += [f"modified residues ({mix.copies * in_place} tokens)"] if in_place else []
+    what = " and ".join(parts)
+    if tokens < least:
+        raise UsageError(f"tokens={tokens} is too few for {what}: at least {least}")
+    below, above = tokens - rest, tokens - rest + mix.copies
+    near_ones = f"{below} or {above}" if below >= least else str(above)
+    raise UsageError(f"tokens={tokens} cannot be had with copies={mix.copies} of each chain, {what}: the nearest is {near_ones}")
+
+
+def needs_components(options: Mapping[str, Any]) -> bool:
+    """Whether a job with these options takes a chemical component dictionary."""
+    return bool(options.get("ligands") or options.get("modifications"))
 
 
 def check_tokens(tokens: object) -> None:
@@ -74,20 +185,24 @@ def check_tokens(tokens: object) -> None:
         raise UsageError(f"tokens={tokens!r} must be a whole number from 1 to {MAX_TOKENS:,}")
 
 
-def check_options(options: Mapping[str, object]) -> None:
-    """Raises UsageError for a name or a value that `generate` does not take."""
-    for name, value in options.items():
-        if name not in OPTIONS:
-            raise UsageError(f"{name!r} is no option of a generated job{near(name, OPTIONS)} (options: {', '.join(OPTIONS)})")
-        if name in _LEAST and (not isinstance(value, int) or isinstance(value, bool) or value < _LEAST[name]):
+def _checked(name: str, value: Any) -> Any:
+    """The value of one option; UsageError for a name or a value that there is not."""
+    if name not in OPTIONS:
+        raise UsageError(f"{name!r} is no option of a generated job{near(name, OPTIONS)} (options: {', '.join(OPTIONS)})")
+    if name in _LEAST:
+        if value is None and name == "chains":
+            return None
+        if not isinstance(value, int) or isinstance(value, bool) or value < _LEAST[name]:
             raise UsageError(f"{name}={value!r} must be a whole number of at least {_LEAST[name]}")
-        if name == "ligand" and not (value is None or (isinstance(value, str) and value)):
-            raise UsageError(f"ligand={value!r} must be a CCD code, like 'ATP'")
-
-
-def _msa(query: str, depth: int, source: random.Random) -> str:
-    """A3M text of `depth` rows of which the first is the query."""
-    rows = [query][:depth]
-    while len(rows) < depth:
-        rows.append("".join(source.choice(_RESIDUES) if source.random() < _MUTATED else residue for residue in query))
-    return "".join(f">row{index}\n{row}\n" for index, row in enumerate(rows))
+        return value
+    texts = value
+    if isinstance(value, str):
+        texts = (value,) if name == "smiles" else value.split("+")
+    if not isinstance(texts, list | tuple) or not all(isinstance(text, str) and text for text in texts):
+        like = (
+            "a SMILES, like 'CCO', or a list of them" if name == "smiles" else f"like {_LISTS[name]!r}, or a list of such words"
+        )
+        raise UsageError(f"{name}={value!r} must be {like}")
+    if name == "kinds" and (not texts or set(texts) - POLYMERS.keys()):
+        raise UsageError(f"kinds={value!r} must be of {', '.join(POLYMERS)}, like {_LISTS[name]!r}")
+    return tuple(texts)

@@ -127,6 +127,24 @@ class Job:
             fields["userCCD"] = self.user_ccd
         return json.dumps(fields)
 
+    @property
+    def tokens(self) -> int:
+        """Tokens that AlphaFold 3 will count, by our own count; see `inputs.tokens`.
+
+        The chemical component dictionary is that of the session that runs; outside of one, that of the installed model.
+        Raises UsageError for a component that is in no dictionary, and for a job of which no chain is left.
+        """
+        from pytest_af3mem import session
+
+        return session.current().tokens(self)
+
+    @property
+    def bucket(self) -> int:
+        """Tokens after padding, by the buckets of the session that runs; outside of one, those of the installed model."""
+        from pytest_af3mem import request, session
+
+        return request.bucket(self.tokens, session.current().buckets)
+
     @classmethod
     def from_json(cls, text: str) -> Job:
         """The one job of a JSON document. Raises InputError for what AlphaFold 3 would refuse, ignore or mistake."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from pytest_af3mem.errors import UsageError
-from pytest_af3mem.inputs.chemistry import HYDROGENS, RESIDUES, Components, Dictionary, code_at, smiles_tokens
+from pytest_af3mem.inputs.chemistry import HYDROGENS, RESIDUES, UNKNOWN, Components, Dictionary, code_at, smiles_tokens
 from pytest_af3mem.inputs.job import Atom, Dna, Job, Ligand, Protein, Rna
 
 _AMINO_ACIDS = frozenset(RESIDUES[Protein].values()) | {"UNK", "MSE"}
@@ -77,10 +77,13 @@ def _is_unknown(sequence: Protein | Rna | Dna | Ligand) -> bool:
     """Whether all residues are one unknown; AlphaFold 3 leaves such a chain out (`drop_missing_sequence`)."""
     if isinstance(sequence, Ligand):
         codes = set(sequence.ccd_codes)
-    elif not sequence.modifications:
-        return not any(letter in RESIDUES[type(sequence)] for letter in sequence.sequence)
     else:
-        codes = {code_at(sequence, position) for position in range(1, len(sequence.sequence) + 1)}
+        modified = {position for _, position in sequence.modifications}
+        known = RESIDUES[type(sequence)]
+        if any(letter in known for at, letter in enumerate(sequence.sequence, 1) if at not in modified):
+            return False
+        codes = {code for code, _ in sequence.modifications}
+        codes |= {UNKNOWN[type(sequence)][1]} if len(modified) < len(sequence.sequence) else set()
     return len(codes) == 1 and codes <= _UNKNOWN
 
 

@@ -15,7 +15,8 @@ _RIGHT = {"tokens", "bucket", "total", "budget", "margin", "time"}
 
 def table(measurements: Sequence[Measurement]) -> list[str]:
     """One line a measurement, columns aligned, headings first; a column that says nothing is left out."""
-    columns = [column for column in zip(_HEADINGS, *map(_cells, measurements), strict=True) if set(column[1:]) != {"-"}]
+    rows = [_cells(alike) for alike in _grouped(measurements)]
+    columns = [column for column in zip(_HEADINGS, *rows, strict=True) if set(column[1:]) != {"-"}]
     aligned = []
     for column in columns:
         width = max(map(len, column))
@@ -23,12 +24,25 @@ def table(measurements: Sequence[Measurement]) -> list[str]:
     return ["  ".join(row).rstrip() for row in zip(*aligned, strict=True)]
 
 
-def _cells(measurement: Measurement) -> tuple[str, ...]:
+def _grouped(measurements: Sequence[Measurement]) -> list[list[Measurement]]:
+    """Inputs of one test that came to the same, as Hypothesis makes many."""
+    groups: dict[tuple[object, ...], list[Measurement]] = {}
+    for one in measurements:
+        verdict = (one.verdict.outcome, one.verdict.budget_bytes, one.verdict.reason) if one.verdict else None
+        settings = str(one.peak.model.config) if one.peak else None
+        alike = (one.test, one.bucket, one.target, one.method, one.peak and one.peak.total_bytes, settings, verdict)
+        groups.setdefault(alike, []).append(one)
+    return list(groups.values())
+
+
+def _cells(alike: Sequence[Measurement]) -> tuple[str, ...]:
+    measurement = min(alike, key=lambda one: one.peak.cached if one.peak else False)
+    least, most = min(one.tokens for one in alike), max(one.tokens for one in alike)
     peak, verdict = measurement.peak, measurement.verdict
     budget = verdict.budget_bytes if verdict else None
     margin = budget - peak.total_bytes if peak and budget else None
     return (
-        str(measurement.tokens),
+        str(least) if least == most else f"{least}-{most}",
         str(measurement.bucket),
         measurement.target,
         format_bytes(peak.total_bytes) if peak else "-",
@@ -37,7 +51,7 @@ def _cells(measurement: Measurement) -> tuple[str, ...]:
         verdict.outcome.value if verdict else "-",
         str(peak.kernels) if peak else "-",
         "-" if not peak else "cached" if peak.cached else f"{peak.seconds:.1f} s",
-        measurement.test,
+        measurement.test + (f" ({len(alike)} inputs)" if len(alike) > 1 else ""),
     )
 
 
@@ -60,6 +74,8 @@ def section(measurement: Measurement) -> str:
         lines.append(f"  {'model':<12}{peak.model.distribution}, jax {peak.software.get('jax', '?')}")
     if measurement.detail:
         lines += ["  the worker's last lines:", *(f"    {line}" for line in measurement.detail.splitlines())]
+    if measurement.input:
+        lines.append(f"  AlphaFold 3 input: {measurement.input}")
     if measurement.command:
         lines.append(f"  measure it again: {measurement.command}")
     return "\n".join(lines)

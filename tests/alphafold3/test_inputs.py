@@ -1,10 +1,15 @@
 """The real AlphaFold 3 reads our JSON, and its featuriser counts the tokens that we count. Nothing is compiled."""
 
 import json
+import re
 from dataclasses import replace
 
 import pytest
+from hypothesis import event, given
+from hypothesis import strategies as st
 
+from pytest_af3mem import jobs
+from pytest_af3mem.errors import UsageError
 from pytest_af3mem.inputs.job import Dna, Job, Ligand, Protein, Rna, Template
 from pytest_af3mem.session import Session
 from pytest_af3mem.settings import Settings
@@ -150,6 +155,18 @@ JOBS = {
     "several seeds": {"sequences": (A,), "seeds": (1, 2, 3)},
 }
 
+MIXES = {
+    "chains": st.integers(3, 5),
+    "kinds": st.sampled_from(["rna+protein", "dna+protein", "protein+rna+dna"]),
+    "copies": st.integers(1, 3),
+    "ligands": st.sampled_from(["ATP", "MG+MG", "NAG+HEM"]),
+    "smiles": st.just("CC(=O)O"),
+    "modifications": st.sampled_from(["SEP", "MSE+TPO", "HYP+SEP+MLY"]),
+    "msa_depth": st.integers(0, 50),
+    "paired_msa_depth": st.integers(0, 20),
+    "templates": st.integers(0, 5),
+}
+
 
 def job(name):
     told = JOBS[name] if isinstance(JOBS[name], dict) else {"sequences": JOBS[name]}
@@ -196,3 +213,34 @@ def test_jobs_of_the_server(session, tmp_path):
     jobs = session.read(path)
     assert len(jobs) == 2
     assert session.pool.featurise(session.request(jobs[0]))["tokens"] == session.tokens(jobs[0])
+
+
+def features(job):
+    """What a job has, for the statistics of `pytest --hypothesis-show-statistics`."""
+    found = {type(sequence).__name__ for sequence in job.sequences} | ({"bonds"} if job.bonded_atom_pairs else set())
+    for name in ("smiles", "modifications", "unpaired_msa", "paired_msa", "templates"):
+        found |= {name} if any(getattr(sequence, name, None) for sequence in job.sequences) else set()
+    return found | ({"copies"} if any(len(sequence.ids) > 1 for sequence in job.sequences) else set())
+
+
+@given(jobs(max_tokens=300))
+def test_the_featuriser_counts_what_we_count_of_any_job(session, signatures, job):
+    for has in features(job):
+        event(has)
+    assert Job.from_json(job.to_json()) == job
+
+    found = session.pool.featurise(session.request(job))
+
+    assert (found["tokens"], found["bucket"]) == (job.tokens, job.bucket)
+    assert signatures.setdefault(job.bucket, found["signature"]) == found["signature"]
+
+
+@given(tokens=st.integers(1, 700), mix=st.fixed_dictionaries({"seed": st.integers(0, 9)}, optional=MIXES))
+def test_generated_jobs_have_the_tokens_that_were_asked_for(session, tokens, mix):
+    try:
+        request = session.request(size=tokens, options=mix)
+    except UsageError as error:
+        tokens = int(re.search(r"(?:at least|nearest is) (\d+)", str(error))[1])
+        request = session.request(size=tokens, options=mix)
+
+    assert session.pool.featurise(request)["tokens"] == tokens

@@ -1,0 +1,255 @@
+"""Hypothesis strategies of AlphaFold 3 inputs."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import TypeVar
+
+from hypothesis import strategies as st
+
+from pytest_af3mem.errors import UsageError
+from pytest_af3mem.inputs import content
+from pytest_af3mem.inputs.chemistry import HYDROGENS, Components, Dictionary, code_at, polymer_of
+from pytest_af3mem.inputs.content import POLYMERS, Polymer
+from pytest_af3mem.inputs.generate import MAX_TOKENS, ligand_tokens, modification_tokens
+from pytest_af3mem.inputs.job import Atom, Dna, Job, Ligand, Protein, Rna, chain_ids
+from pytest_af3mem.inputs.tokens import count
+
+LIGANDS: tuple[str | tuple[str, ...], ...] = (
+    *"MG ZN CA NA K CL FE MN CU NI CO CD IOD SO4 PO4 GOL EDO PEG".split(),
+    *"ATP ADP AMP GTP NAD FAD FMN SAM COA HEM PLP CLR CLA RET STU BTN".split(),
+    *"NAG BMA MAN GLC GAL FUC SIA".split(),
+    ("NAG", "NAG"),
+    ("NAG", "NAG", "BMA"),
+)
+"""Ions, solvents, cofactors and saccharides that are common in the PDB; several codes are one ligand, bonded O4 to C1."""
+
+SMILES = ("O", "CCO", "[NH4+]", "c1ccccc1", "CC(=O)Oc1ccccc1C(=O)O", "CN1C=NC2=C1C(=O)N(C(=O)N2C)C", "[2H]C([2H])([2H])O")
+
+MODIFICATIONS = tuple("SEP TPO PTR MSE MLY M3L HYP CSO OCS KCX CME ALY PSU 5MC 2MG OMC OMG H2U 5MU 5CM 8OG 6OG".split())
+"""Phosphorylated, methylated and oxidised residues, and bases of tRNA and of damaged DNA."""
+
+BUCKETS = (128, 256, 384, 512, 768, 1024, 1280, 1536, 2048, 2560, 3072, 3584, 4096, 4608, 5120)
+_TEMPLATE_RESIDUES = 16
+_T = TypeVar("_T")
+
+
+def jobs(
+    *,
+    tokens: int | None = None,
+    min_tokens: int = 1,
+    max_tokens: int = 1024,
+    kinds: str | Collection[str] = ("protein", "rna", "dna"),
+    min_chains: int = 1,
+    max_chains: int = 4,
+    max_copies: int = 3,
+    ligands: Sequence[str | tuple[str, ...]] = LIGANDS,
+    smiles: Sequence[str] = SMILES,
+    max_ligands: int = 3,
+    modifications: Sequence[str] = MODIFICATIONS,
+    max_modifications: int = 3,
+    max_msa_depth: int = 100,
+    max_templates: int = 2,
+    bonds: bool = True,
+    max_seeds: int = 2,
+    buckets: Sequence[int] = BUCKETS,
+) -> st.SearchStrategy[Job]:
+    """AlphaFold 3 inputs of mixed chains, ligands, modified residues, MSAs, templates, bonds and seeds.
+
+    Every job has at least one chain, and each chain at least one standard residue. Shrinks towards a single protein chain
+    of alanine of the fewest tokens, without anything beside.
+
+    Args:
+      tokens: Exactly so many tokens; instead of `min_tokens` and `max_tokens`.
+      min_tokens, max_tokens: The range of tokens, both included. Sizes at the edge of a bucket, and one token beside it,
+        come up more often than others. Shrinks towards `min_tokens`.
+      kinds: What chains may be: "protein", "rna", "dna". Shrinks towards the first.
+      min_chains, max_chains: Polymer chains with sequences of their own. Shrinks towards fewer.
+      max_copies: Copies of a chain. Shrinks towards one.
+      ligands: CCD codes to choose ligands and ions from; a tuple of codes is one ligand whose components are bonded O4
+        to C1, as in a glycan. Those that do not fit into the tokens are not chosen. Shrinks towards the first.
+      smiles: SMILES to choose ligands from.
+      max_ligands: Ligands in a job. Shrinks towards none.
+      modifications: CCD codes to choose modified residues from, for chains of their kind.
+      max_modifications: Modified residues in a chain. Shrinks towards none.
+      max_msa_depth: Rows of a chain's unpaired MSA, and of its paired one. Shrinks towards no MSA.
+      max_templates: Templates of a protein. Shrinks towards none.
+      bonds: Whether a ligand may be bonded to a polymer. Shrinks towards no bond.
+      max_seeds: Model seeds of a job. Shrinks towards one.
+      buckets: Padding buckets whose edges are favoured.
+
+    Codes are looked up in the chemical component dictionary of the session that runs; for a model without one, as for
+    one of your own, give `ligands=()` and `modifications=()`.
+
+    Raises UsageError for bounds that cannot be.
+    """
+    if tokens is not None:
+        if (min_tokens, max_tokens) != (1, 1024):
+            raise UsageError(f"tokens={tokens} is exact: leave out min_tokens and max_tokens")
+        min_tokens = max_tokens = tokens
+    named = (kinds,) if isinstance(kinds, str) else tuple(kinds)
+    if not named or set(named) - POLYMERS.keys():
+        raise UsageError(f"kinds={kinds!r} must be of {', '.join(POLYMERS)}")
+    _check_range("min_tokens", min_tokens, "max_tokens", max_tokens, 1, MAX_TOKENS)
+    _check_range("min_chains", min_chains, "max_chains", max_chains, 1, MAX_TOKENS)
+    _check_range("min_chains", min_chains, "min_tokens", min_tokens, 1, MAX_TOKENS)
+    for name, value, least in (
+        ("max_copies", max_copies, 1),
+        ("max_ligands", max_ligands, 0),
+        ("max_modifications", max_modifications, 0),
+        ("max_msa_depth", max_msa_depth, 0),
+        ("max_templates", max_templates, 0),
+        ("max_seeds", max_seeds, 1),
+    ):
+        _check_range(name, value, name, value, least, MAX_TOKENS)
+    pool = _Pool(*((ligands, smiles) if max_ligands else ((), ())), modifications if max_modifications else ())
+    edges = sorted({size for bucket in buckets for size in (bucket - 1, bucket, bucket + 1) if min_tokens <= size <= max_tokens})
+    sizes = st.integers(min_tokens, max_tokens)
+    return _jobs(
+        _Bounds(
+            st.one_of(sizes, st.sampled_from(edges)) if edges and min_tokens < max_tokens else sizes,
+            tuple(POLYMERS[name] for name in named),
+            min_chains,
+            max_chains,
+            max_copies,
+            max_ligands,
+            max_modifications,
+            max_msa_depth,
+            max_templates,
+            bonds,
+            max_seeds,
+        ),
+        pool,
+    )
+
+
+@dataclass(frozen=True)
+class _Bounds:
+    """The arguments of `jobs`, checked."""
+
+    sizes: st.SearchStrategy[int]
+    kinds: tuple[Polymer, ...]
+    min_chains: int
+    max_chains: int
+    max_copies: int
+    max_ligands: int
+    max_modifications: int
+    max_msa_depth: int
+    max_templates: int
+    bonds: bool
+    max_seeds: int
+
+
+class _Pool:
+    """What ligands and modified residues are chosen from, each with its tokens."""
+
+    def __init__(self, codes: Sequence[str | tuple[str, ...]], smiles: Sequence[str], modifications: Sequence[str]):
+        self._codes, self._smiles, self._modifications = codes, smiles, modifications
+        self.dictionary = Dictionary(None)
+        self.components: Components | None = None
+        self.ligands: list[tuple[int, Ligand]] = []
+        self.modified: dict[Polymer, list[tuple[int, str]]] = {polymer: [] for polymer in POLYMERS.values()}
+        self._is_read = False
+
+    def read(self) -> None:
+        """Looks everything up once, when the first job is drawn: strategies are made before a session runs."""
+        if self._is_read:
+            return
+        if self._codes or self._modifications:
+            from pytest_af3mem import session
+
+            self.components = session.current().components
+            self.dictionary = Dictionary(self.components)
+        found = [Ligand((), (code,) if isinstance(code, str) else tuple(code)) for code in self._codes]
+        found += [Ligand((), smiles=smiles) for smiles in self._smiles]
+        self.ligands = [(ligand_tokens(ligand, self.components), ligand) for ligand in found]
+        for code in self._modifications:
+            polymer = polymer_of(code, self.dictionary)
+            self.modified[polymer].append((modification_tokens(code, polymer, self.components), code))
+        self._is_read = True
+
+
+@st.composite
+def _jobs(draw: st.DrawFn, bounds: _Bounds, pool: _Pool) -> Job:
+    pool.read()
+    size = draw(bounds.sizes)
+    chains = draw(st.integers(bounds.min_chains, min(bounds.max_chains, size)))
+    ligands = _chosen(draw, pool.ligands, bounds.max_ligands, size - chains)
+    room = size - sum(tokens for tokens, _ in ligands)
+    source = content.source(draw(st.integers(0, 2**16 - 1)))
+    ids = chain_ids()
+    sequences: list[Protein | Rna | Dna | Ligand] = []
+    for following in reversed(range(chains)):
+        share = draw(st.integers(1, room - following)) if following else room
+        sequences.append(_chain(draw, bounds, pool, share, ids, source))
+        room -= share
+    links: list[tuple[Atom, Atom]] = []
+    bonds: list[tuple[Atom, Atom]] = []
+    for _, ligand in ligands:
+        placed = dataclasses.replace(ligand, ids=(next(ids),))
+        links += [((placed.ids[0], at, "O4"), (placed.ids[0], at + 1, "C1")) for at in range(1, len(ligand.ccd_codes))]
+        if bounds.bonds and ligand.ccd_codes and draw(st.booleans()):
+            bonds.append((_atom(draw, sequences[0], pool.dictionary), _atom(draw, placed, pool.dictionary)))
+        sequences.append(placed)
+    seeds = draw(st.integers(1, bounds.max_seeds))
+    job = Job("generated", tuple(sequences), tuple(range(1, seeds + 1)), (*links, *bonds))
+    if bonds and count(job, pool.components) != size:  # an atom that would have left stays, since it is bonded
+        return dataclasses.replace(job, bonded_atom_pairs=tuple(links))
+    return job
+
+
+def _chain(
+    draw: st.DrawFn, bounds: _Bounds, pool: _Pool, tokens: int, ids: Iterator[str], source: content.Source
+) -> Protein | Rna | Dna:
+    """A chain whose copies have so many tokens together."""
+    polymer = draw(st.sampled_from(bounds.kinds))
+    copies = math.gcd(tokens, draw(st.integers(1, bounds.max_copies)))
+    modified = _chosen(draw, pool.modified[polymer], bounds.max_modifications, tokens // copies - 1)
+    length = tokens // copies - sum(size for size, _ in modified) + len(modified)
+    named = tuple(islice(ids, copies))
+    depths = st.integers(0, bounds.max_msa_depth)
+    return content.chain(
+        polymer,
+        named,
+        length,
+        source,
+        modified=[code for _, code in modified],
+        dictionary=pool.dictionary,
+        msa_depth=0 if polymer is Dna else draw(depths),
+        paired_msa_depth=draw(depths) if polymer is Protein else 0,
+        templates=draw(st.integers(0, bounds.max_templates)) if polymer is Protein else 0,
+        template_residues=_TEMPLATE_RESIDUES,
+    )
+
+
+def _chosen(draw: st.DrawFn, pool: Sequence[tuple[int, _T]], most: int, room: int) -> list[tuple[int, _T]]:
+    """At most so many of the pool, whose tokens fit into the room."""
+    chosen: list[tuple[int, _T]] = []
+    for _ in range(draw(st.integers(0, most)) if pool and room > 0 and most else 0):
+        one = pool[draw(st.integers(0, len(pool) - 1))]
+        if one[0] <= room:
+            chosen.append(one)
+            room -= one[0]
+    return chosen
+
+
+def _atom(draw: st.DrawFn, sequence: Protein | Rna | Dna | Ligand, dictionary: Dictionary) -> Atom:
+    """A heavy atom, by its name, of one of the sequence's residues, none that leaves where residues are joined."""
+    length = len(sequence.ccd_codes if isinstance(sequence, Ligand) else sequence.sequence)
+    position = draw(st.integers(1, length))
+    atoms = dictionary.atoms(code_at(sequence, position))
+    heavy = [name for name, element in atoms.items() if element.upper() not in HYDROGENS]
+    staying = [name for name in heavy if name not in ("OXT", "OP3", "O1")] or heavy
+    return sequence.ids[0], position, draw(st.sampled_from(staying))
+
+
+def _check_range(low_name: str, low: object, high_name: str, high: object, least: int, most: int) -> None:
+    for name, value in ((low_name, low), (high_name, high)):
+        if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+            raise UsageError(f"{name}={value!r} must be a whole number from {least} to {most:,}")
+    if low > high:  # type: ignore[operator]
+        raise UsageError(f"{low_name}={low} is more than {high_name}={high}")
