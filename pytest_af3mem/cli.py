@@ -13,6 +13,8 @@ from pytest_af3mem import __version__, doctor
 from pytest_af3mem.errors import Af3memError, NotJudged, UsageError
 from pytest_af3mem.inputs.job import Job
 from pytest_af3mem.peak import Peak
+from pytest_af3mem.planning import vary
+from pytest_af3mem.reports import effects as effects_report
 from pytest_af3mem.reports import json, terminal
 from pytest_af3mem.request import bucket, freeze
 from pytest_af3mem.session import Session
@@ -63,6 +65,23 @@ def _parser() -> argparse.ArgumentParser:
     measure.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of the model; repeatable")
     measure.set_defaults(run=_measure)
 
+    varied = commands.add_parser(
+        "vary",
+        help="change one component of the input or the model at a time, and see what it costs",
+        description="Measures a generated input, then the same with one component changed at a time.",
+    )
+    varied.add_argument("--tokens", required=True, metavar="N", help="tokens of the input, exactly")
+    _add_job_options(varied)
+    varied.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of the model; repeatable")
+    varied.add_argument(
+        "--over",
+        action="append",
+        required=True,
+        metavar="NAME=VALUE,...",
+        help="what to change: tokens, an option of the input, or a setting of the model; 'none' for none; repeatable",
+    )
+    varied.set_defaults(run=_vary)
+
     tokens = commands.add_parser(
         "tokens",
         help="tokens and bucket of AlphaFold 3 inputs",
@@ -78,7 +97,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     checkup.set_defaults(run=_doctor)
 
-    for command in (measure, tokens, checkup):
+    for command in (measure, varied, tokens, checkup):
         for option in OPTIONS:
             how: dict[str, Any] = {"metavar": option.metavar} if option.metavar else {"action": "store_true"}
             command.add_argument(_flag(option), dest=option.name, help=option.help, **how)
@@ -121,6 +140,34 @@ def _measure(parsed: argparse.Namespace, settings: Settings) -> int:
         if settings.json:
             settings.json.write_text(report)
     return OK if measurement.peak else NOT_JUDGED
+
+
+def _vary(parsed: argparse.Namespace, settings: Settings) -> int:
+    base = vary.Conditions(_size(parsed.tokens), _job_options(parsed), dict(map(_setting, parsed.set)))
+    axes = dict(map(_axis, parsed.over))
+    session = Session(settings)
+    try:
+        effects = vary.vary(session, base, axes, _show)
+        notes = session.pool.notes
+    finally:
+        _show("")
+        session.close()
+    if settings.json == Path("-"):
+        print(effects_report.render(effects), end="")
+    else:
+        print(*notes, effects[0].request.conditions, *effects_report.table(effects), sep="\n")
+        if settings.json:
+            settings.json.write_text(effects_report.render(effects))
+    return OK if all(isinstance(one.answer, Peak) for one in effects) else NOT_JUDGED
+
+
+def _axis(text: str) -> tuple[str, list[tuple[str, Any]]]:
+    name, equals, values = text.partition("=")
+    if not (name and equals and values):
+        raise UsageError(f"--over {text!r} must be NAME=VALUE,VALUE,..., like msa_depth=0,1000,16384")
+    empty: Any = () if name in ("ligands", "smiles", "modifications") else None
+    found = [(value, empty if value == "none" else _setting(f"{name}={value}")[1]) for value in values.split(",")]
+    return name, found
 
 
 def _add_job_options(command: argparse.ArgumentParser) -> None:

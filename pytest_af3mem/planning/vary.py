@@ -1,0 +1,96 @@
+"""Controlled experiments: everything is fixed, one component of the input or the model is changed at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pytest_af3mem.errors import NotJudged, UsageError, near
+from pytest_af3mem.inputs.generate import OPTIONS
+from pytest_af3mem.peak import Peak
+from pytest_af3mem.request import Request, peak_identity
+from pytest_af3mem.session import Session
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """What is fixed: the size of the generated input, its options, and the model's settings."""
+
+    tokens: int
+    options: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    def changed(self, name: str, value: Any, settings: Sequence[str]) -> Conditions:
+        """The same but for one component: `tokens`, an option of the input, or a setting. Raises UsageError for another name."""
+        if name == "tokens":
+            return Conditions(value, self.options, self.settings)
+        if name in OPTIONS:
+            return Conditions(self.tokens, {**self.options, name: value}, self.settings)
+        if name in settings or "." in name:
+            return Conditions(self.tokens, self.options, {**self.settings, name: value})
+        known = ("tokens", *OPTIONS, *settings)
+        raise UsageError(f"{name!r} cannot be varied{near(name, known)} (there are {', '.join(known)}, and dotted settings)")
+
+
+@dataclass(frozen=True)
+class Effect:
+    """One condition and what it needs: `over` and `value` say what was changed (empty for the base).
+
+    `same_as` names the earlier condition of which this is the very program, since its features have the same shapes and its
+    settings are the same; such a one is not compiled, and cannot differ. None for a program of its own.
+    """
+
+    over: str
+    value: str
+    request: Request
+    answer: Peak | NotJudged
+    same_as: str | None
+
+    def bytes_more_than(self, base: Effect) -> int | None:
+        """How far its peak is above that of the base; None where one of them was not judged."""
+        if isinstance(self.answer, Peak) and isinstance(base.answer, Peak):
+            return self.answer.total_bytes - base.answer.total_bytes
+        return None
+
+
+def vary(
+    session: Session,
+    base: Conditions,
+    axes: Mapping[str, Sequence[tuple[str, Any]]],
+    show: Callable[[str], None] = lambda text: None,
+) -> list[Effect]:
+    """The base, then each value (as text and as such) of each axis with all else as in the base.
+
+    Conditions whose inputs get features of the same shapes share one measurement. Raises UsageError for what cannot be asked.
+    """
+    asked = [("", "", base)]
+    for name, values in axes.items():
+        asked += [(name, text, base.changed(name, value, session.installation.settings)) for text, value in values]
+    requests = [session.request(size=one.tokens, options=one.options, settings=one.settings) for _, _, one in asked]
+    owners: dict[str, str] = {}
+    same: list[str | None] = []
+    for (over, text, _), request in zip(asked, requests, strict=True):
+        show(f"featurising {over}={text}" if over else "featurising the base")
+        program = str(_program(session, request))
+        same.append(owners.get(program))
+        owners.setdefault(program, f"{over}={text}" if over else "base")
+    answers: list[Peak | NotJudged] = []
+    pending = [session.pool.submit(request) for request in requests]
+    for future in pending:
+        try:
+            answers.append(session.wait(future, show))
+        except NotJudged as error:
+            answers.append(error)
+    return [
+        Effect(over, text, request, answer, owner)
+        for (over, text, _), request, answer, owner in zip(asked, requests, answers, same, strict=True)
+    ]
+
+
+def _program(session: Session, request: Request) -> Mapping[str, Any] | Request:
+    """What decides the compiled program; a request whose features cannot be made is like no other."""
+    try:
+        return peak_identity(session.installation, request, session.pool.featurise(request)["signature"])
+    except NotJudged:
+        return request

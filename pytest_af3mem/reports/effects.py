@@ -1,0 +1,63 @@
+"""Effects of a controlled experiment in, text and JSON out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from pytest_af3mem import __version__
+from pytest_af3mem.peak import Peak
+from pytest_af3mem.planning.vary import Effect
+from pytest_af3mem.size import format_bytes
+from pytest_af3mem.verdict import SCHEMA, Measurement
+
+_WIDTH = 24  # of the longest bar
+
+
+def table(effects: Sequence[Effect]) -> list[str]:
+    """One line an effect: what was changed, the peak, how far it is from the base, a bar of that, and where it came from."""
+    base = effects[0]
+    changes = [one.bytes_more_than(base) for one in effects]
+    longest = max(abs(change or 0) for change in changes)
+    rows = [("over", "value", "total", "difference", "", "how")]
+    for one, change in zip(effects, changes, strict=True):
+        total = format_bytes(one.answer.total_bytes) if isinstance(one.answer, Peak) else "not judged"
+        bar = ("+" if change > 0 else "-") * max(1, round(abs(change) / longest * _WIDTH)) if change else ""
+        rows.append((one.over or "base", one.value, total, _difference(one, base), bar, _how(one)))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    right = {2, 3}
+    return [
+        "  ".join(
+            cell.rjust(width) if at in right else cell.ljust(width)
+            for at, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
+
+
+def render(effects: Sequence[Effect]) -> str:
+    """As the JSON report of measurements, with `over`, `value`, `difference_bytes` and `same_as` added to each."""
+    rows: list[dict[str, Any]] = []
+    for one in effects:
+        change = one.bytes_more_than(effects[0])
+        told = Measurement.of("af3mem vary", one.request, one.answer).to_json()
+        rows.append({"over": one.over, "value": one.value, "difference_bytes": change, "same_as": one.same_as, **told})
+    return json.dumps({"schema": SCHEMA, "tool": f"pytest-af3mem {__version__}", "measurements": rows}, indent=2) + "\n"
+
+
+def _difference(effect: Effect, base: Effect) -> str:
+    change = effect.bytes_more_than(base)
+    if not effect.over or change is None or not isinstance(base.answer, Peak):
+        return ""
+    if not change:
+        return "none"
+    return f"{'+' if change > 0 else '-'}{format_bytes(abs(change))} ({change / base.answer.total_bytes * 100:+.1f} %)"
+
+
+def _how(effect: Effect) -> str:
+    if not isinstance(effect.answer, Peak):
+        return str(effect.answer)
+    if effect.same_as is not None:
+        return f"the same program as {effect.same_as}"
+    return "compiled before" if effect.answer.cached else f"compiled, {effect.answer.seconds:.0f} s"
