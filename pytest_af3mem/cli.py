@@ -78,7 +78,7 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         required=True,
         metavar="NAME=VALUE,...",
-        help="what to change: tokens, an option of the input, or a setting of the model; 'none' for none; repeatable",
+        help="what to change: tokens, an option of the input ('none' for no ligands, ...), or a setting of the model; repeatable",
     )
     varied.set_defaults(run=_vary)
 
@@ -165,9 +165,9 @@ def _axis(text: str) -> tuple[str, list[tuple[str, Any]]]:
     name, equals, values = text.partition("=")
     if not (name and equals and values):
         raise UsageError(f"--over {text!r} must be NAME=VALUE,VALUE,..., like msa_depth=0,1000,16384")
-    empty: Any = () if name in ("ligands", "smiles", "modifications") else None
-    found = [(value, empty if value == "none" else _setting(f"{name}={value}")[1]) for value in values.split(",")]
-    return name, found
+    can_be_none = name in ("ligands", "smiles", "modifications")
+    read = [() if value == "none" and can_be_none else _setting(f"{name}={value}")[1] for value in values.split(",")]
+    return name, list(zip(values.split(","), read, strict=True))
 
 
 def _add_job_options(command: argparse.ArgumentParser) -> None:
@@ -203,7 +203,7 @@ def _setting(text: str) -> tuple[str, Any]:
     if not (name and equals):
         raise UsageError(f"--set {text!r} must be NAME=VALUE, like num_samples=1")
     try:
-        literal = ast.literal_eval(value)
+        literal = ast.literal_eval(value.title() if value in ("true", "false") else value)
     except (ValueError, SyntaxError, TypeError):
         literal = value  # a bare word is text
     return freeze({name: literal})[0]
