@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from pytest_af3mem import __version__, doctor
+from pytest_af3mem import __version__, doctor, gpus
 from pytest_af3mem.errors import Af3memError, NotJudged, UsageError
 from pytest_af3mem.inputs.job import Job
 from pytest_af3mem.peak import Peak
@@ -19,9 +19,10 @@ from pytest_af3mem.reports import json, terminal
 from pytest_af3mem.request import bucket, freeze
 from pytest_af3mem.session import Session
 from pytest_af3mem.settings import OPTIONS, Option, Settings
+from pytest_af3mem.size import Size
 from pytest_af3mem.verdict import Measurement
 
-OK, NOT_JUDGED, USAGE = 0, 3, 2
+OK, OVER, USAGE, NOT_JUDGED = 0, 1, 2, 3
 
 _JOB_OPTIONS = {
     "chains": ("N", "polymer chains (default: one of each kind)"),
@@ -38,7 +39,7 @@ _JOB_OPTIONS = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command. Exit status: 0 done, 2 something to mend in what was asked or installed, 3 not judged."""
+    """Runs one command. Exit status: 0 done, 1 over budget, 2 something to mend in what was asked or installed, 3 not judged."""
     parsed = _parser().parse_args(arguments)
     try:
         settings = Settings.read({option.name: getattr(parsed, option.name, None) for option in OPTIONS}, flag=_flag)
@@ -63,6 +64,9 @@ def _parser() -> argparse.ArgumentParser:
     what.add_argument("--job", type=Path, metavar="FILE", help="measure the one of this AlphaFold 3 JSON")
     _add_job_options(measure)
     measure.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of the model; repeatable")
+    measure.add_argument(
+        "--budget", metavar="SIZE", help='exit with status 1 where the peak is over it, such as "16 GiB" or "95 %%"'
+    )
     measure.set_defaults(run=_measure)
 
     varied = commands.add_parser(
@@ -112,6 +116,7 @@ def _measure(parsed: argparse.Namespace, settings: Settings) -> int:
     options = _job_options(parsed)
     if parsed.job and options:
         raise UsageError(f"--{next(iter(options)).replace('_', '-')} shapes a generated input: leave it out beside --job")
+    budget = Size.parse(parsed.budget, name="--budget") if parsed.budget is not None else None
     session = Session(settings)
     try:
         chosen = dict(map(_setting, parsed.set))
@@ -128,7 +133,8 @@ def _measure(parsed: argparse.Namespace, settings: Settings) -> int:
             answer = error
         finally:
             _show("")
-        measurement = Measurement.of("af3mem measure", request, answer, command=command)
+        limit = budget.of(gpus.find(request.target).memory_bytes) if budget else None
+        measurement = Measurement.of("af3mem measure", request, answer, budget_bytes=limit, command=command)
         notes = session.pool.notes
     finally:
         session.close()
@@ -139,7 +145,7 @@ def _measure(parsed: argparse.Namespace, settings: Settings) -> int:
         print(*notes, *terminal.table([measurement]), terminal.section(measurement), sep="\n")
         if settings.json:
             settings.json.write_text(report)
-    return OK if measurement.peak else NOT_JUDGED
+    return NOT_JUDGED if measurement.peak is None else OVER if terminal.failed([measurement]) else OK
 
 
 def _vary(parsed: argparse.Namespace, settings: Settings) -> int:
