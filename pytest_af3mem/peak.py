@@ -37,13 +37,32 @@ class Model:
     config: Mapping[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Holder:
+    """Buffers that are alive at the peak and alike: `count` of them, `bytes` together.
+
+    `component` is the part of the model that made them, by its Haiku scope, as in
+    `diffuser/evoformer/msa_stack/outer_product_mean`; `kind` is "parameter", "input", "output", "temporary", "carry" (of a
+    loop), "constant" or "fragmentation"; `array` is type and shape as JAX writes them, `bf16[1024,1024,128]`; `source` is the
+    line of the model that made them, empty where it is not known.
+    """
+
+    component: str
+    kind: str
+    bytes: int
+    array: str = ""
+    source: str = ""
+    count: int = 1
+
+
 @dataclass(frozen=True, eq=False)
 class Peak:
     """Peak GPU memory of one inference: `total_bytes` is the number that is judged.
 
     `total_bytes` = argument + output + temp - alias, what the runtime asks the allocator for; `live_bytes` is XLA's peak of
     live buffers, without fragmentation (None where the JAX version cannot tell). `allocator_bytes` and `process_bytes` are
-    read on a real GPU only.
+    read on a real GPU only. `holders` say who holds the peak, the largest first: their bytes add up to `total_bytes`.
+    `high_water` is the most that each component ever holds, in bytes, whenever that is.
 
     Peaks compare with each other and with sizes: `peak <= "12 GiB"`, `peak < "95 %"` (of the target's memory), `a == b`.
     """
@@ -63,6 +82,8 @@ class Peak:
     software: Mapping[str, str]
     allocator_bytes: int | None = None
     process_bytes: int | None = None
+    holders: tuple[Holder, ...] = ()
+    high_water: Mapping[str, int] = field(default_factory=dict)
     seconds: float = 0.0
     cached: bool = False
 
@@ -116,4 +137,5 @@ class Peak:
         """The inverse of `to_json`; other keys, as a report adds them, are left alone."""
         known = {item.name: data[item.name] for item in dataclasses.fields(cls) if item.name in data}
         kernels = Kernels(data["kernels"]["triton"], tuple(data["kernels"]["xla_fallbacks"]))
-        return cls(**{**known, "kernels": kernels, "model": Model(**data["model"])})
+        holders = tuple(Holder(**one) for one in data.get("holders", ()))
+        return cls(**{**known, "kernels": kernels, "model": Model(**data["model"]), "holders": holders})
