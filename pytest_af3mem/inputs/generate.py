@@ -164,8 +164,8 @@ def check_room(tokens: int, mix: Mix, beside: int = 0, in_place: int = 0) -> Non
     if tokens >= least and not rest:
         return
     parts = [f"{chains * mix.copies} chain{'s' if chains * mix.copies > 1 else ''}"]
-    parts += [f"ligands ({beside} tokens)"] if beside else []
-    parts += [f"modified residues ({mix.copies * in_place} tokens)"] if in_place else []
+    parts += [f"{'+'.join((*mix.ligands, *mix.smiles))} ({beside} tokens)"] if beside else []
+    parts += [f"{'+'.join(mix.modifications)} ({mix.copies * in_place} tokens)"] if in_place else []
     what = " and ".join(parts)
     if tokens < least:
         raise UsageError(f"tokens={tokens} is too few for {what}: at least {least}")

@@ -71,7 +71,8 @@ def jobs(
       min_chains, max_chains: Polymer chains with sequences of their own. Shrinks towards fewer.
       max_copies: Copies of a chain. Shrinks towards one.
       ligands: CCD codes to choose ligands and ions from; a tuple of codes is one ligand whose components are bonded O4
-        to C1, as in a glycan. Those that do not fit into the tokens are not chosen. Shrinks towards the first.
+        to C1, as in a glycan. Those that do not fit into the tokens are not chosen. Shrinks towards the first of those of
+        fewest tokens.
       smiles: SMILES to choose ligands from.
       max_ligands: Ligands in a job. Shrinks towards none.
       modifications: CCD codes to choose modified residues from, for chains of their kind.
@@ -112,16 +113,16 @@ def jobs(
     return _jobs(
         _Bounds(
             st.one_of(sizes, st.sampled_from(edges)) if edges and min_tokens < max_tokens else sizes,
-            tuple(POLYMERS[name] for name in named),
             min_chains,
             max_chains,
-            max_copies,
-            max_ligands,
-            max_modifications,
-            max_msa_depth,
-            max_templates,
-            bonds,
-            max_seeds,
+            st.sampled_from([POLYMERS[name] for name in named]),
+            st.integers(1, max_copies),
+            st.integers(0, max_ligands),
+            st.integers(0, max_modifications),
+            st.integers(0, max_msa_depth),
+            st.integers(0, max_templates),
+            st.booleans() if bonds else st.just(False),
+            st.integers(1, max_seeds),
         ),
         pool,
     )
@@ -129,19 +130,19 @@ def jobs(
 
 @dataclass(frozen=True)
 class _Bounds:
-    """The arguments of `jobs`, checked."""
+    """The arguments of `jobs`, checked; as strategies that are made once, since one is drawn from some forty times a job."""
 
     sizes: st.SearchStrategy[int]
-    kinds: tuple[Polymer, ...]
     min_chains: int
     max_chains: int
-    max_copies: int
-    max_ligands: int
-    max_modifications: int
-    max_msa_depth: int
-    max_templates: int
-    bonds: bool
-    max_seeds: int
+    kinds: st.SearchStrategy[Polymer]
+    copies: st.SearchStrategy[int]
+    ligands: st.SearchStrategy[int]
+    modifications: st.SearchStrategy[int]
+    msa_depths: st.SearchStrategy[int]
+    templates: st.SearchStrategy[int]
+    bonds: st.SearchStrategy[bool]
+    seeds: st.SearchStrategy[int]
 
 
 class _Pool:
@@ -178,58 +179,63 @@ def _jobs(draw: st.DrawFn, bounds: _Bounds, pool: _Pool) -> Job:
     pool.read()
     size = draw(bounds.sizes)
     chains = draw(st.integers(bounds.min_chains, min(bounds.max_chains, size)))
-    ligands = _chosen(draw, pool.ligands, bounds.max_ligands, size - chains)
+    ligands = _chosen(draw, pool.ligands, draw(bounds.ligands), size - chains)
     room = size - sum(tokens for tokens, _ in ligands)
     source = content.source(draw(st.integers(0, 2**16 - 1)))
     ids = chain_ids()
     sequences: list[Protein | Rna | Dna | Ligand] = []
     for following in reversed(range(chains)):
-        share = draw(st.integers(1, room - following)) if following else room
-        sequences.append(_chain(draw, bounds, pool, share, ids, source))
-        room -= share
+        tokens, chain = draw(_chains(bounds, pool, room, following, ids, source))
+        sequences.append(chain)
+        room -= tokens
     links: list[tuple[Atom, Atom]] = []
     bonds: list[tuple[Atom, Atom]] = []
     for _, ligand in ligands:
         placed = dataclasses.replace(ligand, ids=(next(ids),))
         links += [((placed.ids[0], at, "O4"), (placed.ids[0], at + 1, "C1")) for at in range(1, len(ligand.ccd_codes))]
-        if bounds.bonds and ligand.ccd_codes and draw(st.booleans()):
+        if ligand.ccd_codes and draw(bounds.bonds):
             bonds.append((_atom(draw, sequences[0], pool.dictionary), _atom(draw, placed, pool.dictionary)))
         sequences.append(placed)
-    seeds = draw(st.integers(1, bounds.max_seeds))
+    seeds = draw(bounds.seeds)
     job = Job("generated", tuple(sequences), tuple(range(1, seeds + 1)), (*links, *bonds))
     if bonds and count(job, pool.components) != size:  # an atom that would have left stays, since it is bonded
         return dataclasses.replace(job, bonded_atom_pairs=tuple(links))
     return job
 
 
-def _chain(
-    draw: st.DrawFn, bounds: _Bounds, pool: _Pool, tokens: int, ids: Iterator[str], source: content.Source
-) -> Protein | Rna | Dna:
-    """A chain whose copies have so many tokens together."""
-    polymer = draw(st.sampled_from(bounds.kinds))
-    copies = math.gcd(tokens, draw(st.integers(1, bounds.max_copies)))
-    modified = _chosen(draw, pool.modified[polymer], bounds.max_modifications, tokens // copies - 1)
+@st.composite  # a span of its own for each chain, which Hypothesis can then leave out as a whole
+def _chains(
+    draw: st.DrawFn, bounds: _Bounds, pool: _Pool, room: int, following: int, ids: Iterator[str], source: content.Source
+) -> tuple[int, Protein | Rna | Dna]:
+    """A chain, and the tokens of all its copies: those that are left for it and as many chains as follow; all for the last."""
+    tokens = draw(st.integers(1, room - following)) if following else room
+    polymer = draw(bounds.kinds)
+    # Every kind draws equally much, what it cannot have included: Hypothesis shrinks to the fewest draws before the first kind.
+    depth, paired_depth = draw(bounds.msa_depths), draw(bounds.msa_depths)
+    templates = draw(bounds.templates)
+    copies = math.gcd(tokens, draw(bounds.copies))
+    modified = _chosen(draw, pool.modified[polymer], draw(bounds.modifications), tokens // copies - 1)
     length = tokens // copies - sum(size for size, _ in modified) + len(modified)
     named = tuple(islice(ids, copies))
-    depths = st.integers(0, bounds.max_msa_depth)
-    return content.chain(
+    chain = content.chain(
         polymer,
         named,
         length,
         source,
         modified=[code for _, code in modified],
         dictionary=pool.dictionary,
-        msa_depth=0 if polymer is Dna else draw(depths),
-        paired_msa_depth=draw(depths) if polymer is Protein else 0,
-        templates=draw(st.integers(0, bounds.max_templates)) if polymer is Protein else 0,
+        msa_depth=depth,
+        paired_msa_depth=paired_depth,
+        templates=templates,
         template_residues=_TEMPLATE_RESIDUES,
     )
+    return tokens, chain
 
 
-def _chosen(draw: st.DrawFn, pool: Sequence[tuple[int, _T]], most: int, room: int) -> list[tuple[int, _T]]:
-    """At most so many of the pool, whose tokens fit into the room."""
+def _chosen(draw: st.DrawFn, pool: Sequence[tuple[int, _T]], number: int, room: int) -> list[tuple[int, _T]]:
+    """At most `number` of the pool, whose tokens fit into the room."""
     chosen: list[tuple[int, _T]] = []
-    for _ in range(draw(st.integers(0, most)) if pool and room > 0 and most else 0):
+    for _ in range(number if pool and room > 0 else 0):
         one = pool[draw(st.integers(0, len(pool) - 1))]
         if one[0] <= room:
             chosen.append(one)

@@ -38,14 +38,6 @@ def count(job: Job, components: Components | None = None) -> int:
     return total
 
 
-def ligand_tokens(code: str, components: Components | None) -> int:
-    """Tokens of a chemical component that is bound to nothing: its heavy atoms, without O1 where it is a saccharide.
-
-    Raises UsageError for a code that the dictionary does not have or that stands for no atoms.
-    """
-    return _component_tokens(code, Dictionary(components), linked=False)
-
-
 def _tokens(
     sequence: Protein | Rna | Dna | Ligand,
     chain: str,

@@ -17,10 +17,10 @@ TARGET = "h100-80gb"
 VARIED = {
     "one protein": {"size": 256},
     "in the middle of its bucket": {"size": 200},
-    "with a ligand": {"size": 256, "options": {"ligand": "ATP"}},
-    "with an ion": {"size": 129, "options": {"ligand": "MG"}},
+    "with a ligand": {"size": 256, "options": {"ligands": "ATP"}},
+    "with an ion": {"size": 129, "options": {"ligands": "MG"}},
     "with an MSA": {"size": 250, "options": {"msa_depth": 40}},
-    "three chains, MSAs and a ligand": {"size": 255, "options": {"chains": 3, "msa_depth": 7, "ligand": "NAG"}},
+    "three chains, MSAs and a ligand": {"size": 255, "options": {"chains": 3, "msa_depth": 7, "ligands": "NAG"}},
 }
 
 

@@ -34,8 +34,11 @@ OPTIONS = {
     "--override-ini=af3_no_cache=maybe": "af3_no_cache is a switch: 'maybe' is neither true nor false",
 }
 
+OPTIONS_OF_A_JOB = "options: chains, kinds, copies, ligands, smiles, modifications, msa_depth, paired_msa_depth, templates, seed"
+NO_SIZE = "af3_tokens needs at least one size, like af3_tokens(512), or every bucket up to one: af3_tokens(up_to=2048)"
 MARKERS = {
-    "af3_tokens()": "af3_tokens needs at least one size, like af3_tokens(512)",
+    "af3_tokens()": NO_SIZE,
+    "af3_tokens(up_to=0)": "tokens=0 must be a whole number from 1 to 100,000",
     "af3_tokens(0)": "tokens=0 must be a whole number from 1 to 100,000",
     "af3_tokens(-512)": "tokens=-512 must be a whole number from 1 to 100,000",
     "af3_tokens(512.5)": "tokens=512.5 must be a whole number from 1 to 100,000",
@@ -43,12 +46,15 @@ MARKERS = {
     "af3_tokens(True)": "tokens=True must be a whole number from 1 to 100,000",
     "af3_tokens(100, 10**9)": "tokens=1000000000 must be a whole number from 1 to 100,000",
     "af3_tokens(512, chain=2)": "'chain' is no option of a generated job; did you mean chains? "
-    "(options: chains, ligand, msa_depth, seed)",
+    f"({OPTIONS_OF_A_JOB})",
     "af3_tokens(512, chains=0)": "chains=0 must be a whole number of at least 1",
     "af3_tokens(512, msa_depth=-1)": "msa_depth=-1 must be a whole number of at least 0",
     "af3_tokens(512, seed='x')": "seed='x' must be a whole number of at least 0",
-    "af3_tokens(512, ligand=3)": "ligand=3 must be a CCD code, like 'ATP'",
-    "af3_tokens(512, 2, chains=3)": "tokens=2 is too few for 3 protein chains: at least 3",
+    "af3_tokens(512, ligands=3)": "ligands=3 must be like 'ATP+MG', or a list of such words",
+    "af3_tokens(512, kinds='protein+dna+xna')": "kinds='protein+dna+xna' must be of protein, rna, dna, like 'protein+rna'",
+    "af3_tokens(512, kinds='dna', msa_depth=5)": "msa_depth=5: only proteins and RNA have that, and kinds is dna",
+    "af3_tokens(512, up_to=1024)": NO_SIZE,
+    "af3_tokens(512, 2, chains=3)": "tokens=2 is too few for 3 chains: at least 3",
     "af3_budget()": 'af3_budget takes one size and perhaps a target, like af3_budget("16 GiB", target="a100-40gb")',
     "af3_budget('1 GiB', targets='l4')": "af3_budget takes one size and perhaps a target, "
     'like af3_budget("16 GiB", target="a100-40gb")',
@@ -70,13 +76,13 @@ CALLS = {
     "tokens=0": "tokens=0 must be a whole number from 1 to 100,000",
     "tokens='512'": "tokens='512' must be a whole number from 1 to 100,000",
     "tokens=512, chains=1.0": "chains=1.0 must be a whole number of at least 1",
-    "tokens=2, chains=3": "tokens=2 is too few for 3 protein chains: at least 3",
-    "tokens=512, ligand='ATP'": "ligand 'ATP' cannot be counted: this model has no chemical component dictionary",
+    "tokens=2, chains=3": "tokens=2 is too few for 3 chains: at least 3",
+    "tokens=512, ligands='ATP'": "ligand 'ATP' cannot be counted: this model has no chemical component dictionary",
     "tokens=512, target='h100'": "unknown target 'h100': did you mean h100-80gb? (all: af3mem doctor)",
     "tokens=512, target=80": "unknown target 80 (all: af3mem doctor)",
     "tokens=512, method='guess'": "method 'guess' is not one of auto, compiled",
     "tokens=512, chain=2": "'chain' is no option of a generated job; did you mean chains? "
-    "(options: chains, ligand, msa_depth, seed)",
+    f"({OPTIONS_OF_A_JOB})",
 }
 
 

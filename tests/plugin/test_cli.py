@@ -66,12 +66,12 @@ def test_what_is_not_judged_has_a_status_of_its_own(af3mem, options):
         (["--tokens", "0"], "tokens=0 must be a whole number from 1 to 100,000"),
         (["--tokens", "-5"], "--tokens '-5' must be a whole number of at least 1"),
         (["--tokens", "many"], "--tokens 'many' must be a whole number of at least 1"),
-        (["--tokens", "2", "--chains", "3"], "tokens=2 is too few for 3 protein chains: at least 3"),
+        (["--tokens", "2", "--chains", "3"], "tokens=2 is too few for 3 chains: at least 3"),
         (["--tokens", "512", "--target", "h100"], "unknown target 'h100': did you mean h100-80gb? (all: af3mem doctor)"),
         (["--tokens", "512", "--set", "width"], "--set 'width' must be NAME=VALUE, like num_samples=1"),
         (["--tokens", "512", "--set", "widht=3"], "analytic has no setting 'widht'; did you mean width? (or use a dotted path)"),
         (
-            ["--tokens", "512", "--ligand", "ATP"],
+            ["--tokens", "512", "--ligands", "ATP"],
             "ligand 'ATP' cannot be counted: this model has no chemical component dictionary",
         ),
         (["--tokens", "512", "--method", "guess"], "--method 'guess' is not one of auto, compiled"),
@@ -124,7 +124,7 @@ def test_help_names_both_commands(capsys):
     with pytest.raises(SystemExit, match="0"):
         cli.main(["--help"])
     output = capsys.readouterr().out
-    assert "measure one generated input" in output
+    assert "measure one input" in output
     assert "what is installed, what is missing, which targets compile" in output
 
 

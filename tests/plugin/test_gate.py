@@ -63,6 +63,8 @@ def test_a_measurement_in_the_json_report(project, needed_bytes):
         "command": f"af3mem measure --tokens 500 --target h100-80gb --model analytic:Analytic --path {project.models}",
         "kernels": {"triton": 0, "xla_fallbacks": []},
         "holders": [],
+        "high_water": {},
+        "input": None,
     }
     assert model.pop("fingerprint").startswith("sha256:")
     assert model == {"name": "analytic", "distribution": "analytic 1.0", "config": {"width": 32}}

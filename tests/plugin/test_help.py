@@ -22,7 +22,7 @@ def test_help_names_every_option_and_ini_key(pytester):
 def test_markers_are_described(pytester):
     lines = [line for line in pytester.runpytest_inprocess("--markers").outlines if line.startswith("@pytest.mark.af3_")]
     assert [line.partition(":")[0] for line in lines] == [
-        "@pytest.mark.af3_tokens(*sizes, **job_options)",
+        "@pytest.mark.af3_tokens(*sizes, up_to=None, **job_options)",
         "@pytest.mark.af3_budget(size, target=None)",
         "@pytest.mark.af3_model(**settings)",
     ]

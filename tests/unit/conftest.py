@@ -6,11 +6,15 @@ import functools
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
+from typing import ClassVar
 
 import pytest
 
+from pytest_af3mem.inputs.chemistry import RESIDUES
 from pytest_af3mem.peak import Kernels, Model, Peak
 from pytest_af3mem.request import Installation, Request
+from pytest_af3mem.session import Session
 from pytest_af3mem.verdict import Measurement, judge
 
 GIB = 2**30
@@ -102,3 +106,45 @@ def at_once(start):
         return outputs
 
     return run
+
+
+class Components:
+    """A chemical component dictionary of a few made-up and real codes, as far as counting asks."""
+
+    KNOWN: ClassVar = {  # code: type, one-letter code, names of heavy atoms
+        "ATP": ("non-polymer", "?", "PG", *(f"X{number}" for number in range(30))),
+        "BMA": ("D-saccharide, beta linking", "?", "C1", "O1", *(f"C{number}" for number in range(2, 12))),
+        "MG": ("non-polymer", "?", "MG"),
+        "PHB": ("non-polymer", "?", "O1", *(f"C{number}" for number in range(1, 10))),
+        "PSU": ("RNA linking", "U", "OP3", *(f"C{number}" for number in range(20))),
+        "PSX": ("polysaccharides of mine", "?", "C1", "O1", "C2", "C3", "C4"),
+        "SEP": ("L-peptide linking", "S", *(f"C{number}" for number in range(10)), "OXT"),
+        "SUX": ("SACCHARIDE", "?", *(f"C{number}" for number in range(7))),
+        "UNL": ("non-polymer", "?"),
+        **{code: ("residue", "?", "C1", "C2") for residues in RESIDUES.values() for code in residues.values()},
+    }
+
+    def heavy_atoms(self, code):
+        return len(self.KNOWN[code]) - 2
+
+    def __getitem__(self, code):
+        kind, letter, *names = self.KNOWN[code]
+        return {
+            "_chem_comp.type": [kind],
+            "_chem_comp.one_letter_code": [letter],
+            "_chem_comp_atom.atom_id": names,
+            "_chem_comp_atom.type_symbol": [name[0] for name in names],
+        }
+
+
+@pytest.fixture(scope="session")
+def components():
+    return Components()
+
+
+@pytest.fixture
+def a_session(components, monkeypatch):
+    """Stands for the session that runs, of which generated jobs take the dictionary."""
+    running = SimpleNamespace(components=components)
+    monkeypatch.setattr(Session, "running", [running])
+    return running

@@ -64,16 +64,6 @@ def test_an_entry_that_can_neither_be_read_nor_written_is_said(cache, path):
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_disabled_neither_reads_nor_keeps_nor_waits(cache, tmp_path, path):
-    cache.put("peaks", IDENTITY, 5)
-    disabled = Cache(tmp_path, enabled=False)
-    assert disabled.get("peaks", IDENTITY) is None
-    disabled.put("peaks", IDENTITY, 6)
-    with disabled.only_one("peaks", IDENTITY):
-        assert list(path.parent.iterdir()) == [path]
-    assert cache.get("peaks", IDENTITY) == 5
-
-
 def test_a_peak_is_said_of_the_request_that_asks(cache, a_peak, a_request):
     assert find_peak(cache, IDENTITY, a_request()) is None
     cache.put("peaks", IDENTITY, a_peak(tokens=1000).to_json())

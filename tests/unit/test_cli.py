@@ -31,7 +31,7 @@ def run(capsys, monkeypatch, tmp_path):
     [
         (["--version"], f"pytest-af3mem {__version__}"),
         (["--help"], "doctor what is installed, what is missing, which targets compile"),
-        (["measure", "--help"], "--msa-depth N rows of each chain's MSA (default: 0)"),
+        (["measure", "--help"], "--msa-depth N rows of the MSA of each protein and RNA (default: 0)"),
         (
             ["doctor", "--help"],
             "--cache-dir DIR folder for results and the chemical dictionary (default: ~/.cache/pytest-af3mem)",
@@ -51,13 +51,13 @@ MEASURE = ["measure", "--tokens"]
     ("arguments", "text"),
     [
         ([], "af3mem: error: the following arguments are required: COMMAND"),
-        (["measure"], "af3mem measure: error: the following arguments are required: --tokens"),
+        (["measure"], "af3mem measure: error: one of the arguments --tokens --job is required"),
         (["doctor", "--tokens", "5"], "af3mem: error: unrecognized arguments: --tokens 5"),
-        ([*MEASURE, "5", "--chains", "two"], "af3mem measure: error: argument --chains: invalid int value: 'two'"),
+        ([*MEASURE, "5", "--chains", "two"], "af3mem: chains='two' must be a whole number of at least 1"),
         ([*MEASURE, "-5"], "af3mem: --tokens '-5' must be a whole number of at least 1"),
         ([*MEASURE, "1234567890"], "af3mem: --tokens '1234567890' must be a whole number of at least 1"),
         ([*MEASURE, "0"], "af3mem: tokens=0 must be a whole number from 1 to 100,000"),
-        ([*MEASURE, "5", "--ligand", ""], "af3mem: ligand='' must be a CCD code, like 'ATP'"),
+        ([*MEASURE, "5", "--ligands", ""], "af3mem: ligands='' must be like 'ATP+MG', or a list of such words"),
         ([*MEASURE, "5", "--set", "num_samples"], "af3mem: --set 'num_samples' must be NAME=VALUE, like num_samples=1"),
         ([*MEASURE, "5", "--set", "=1"], "af3mem: --set '=1' must be NAME=VALUE, like num_samples=1"),
         ([*MEASURE, "5", "--workers", "two"], "af3mem: --workers 'two' must be a whole number of at least 1"),
@@ -88,15 +88,15 @@ def command(tmp_path, a_request):
     def run(settings, options=(), **stated):
         session = Session(Settings.read({"cache_dir": tmp_path / "cache", **stated}))
         session.close()
-        return session.command(500, options, a_request(target="l4-24gb", settings=tuple(settings.items())))
+        return session.command(a_request(target="l4-24gb", settings=tuple(settings.items())), size=500, options=options)
 
     return run
 
 
 def test_command_that_measures_the_same_again(command, tmp_path):
     stated = {"python": "/bin/sh", "path": tmp_path, "buckets": "256,512", "model": "my models:x"}
-    assert command({"attention": "xla", "num_samples": 1}, (("chains", 2), ("ligand", None), ("msa_depth", 3)), **stated) == (
-        "af3mem measure --tokens 500 --target l4-24gb --chains 2 --msa-depth 3 --set attention=xla --set num_samples=1 "
+    assert command({"attention": "xla", "num_samples": 1}, (("chains", 2), ("ligands", ("ATP", "MG")), ("msa_depth", 3), ("smiles", "CC O")), **stated) == (
+        "af3mem measure --tokens 500 --target l4-24gb --chains 2 --ligands ATP+MG --msa-depth 3 --smiles 'CC O' --set attention=xla --set num_samples=1 "
         f"--model 'my models:x' --python /bin/sh --path {tmp_path} --buckets 256,512"
     )
     assert command({}) == "af3mem measure --tokens 500 --target l4-24gb"

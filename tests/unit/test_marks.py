@@ -16,6 +16,10 @@ def read(*nearest_first, fixtures=("gpu_peak",)):
     return marks.read(nearest_first, fixtures)
 
 
+def asked(*, sizes=(), up_to=None, job=(), budgets=(), settings=()):
+    return Marks(sizes, up_to, job, budgets, settings)
+
+
 def budget(gib, target=None):
     return Budget(Size(bytes=gib * GIB), target)
 
@@ -23,13 +27,15 @@ def budget(gib, target=None):
 @pytest.mark.parametrize(
     ("found", "expected"),
     [
-        ([], Marks((), (), (), ())),
-        ([mark("tokens", 512, 256, 512, seed=1, chains=2)], Marks((512, 256), (("chains", 2), ("seed", 1)), (), ())),
-        ([mark("tokens", 256), mark("tokens", 512, chains=2)], Marks((256,), (), (), ())),
-        ([mark("budget", "3 GiB", target="L4-24GB")], Marks((), (), (budget(3, "l4-24gb"),), ())),
-        ([mark("model", **{"evoformer.sizes": [1, [2]]})], Marks((), (), (), (("evoformer.sizes", (1, (2,))),))),
-        ([mark("model", b=1), mark("model", b=5, a="xla")], Marks((), (), (), (("a", "xla"), ("b", 1)))),
-        ([pytest.mark.usefixtures("tmp_path").mark, pytest.mark.skipif(True, reason="").mark], Marks((), (), (), ())),
+        ([], asked()),
+        ([mark("tokens", 512, 256, 512, seed=1, chains=2)], asked(sizes=(512, 256), job=(("chains", 2), ("seed", 1)))),
+        ([mark("tokens", 256), mark("tokens", 512, chains=2)], asked(sizes=(256,))),
+        ([mark("tokens", up_to=2048, seed=1), mark("tokens", 512)], asked(up_to=2048, job=(("seed", 1),))),
+        ([mark("tokens", 512), mark("tokens", up_to=2048)], asked(sizes=(512,))),
+        ([mark("budget", "3 GiB", target="L4-24GB")], asked(budgets=(budget(3, "l4-24gb"),))),
+        ([mark("model", **{"evoformer.sizes": [1, [2]]})], asked(settings=(("evoformer.sizes", (1, (2,))),))),
+        ([mark("model", b=1), mark("model", b=5, a="xla")], asked(settings=(("a", "xla"), ("b", 1)))),
+        ([pytest.mark.usefixtures("tmp_path").mark, pytest.mark.skipif(True, reason="").mark], asked()),
     ],
 )
 def test_read(found, expected):
@@ -53,6 +59,8 @@ def test_target_that_all_budgets_name(targets, target):
     assert read(*(mark("budget", "1 GiB", target=one) for one in targets)).target == target
 
 
+NO_SIZES = "af3_tokens needs at least one size, like af3_tokens(512), or every bucket up to one: af3_tokens(up_to=2048)"
+OPTIONS = "(options: chains, kinds, copies, ligands, smiles, modifications, msa_depth, paired_msa_depth, templates, seed)"
 NO_SIZE = "af3_budget '24 Bananas' is not a size: write '16 GiB', '16 GB', '95 %' or a number of bytes"
 ONE_SIZE = 'af3_budget takes one size and perhaps a target, like af3_budget("16 GiB", target="a100-40gb")'
 TARGET = "af3_budget: target={!r} must be the name of a target, like 'a100-40gb'"
@@ -62,15 +70,18 @@ VALUE = "x={!r} must be a finite number, a text, true, false, none, or a list of
 @pytest.mark.parametrize(
     ("bad", "text"),
     [
-        (mark("tokens", chains=2), "af3_tokens needs at least one size, like af3_tokens(512)"),
+        (mark("tokens", chains=2), NO_SIZES),
         (mark("tokens", 256, 0), "tokens=0 must be a whole number from 1 to 100,000"),
         (
             mark("tokens", 256, chain=2),
-            "'chain' is no option of a generated job; did you mean chains? (options: chains, ligand, msa_depth, seed)",
+            f"'chain' is no option of a generated job; did you mean chains? {OPTIONS}",
         ),
-        (mark("tokens", 256, x=2), "'x' is no option of a generated job (options: chains, ligand, msa_depth, seed)"),
+        (mark("tokens", 256, x=2), f"'x' is no option of a generated job {OPTIONS}"),
+        (mark("tokens", 256, up_to=512), NO_SIZES),
+        (mark("tokens", up_to=2.5), "tokens=2.5 must be a whole number from 1 to 100,000"),
+        (mark("tokens", 256, kinds="dna", templates=1), "templates=1: only proteins have that, and kinds is dna"),
         (mark("tokens", 256, chains=0), "chains=0 must be a whole number of at least 1"),
-        (mark("tokens", 256, 5, chains=6), "tokens=5 is too few for 6 protein chains: at least 6"),
+        (mark("tokens", 256, 5, chains=6), "tokens=5 is too few for 6 chains: at least 6"),
         (mark("budget", size="1 GiB"), ONE_SIZE),
         (mark("budget", "1 GiB", "2 GiB"), ONE_SIZE),
         (mark("budget", "1 GiB", gpu="l4-24gb"), ONE_SIZE),
@@ -94,3 +105,17 @@ def test_budget_without_a_size_to_measure():
     assert str(caught.value) == "af3_budget has no size to measure: add af3_tokens(...), or call the gpu_peak fixture in the test"
     assert read(mark("budget", "1 GiB"), mark("tokens", 5), fixtures=()).sizes == (5,)
     assert read(mark("model", num_samples=1), fixtures=()).budgets == ()
+
+
+@pytest.mark.parametrize(
+    ("found", "sizes"),
+    [
+        (mark("tokens", 512, 256), (512, 256)),
+        (mark("tokens", up_to=512), (128, 256, 512)),
+        (mark("tokens", up_to=500), (128, 256, 500)),
+        (mark("tokens", up_to=5), (5,)),
+        (mark("tokens", up_to=9000), (128, 256, 512, 1024, 9000)),
+    ],
+)
+def test_every_bucket_up_to_a_size(found, sizes):
+    assert read(found).all_sizes((128, 256, 512, 1024)) == sizes

@@ -7,8 +7,8 @@ from pytest_af3mem.verdict import judge, not_judged
 
 GIB = 2**30
 SCHEMA_1 = """
-    alias_bytes allocator_bytes argument_bytes baseline_bytes bucket budget_bytes cached command holders kernels line live_bytes
-    method model output_bytes process_bytes reason seconds software target temp_bytes test tokens total_bytes verdict
+    alias_bytes allocator_bytes argument_bytes baseline_bytes bucket budget_bytes cached command high_water holders input kernels
+    line live_bytes method model output_bytes process_bytes reason seconds software target temp_bytes test tokens total_bytes verdict
 """.split()
 CONDITIONS = "[2000 tokens, bucket 2000, l4-24gb, compiled]"
 
@@ -100,6 +100,7 @@ def test_json_report(a_measurement, a_peak):
         "line": a_measurement().verdict.line,
         "holders": [],
         "command": a_measurement().command,
+        "input": None,
     }
     assert sorted(measured) == SCHEMA_1
     assert (measured["total_bytes"], measured["kernels"]) == (8 * GIB, {"triton": 47, "xla_fallbacks": []})
