@@ -88,8 +88,15 @@ class Worker:
         batch = self._featurised(request)
         signature = compiled.signature(batch.features)
         self.cache.put("signatures", batch_identity(self.installation, request), signature)
-        described = {name: str(array) for name, array in sorted(compiled.shapes(batch.features).items())}
-        return {"tokens": batch.tokens, "bucket": batch.bucket, "signature": signature, "shapes": described}
+        return {
+            "tokens": batch.tokens,
+            "bucket": batch.bucket,
+            "signature": signature,
+            "shapes": {
+                name: f"{array.dtype}[{','.join(map(str, array.shape))}]"
+                for name, array in sorted(compiled.shapes(batch.features).items())
+            },
+        }
 
     def _featurised(self, request: Request) -> models.Batch:
         self._progress("importing the model")

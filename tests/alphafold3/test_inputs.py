@@ -2,7 +2,9 @@
 
 import json
 import re
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import event, given
@@ -14,6 +16,7 @@ from pytest_af3mem.inputs.job import Dna, Job, Ligand, Protein, Rna, Template
 from pytest_af3mem.session import Session
 from pytest_af3mem.settings import Settings
 
+HERE = Path(__file__).parent
 MSA = ">query\nMKTAYIA\n>a\nMKTaaAY-A\n>b\n-------\n"
 TEMPLATE = """data_1ABC
 _entry.id 1ABC
@@ -244,3 +247,24 @@ def test_generated_jobs_have_the_tokens_that_were_asked_for(session, tokens, mix
         request = session.request(size=tokens, options=mix)
 
     assert session.pool.featurise(request)["tokens"] == tokens
+
+
+def test_the_example_finds_an_input_that_differs_from_its_bucket_where_there_is_one(pytester):
+    shutil.copy(HERE.parents[1] / "examples" / "test_every_input.py", pytester.path)
+    pytester.makeconftest(
+        """
+        from hypothesis import Phase, settings
+
+        settings.register_profile(
+            "first", phases=[Phase.generate], report_multiple_bugs=False, derandomize=True, database=None
+        )
+        settings.load_profile("first")
+        """
+    )
+    model = ("--af3-model=trimmed:Trimmed", f"--af3-path={HERE.parent / 'models'}")
+    result = pytester.runpytest_subprocess("--af3-gpu", *model, "-k=no_input", "--af3-json=report.json", "-vv")
+
+    result.assert_outcomes(failed=1, deselected=4)
+    result.stdout.fnmatch_lines(["E *'msa': 'int8[[]*,*[]]'*", "AlphaFold 3 input: *.json"])
+    (kept,) = Path("failing").glob("*.json")
+    assert Job.from_json(kept.read_text()).tokens <= 512
