@@ -42,9 +42,10 @@ class Holder:
     """Buffers that are alive at the peak and alike: `count` of them, `bytes` together.
 
     `component` is the part of the model that made them, by its Haiku scope, as in
-    `diffuser/evoformer/msa_stack/outer_product_mean`; `kind` is "parameter", "input", "output", "temporary", "carry" (of a
-    loop), "constant" or "fragmentation"; `array` is type and shape as JAX writes them, `bf16[1024,1024,128]`; `source` is the
-    line of the model that made them, empty where it is not known.
+    `diffuser/evoformer/msa_stack/outer_product_mean`, `batch/msa` for a feature, "model" outside of all scopes, or
+    "fragmentation"; `kind` is "parameter", "input", "output", "temporary", "carry" (of a loop that runs at the peak), "constant"
+    or "fragmentation"; `array` is type and shape as JAX writes them, `bf16[1024,1024,128]`, empty for small ones of several
+    kinds; `source` is the line of the model that made them, `alphafold3/model/model.py:209`, empty where it is not known.
     """
 
     component: str
@@ -62,7 +63,8 @@ class Peak:
     `total_bytes` = argument + output + temp - alias, what the runtime asks the allocator for; `live_bytes` is XLA's peak of
     live buffers, without fragmentation (None where the JAX version cannot tell). `allocator_bytes` and `process_bytes` are
     read on a real GPU only. `holders` say who holds the peak, the largest first: their bytes add up to `total_bytes`.
-    `high_water` is the most that each component ever holds, in bytes, whenever that is.
+    `high_water` is the most that temporaries of each component ever take, in bytes, whenever that is; what is carried through
+    loops and belongs to a component counts. Where the two are not known they are empty, and `unattributed` says why.
 
     Peaks compare with each other and with sizes: `peak <= "12 GiB"`, `peak < "95 %"` (of the target's memory), `a == b`.
     """
@@ -84,6 +86,7 @@ class Peak:
     process_bytes: int | None = None
     holders: tuple[Holder, ...] = ()
     high_water: Mapping[str, int] = field(default_factory=dict)
+    unattributed: str = ""
     seconds: float = 0.0
     cached: bool = False
 

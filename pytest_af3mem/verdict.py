@@ -77,9 +77,10 @@ class Measurement:
     input: str | None = None
     detail: str = ""
 
-    def to_json(self) -> dict[str, Any]:
-        """One entry of the JSON report, schema 1."""
+    def to_json(self, holders: int | None = 10) -> dict[str, Any]:
+        """One entry of the JSON report, schema 1, with so many `holders` of the peak, the largest first (None: all)."""
         judged = self.verdict or Verdict(Outcome.WITHIN, "")
+        held = self.peak.to_json()["holders"] if self.peak else []
         return {
             "test": self.test,
             **(self.peak.to_json() if self.peak else _NO_PEAK),
@@ -94,7 +95,7 @@ class Measurement:
             "line": judged.line or None,
             "command": self.command,
             "input": self.input,
-            "holders": [],
+            "holders": held[:holders],
         }
 
     @classmethod

@@ -120,7 +120,8 @@ class Worker:
             forward = self._model.forward(dict(request.settings), gpu.compute_capability)
         parameters = self._parameter_shapes(request, forward, batch)
         self._progress("compiling")
-        program = compiled.compile(forward, parameters, batch.features, gpu, compiled.toolchain(self._folder))
+        toolchain = compiled.toolchain(self._folder)
+        program = compiled.compile(forward, parameters, batch.features, gpu, toolchain, self._model.packages)
         return Peak(
             tokens=batch.tokens,
             bucket=batch.bucket,
@@ -133,6 +134,9 @@ class Worker:
             temp_bytes=program.temp_bytes,
             alias_bytes=program.alias_bytes,
             kernels=program.kernels,
+            holders=program.attribution.holders,
+            high_water=program.attribution.high_water,
+            unattributed=program.attribution.reason,
             model=Model(self._model.name, installation.distribution, installation.fingerprint, forward.config),
             software={**installation.software, "xla_flags": _flags({**forward.compiler_options, **compiled.FLAGS})},
             seconds=round(time.perf_counter() - start, 3),

@@ -11,16 +11,19 @@ import functools
 import hashlib
 import json
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from pytest_af3mem.attribution import Attribution, attribute
 from pytest_af3mem.cache import written_atomically
 from pytest_af3mem.errors import NotJudged, first_line
 from pytest_af3mem.gpus import Gpu
 from pytest_af3mem.models.model import Forward
 from pytest_af3mem.peak import Kernels
+from pytest_af3mem.probes import executable
+from pytest_af3mem.scopes import UNNAMED, component
 
 # JAX reads these when it is imported: no GPU is looked for, a CUDA plugin without CUDA's libraries is accepted, and compiled
 # programs are not kept, since without a device they cannot be loaded again.
@@ -58,6 +61,7 @@ class Compiled:
     alias_bytes: int
     live_bytes: int | None
     kernels: Kernels
+    attribution: Attribution = Attribution()
 
     @property
     def total_bytes(self) -> int:
@@ -160,23 +164,29 @@ def from_description(description: list[Any]) -> Any:
     return tree
 
 
-def compile(forward: Forward, parameters: Any, features: Mapping[str, Any], gpu: Gpu, toolchain: Path) -> Compiled:
-    """Traces, lowers and compiles `forward.apply` for `gpu`, and reads what it will ask of the allocator.
+def compile(
+    forward: Forward, parameters: Any, features: Mapping[str, Any], gpu: Gpu, toolchain: Path, packages: Sequence[str] = ()
+) -> Compiled:
+    """Traces, lowers and compiles `forward.apply` for `gpu`, and reads what it will ask of the allocator and who holds it.
 
-    Raises NotJudged, with the model's or XLA's own words, when it does not trace or compile.
+    Source lines of holders are those of `packages`, the model's own first. Raises NotJudged, with the model's or XLA's own words, when it does not trace or compile.
     """
     import jax
+
+    def program(parameters: Any, key: Any, features: Mapping[str, Any]) -> Any:
+        """`apply`, with the names of arguments that `scopes.ARGUMENTS` states."""
+        return forward.apply(parameters, key, features)
 
     target = device(gpu)
     place = functools.partial(_placed, sharding=jax.sharding.SingleDeviceSharding(target))
     with pretending(target), _translated("the model does not trace"):
-        traced = jax.jit(forward.apply).trace(place(parameters), place(_key()), place(shapes(features)))
+        traced = jax.jit(program).trace(place(parameters), place(_key()), place(shapes(features)))
         lowered = traced.lower(lowering_platforms=("cuda",))
     options = {**forward.compiler_options, **FLAGS, "xla_gpu_cuda_data_dir": str(toolchain)}
     with _translated(f"XLA cannot compile the model for {gpu.name}"):
         compiled = lowered.compile(compiler_options=options)
     memory = compiled.memory_analysis()
-    return Compiled(
+    measured = Compiled(
         argument_bytes=memory.argument_size_in_bytes,
         output_bytes=memory.output_size_in_bytes,
         temp_bytes=memory.temp_size_in_bytes,
@@ -184,6 +194,18 @@ def compile(forward: Forward, parameters: Any, features: Mapping[str, Any], gpu:
         live_bytes=_live_bytes(memory),
         kernels=kernels(compiled.as_text(), forward.left_to_xla),
     )
+    return replace(measured, attribution=_attribution(compiled, measured, packages))
+
+
+def _attribution(compiled: Any, measured: Compiled, packages: Sequence[str]) -> Attribution:
+    """Who holds the peak. The form of what is read here changes with jaxlib's version, and the number is good without it."""
+    try:
+        program = executable.read(compiled.runtime_executable().serialize())
+        return attribute(program, packages, measured.total_bytes, measured.live_bytes)
+    except MemoryError:
+        raise
+    except Exception as error:
+        return Attribution(reason=f"who holds the peak is not known: {first_line(error)}")
 
 
 def trial(gpu: Gpu, toolchain: Path) -> str:
@@ -205,18 +227,11 @@ def kernels(program: str, left_to_xla: Collection[str] = ()) -> Kernels:
     tokamax notes in each operation's name which implementation it is; `base` is plain XLA.
     """
     fallbacks = {
-        f"{match['operation']} in {_component(match['scope'])}"
+        f"{match['operation']} in {component(match['scope']) or UNNAMED}"
         for match in _TOKAMAX_OPERATION.finditer(program)
         if match["kind"] == "base" and match["operation"] not in left_to_xla
     }
     return Kernels(triton=program.count(_TRITON_CALL), xla_fallbacks=tuple(sorted(fallbacks)))
-
-
-def _component(scope: str) -> str:
-    """`jit(apply)/a/vmap(b)/while/body/c` -> `a/b/c`: the model's own names, without JAX's transformations."""
-    parts = [re.sub(r"^(?:vmap\()+(.*?)\)*$", r"\1", part) for part in scope.split("/")]
-    dropped = re.compile(r"jit\(.*|while|body|cond|closed_call|checkpoint|rematted_computation|branch_\d+_fun|")
-    return "/".join(part for part in parts if not dropped.fullmatch(part)) or "model"
 
 
 def _live_bytes(memory: Any) -> int | None:
