@@ -138,7 +138,7 @@ def _measure(parsed: argparse.Namespace, settings: Settings) -> int:
         notes = session.pool.notes
     finally:
         session.close()
-    report = json.render([measurement])
+    report = json.render([measurement], all_holders=settings.all_holders)
     if settings.json == Path("-"):
         print(report, end="")
     else:

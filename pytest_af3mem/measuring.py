@@ -203,7 +203,7 @@ class Measuring:
         report = yield
         measurements = self._finished.pop(item.nodeid, ()) if call.when == "call" else ()
         if measurements:
-            report.af3mem = [measurement.to_json() for measurement in measurements]  # type: ignore[attr-defined]
+            report.af3mem = [measurement.to_json(None) for measurement in measurements]  # type: ignore[attr-defined]
             if report.failed:
                 told = terminal.failed(measurements) or [one for one in measurements if one.input] or measurements
                 report.sections.append((_TITLE, "\n\n".join(map(terminal.section, told))))
@@ -371,7 +371,9 @@ class Measuring:
         if self._is_xdist_worker:
             session.config.workeroutput["af3mem_notes"] = self.session.pool.notes  # type: ignore[attr-defined]
         elif self.session.settings.json and not session.config.option.collectonly:
-            self.session.settings.json.write_text(json.render(self._measurements))
+            self.session.settings.json.write_text(
+                json.render(self._measurements, all_holders=self.session.settings.all_holders)
+            )
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:

@@ -122,6 +122,7 @@ OPTIONS = (
     Option("path", "source tree of the model, measured as it is instead of the installed one", "DIR", _source_tree),
     Option("buckets", "padding buckets in tokens, as run_alphafold.py's --buckets (default: the model's)", "N,N,...", _buckets),
     Option("json", "write all measurements and verdicts to this file", "FILE", _report),
+    Option("all_holders", "write all holders of each peak to the JSON report (default: the ten largest)"),
     Option("workers", "measurements at once (default: as cores and memory allow)", "N", _whole_number),
     Option("timeout", "seconds that one measurement may take (default: 900)", "SECONDS", _whole_number),
     Option("cache_dir", "folder for results and the chemical dictionary (default: ~/.cache/pytest-af3mem)", "DIR", _folder),
@@ -140,6 +141,7 @@ class Settings:
     path: Path | None = None
     buckets: tuple[int, ...] | None = None
     json: Path | None = None
+    all_holders: bool = False
     workers: int | None = None
     timeout: int = 900
     cache_dir: Path = field(default_factory=default_folder)

@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+from pytest_af3mem.attribution import explained
 from pytest_af3mem.errors import NotJudged
 from pytest_af3mem.peak import Peak
 from pytest_af3mem.request import Request
 from pytest_af3mem.size import format_bytes
 
 SCHEMA = 1
+HOLDERS = 10  # of a peak, in reports
 
 _NO_PEAK: dict[str, Any] = {
     **dict.fromkeys(item.name for item in dataclasses.fields(Peak)),
@@ -77,13 +79,13 @@ class Measurement:
     input: str | None = None
     detail: str = ""
 
-    def to_json(self, holders: int | None = 10) -> dict[str, Any]:
+    def to_json(self, holders: int | None = HOLDERS) -> dict[str, Any]:
         """One entry of the JSON report, schema 1, with so many `holders` of the peak, the largest first (None: all)."""
         judged = self.verdict or Verdict(Outcome.WITHIN, "")
-        held = self.peak.to_json()["holders"] if self.peak else []
+        peak = self.peak.to_json() if self.peak else _NO_PEAK
         return {
             "test": self.test,
-            **(self.peak.to_json() if self.peak else _NO_PEAK),
+            **peak,
             "tokens": self.tokens,
             "bucket": self.bucket,
             "target": self.target,
@@ -95,7 +97,8 @@ class Measurement:
             "line": judged.line or None,
             "command": self.command,
             "input": self.input,
-            "holders": held[:holders],
+            "holders": list(peak["holders"] or ())[:holders],
+            "explained": round(explained(self.peak), 4) if self.peak and self.peak.holders else None,
         }
 
     @classmethod

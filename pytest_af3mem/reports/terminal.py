@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pytest_af3mem.peak import Kernels
+from pytest_af3mem.attribution import by_component, explained
+from pytest_af3mem.peak import Kernels, Peak
 from pytest_af3mem.size import format_bytes
 from pytest_af3mem.verdict import Measurement, Outcome
 
 _HEADINGS = ("tokens", "bucket", "target", "total", "budget", "margin", "verdict", "kernels", "time", "test")
 _FEW = 3
+_TOP = 10
 _RIGHT = {"tokens", "bucket", "total", "budget", "margin", "time"}
 
 
@@ -72,6 +74,7 @@ def section(measurement: Measurement) -> str:
         lines.append(f"  {'kernels':<12}{peak.kernels}")
         lines += _fallbacks(peak.kernels)
         lines.append(f"  {'model':<12}{peak.model.distribution}, jax {peak.software.get('jax', '?')}")
+        lines += _holders(peak)
     if measurement.detail:
         lines += ["  the worker's last lines:", *(f"    {line}" for line in measurement.detail.splitlines())]
     if measurement.input:
@@ -79,6 +82,23 @@ def section(measurement: Measurement) -> str:
     if measurement.command:
         lines.append(f"  measure it again: {measurement.command}")
     return "\n".join(lines)
+
+
+def _holders(peak: Peak) -> list[str]:
+    """The components that hold most of the peak, with the largest array of each and the line that makes it."""
+    if not peak.holders:
+        return [f"  {peak.unattributed}"] if peak.unattributed else []
+    lines = [f"  who holds the peak ({explained(peak) * 100:.1f} % of it in named components):"]
+    sums = by_component(peak)
+    for name in [*sums][:_TOP]:
+        own = [holder for holder in peak.holders if holder.component == name]
+        what = " ".join(filter(None, (own[0].kind, own[0].array, own[0].source)))
+        more = sum(holder.count for holder in own) - own[0].count
+        told = "" if what == name else f"  {what}{f' and {more} more' if more else ''}"
+        lines.append(f"  {format_bytes(sums[name]):>12} {sums[name] / peak.total_bytes * 100:5.1f} %  {name}{told}")
+    if rest := [*sums.values()][_TOP:]:
+        lines.append(f"  {format_bytes(sum(rest)):>12} {sum(rest) / peak.total_bytes * 100:5.1f} %  in {len(rest)} others")
+    return lines
 
 
 def _fallbacks(kernels: Kernels) -> list[str]:

@@ -3,7 +3,7 @@ import subprocess
 import pytest
 
 from pytest_af3mem.peak import Kernels
-from pytest_af3mem.probes.compiled import _component, kernels, toolchain
+from pytest_af3mem.probes.compiled import kernels, toolchain
 
 ATTENTION = r"tokamax:{\"op\":{\"__type\":\"tokamax._src.ops.attention.%s\",\"config\":{\"block_q\":64},\"vjp\":null}}"
 GATED = r"tokamax:{\"op\":{\"__type\":\"tokamax._src.ops.gated_linear_unit.%s\",\"config\":null}}"
@@ -40,22 +40,6 @@ def test_a_silent_fallback_is_named_once_unless_the_settings_ask_for_it():
     gated = "gated_linear_unit in diffuser/confidence_head/pair_transition"
     assert kernels(program) == Kernels(0, ("attention in diffuser/evoformer/pair_attention1", gated))
     assert kernels(program, {"attention"}) == Kernels(0, (gated,))
-
-
-@pytest.mark.parametrize(
-    ("scope", "component"),
-    [
-        (f"jit(apply_fn)/diffuser/{LOOP}/evoformer/{LOOP}/checkpoint/msa_stack", "diffuser/evoformer/msa_stack"),
-        (f"jit(apply)/diffuser/{LOOP}/cond/branch_0_fun/single_template_embedding", "diffuser/single_template_embedding"),
-        ("jit(apply)/diffuser/vmap(diffusion_head)/vmap(vmap(transformer))/vmap(", "diffuser/diffusion_head/transformer"),
-        ("jit(apply)/jit(clip)/vmap(jit(_normal))/vmap(vmap(while))/diffuser", "diffuser"),
-        ("jit(apply)/rematted_computation/body_of_mine", "body_of_mine"),
-        ("jit(apply)", "model"),
-        ("", "model"),
-    ],
-)
-def test_component(scope, component):
-    assert _component(scope) == component
 
 
 def test_toolchain(tmp_path):

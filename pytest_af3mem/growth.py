@@ -1,0 +1,63 @@
+"""What grew between two peaks, in lines of text: first a kernel that was lost, then components, the largest change first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from pytest_af3mem.attribution import Change, by_component, grown
+from pytest_af3mem.peak import Kernels, Peak
+from pytest_af3mem.size import format_bytes
+
+_TOP = 10
+
+
+def changes(before: Peak, after: Peak) -> list[str]:
+    """All that differs between who held two peaks; empty where nothing does, or where it is not known who held one of them."""
+    lines = kernels(before.kernels, after.kernels)
+    if not (before.holders and after.holders):
+        return lines
+    at_peak = grown(by_component(before), by_component(after))
+    lines += components(at_peak)
+    return lines + elsewhere(at_peak, before.high_water, after.high_water)
+
+
+def kernels(before: Kernels, after: Kernels) -> list[str]:
+    """Operations that tokamax ran as kernels and now leaves to XLA, or the other way round, and how many Triton kernels there are.
+
+    A lost kernel writes to memory what it used to keep on the chip: the first cause to look at.
+    """
+    lost, won = (sorted({*one.xla_fallbacks} - {*other.xla_fallbacks}) for one, other in ((after, before), (before, after)))
+    lines = [f"fell back from Triton to XLA: {name}" for name in lost]
+    if before.triton != after.triton:
+        lines.append(f"{'fewer' if after.triton < before.triton else 'more'} Triton kernels: {before.triton} -> {after.triton}")
+    return lines + [f"no longer left to XLA: {name}" for name in won]
+
+
+def components(changed: Sequence[Change]) -> list[str]:
+    """A line for each of the largest changes; the others are counted in the last."""
+    shown, rest = changed[:_TOP], changed[_TOP:]
+    lines = [f"{_signed(one.difference_bytes):>13}  {one.component}  {_course(one)}" for one in shown]
+    if rest:
+        lines.append(f"{_signed(sum(one.difference_bytes for one in rest)):>13}  in {len(rest)} others")
+    return lines
+
+
+def elsewhere(at_peak: Sequence[Change], before: Mapping[str, int], after: Mapping[str, int]) -> list[str]:
+    """Components whose own most changed and that hold the same at the peak, which is elsewhere: high-water marks of each."""
+    told = {one.component for one in at_peak}
+    moved = [one for one in grown(before, after) if one.component not in told]
+    if not moved:
+        return []
+    return ["away from the peak, the most that a component's temporaries take:", *components(moved)]
+
+
+def _course(change: Change) -> str:
+    if not change.before_bytes:
+        return f"new, {format_bytes(change.after_bytes)}"
+    if not change.after_bytes:
+        return f"gone, {format_bytes(change.before_bytes)}"
+    return f"{format_bytes(change.before_bytes)} -> {format_bytes(change.after_bytes)}"
+
+
+def _signed(difference: int) -> str:
+    return f"{'+' if difference > 0 else '-'}{format_bytes(abs(difference))}"
