@@ -117,7 +117,7 @@ def _holder(buffer: Buffer, kind: str, size: int, program: Program, names: Names
 class _Replay:
     """XLA's plan for the temporaries, step by step: `peak_bytes` are the most that are alive at once.
 
-    A buffer that is laid over another one while that is alive takes no memory of its own; the last of them that is alive holds it.
+    A buffer that is laid over another one while that is alive takes no memory of its own; the last one alive holds it.
     """
 
     def __init__(self, program: Program, names: Names):
@@ -186,7 +186,8 @@ def _grouped(holders: Iterable[Holder], tiny: int) -> list[Holder]:
     for (component, kind, array, source), found in alike.items():
         groups[(component, kind, "", "") if _bytes(found) < tiny else (component, kind, array, source)] += found
     counted = [
-        Holder(component, kind, _bytes(found), array, source, len(found)) for (component, kind, array, source), found in groups.items()
+        Holder(component, kind, _bytes(found), array, source, len(found))
+        for (component, kind, array, source), found in groups.items()
     ]
     return sorted(counted, key=lambda one: (-one.bytes, one.component, one.kind, one.array, one.source))
 

@@ -22,7 +22,7 @@ def changes(before: Peak, after: Peak) -> list[str]:
 
 
 def kernels(before: Kernels, after: Kernels) -> list[str]:
-    """Operations that tokamax ran as kernels and now leaves to XLA, or the other way round, and how many Triton kernels there are.
+    """Operations that tokamax ran as kernels and now leaves to XLA, or the other way round; the number of Triton kernels.
 
     A lost kernel writes to memory what it used to keep on the chip: the first cause to look at.
     """

@@ -371,9 +371,7 @@ class Measuring:
         if self._is_xdist_worker:
             session.config.workeroutput["af3mem_notes"] = self.session.pool.notes  # type: ignore[attr-defined]
         elif self.session.settings.json and not session.config.option.collectonly:
-            self.session.settings.json.write_text(
-                json.render(self._measurements, all_holders=self.session.settings.all_holders)
-            )
+            self.session.settings.json.write_text(json.render(self._measurements, all_holders=self.session.settings.all_holders))
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:

@@ -12,7 +12,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +61,7 @@ class Compiled:
     alias_bytes: int
     live_bytes: int | None
     kernels: Kernels
-    attribution: Attribution = Attribution()
+    attribution: Attribution = field(default_factory=Attribution)
 
     @property
     def total_bytes(self) -> int:
@@ -169,7 +169,8 @@ def compile(
 ) -> Compiled:
     """Traces, lowers and compiles `forward.apply` for `gpu`, and reads what it will ask of the allocator and who holds it.
 
-    Source lines of holders are those of `packages`, the model's own first. Raises NotJudged, with the model's or XLA's own words, when it does not trace or compile.
+    Source lines of holders are those of `packages`, the model's own first.
+    Raises NotJudged, with the model's or XLA's own words, when it does not trace or compile.
     """
     import jax
 

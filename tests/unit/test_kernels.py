@@ -1,7 +1,5 @@
 import subprocess
 
-import pytest
-
 from pytest_af3mem.peak import Kernels
 from pytest_af3mem.probes.compiled import kernels, toolchain
 
