@@ -45,7 +45,8 @@ class Analytic:
 
         def apply(parameters, key, features):
             positions = features["positions"]
-            pairs = jax.lax.optimization_barrier(positions[:, None] * positions[None, :])
+            with jax.named_scope("outer_product"):
+                pairs = jax.lax.optimization_barrier(positions[:, None] * positions[None, :])
             return pairs.sum(axis=1) * parameters["weights"].sum()
 
         return Forward(init, apply, config={"width": width})

@@ -1,4 +1,8 @@
+from pathlib import Path
+
 from pytest_af3mem import gpus
+
+MODELS = Path(__file__).parents[1] / "models"
 
 GATE = """
     import pytest
@@ -10,6 +14,21 @@ GATE = """
 TOO_LARGE = (
     "GPU peak 258.12 KiB is over the budget of 100.00 KiB by 158.12 KiB (158.1 %) [200 tokens, bucket 256, h100-80gb, compiled]"
 )
+
+
+def held(bucket):
+    """Who holds the peak of the model in tests/models/analytic.py, with the lines of it that make the arrays."""
+    lines = (MODELS / "analytic.py").read_text().splitlines()
+    pairs, sums = (next(index for index, line in enumerate(lines, 1) if text in line) for text in ("barrier(", "return pairs"))
+    return [
+        {"component": component, "kind": kind, "bytes": size, "array": array, "source": source, "count": 1}
+        for component, kind, size, array, source in (
+            ("outer_product", "temporary", 4 * bucket**2, f"f32[{bucket},{bucket}]", f"analytic.py:{pairs}"),
+            ("batch/positions", "input", 4 * bucket, f"f32[{bucket}]", ""),
+            ("model", "output", 4 * bucket, f"f32[{bucket}]", f"analytic.py:{sums}"),
+            ("model", "parameter", 4 * 32, "", ""),  # small enough to go without its array
+        )
+    ]
 
 
 def test_peaks_within_the_budget_pass(project, needed_bytes):
@@ -62,8 +81,10 @@ def test_a_measurement_in_the_json_report(project, needed_bytes):
         "[500 tokens, bucket 512, h100-80gb, compiled]",
         "command": f"af3mem measure --tokens 500 --target h100-80gb --model analytic:Analytic --path {project.models}",
         "kernels": {"triton": 0, "xla_fallbacks": []},
-        "holders": [],
-        "high_water": {},
+        "holders": held(512),
+        "explained": round(4 * (512 + 512**2) / needed_bytes(512), 4),
+        "high_water": {"outer_product": 4 * 512**2, "model": 4},
+        "unattributed": "",
         "input": None,
     }
     assert model.pop("fingerprint").startswith("sha256:")
@@ -90,6 +111,10 @@ def test_a_peak_over_the_budget_fails_in_one_line(project):
             "  live peak *1.00 MiB  the same without fragmentation",
             "  kernels *triton 0",
             "  model *analytic 1.0, jax *",
+            "  who holds the peak (99.6 % of it in named components):",
+            "   *1.00 MiB  99.6 %  outer_product  temporary f32[[]512,512[]] analytic.py:*",
+            "   *2.12 KiB   0.2 %  model  output f32[[]512[]] analytic.py:* and 1 more",
+            "   *2.00 KiB   0.2 %  batch/positions  input f32[[]512[]]",
             f"  measure it again: {project.measurements()[1]['command']}",
         ]
     )

@@ -101,6 +101,7 @@ def test_every_option_can_be_set_elsewhere(project, monkeypatch, place):
         "path": str(project.models),
         "buckets": "120,240",
         "json": "elsewhere.json",
+        "all_holders": "yes",
         "workers": "1",
         "timeout": "60",
         "cache_dir": str(project.cache),

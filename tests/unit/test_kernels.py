@@ -1,6 +1,8 @@
 import subprocess
+from types import SimpleNamespace
 
 from pytest_af3mem.peak import Kernels
+from pytest_af3mem.probes import compiled
 from pytest_af3mem.probes.compiled import kernels, toolchain
 
 ATTENTION = r"tokamax:{\"op\":{\"__type\":\"tokamax._src.ops.attention.%s\",\"config\":{\"block_q\":64},\"vjp\":null}}"
@@ -38,6 +40,21 @@ def test_a_silent_fallback_is_named_once_unless_the_settings_ask_for_it():
     gated = "gated_linear_unit in diffuser/confidence_head/pair_transition"
     assert kernels(program) == Kernels(0, ("attention in diffuser/evoformer/pair_attention1", gated))
     assert kernels(program, {"attention"}) == Kernels(0, (gated,))
+
+
+def test_a_failed_attribution_says_why_and_costs_nothing_else():
+    def not_implemented():
+        raise NotImplementedError("UNIMPLEMENTED: serialize\n  at xla/pjrt")
+
+    measured = compiled.Compiled(1, 2, 3, 0, 6, Kernels(0))
+    unreadable = SimpleNamespace(runtime_executable=lambda: SimpleNamespace(serialize=lambda: b"\5unknown"))
+    for program, text in (
+        (unreadable, "ValueError: the serialized executable has no form that is known here"),
+        (SimpleNamespace(runtime_executable=not_implemented), "NotImplementedError: UNIMPLEMENTED: serialize"),
+    ):
+        found = compiled._attribution(program, measured, ("net",))
+        assert (found.holders, found.high_water) == ((), {})
+        assert found.reason == f"who holds the peak is not known: {text}"
 
 
 def test_toolchain(tmp_path):

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from pytest_af3mem.errors import UsageError
-from pytest_af3mem.peak import Kernels, Peak
+from pytest_af3mem.peak import Holder, Kernels, Peak
 from pytest_af3mem.size import Size
 
 GIB = 2**30
@@ -67,7 +67,11 @@ def test_equals_nothing_else(a_peak):
 
 @pytest.mark.parametrize(
     "changes",
-    [{"live_bytes": None, "cached": True}, {"kernels": Kernels(0, ("x in y",)), "allocator_bytes": 1, "process_bytes": 2}],
+    [
+        {"live_bytes": None, "cached": True},
+        {"holders": (Holder("evoformer", "carry", 5, "f32[5]", "net.py:7", 2),), "high_water": {"evoformer": 9}},
+        {"kernels": Kernels(0, ("x in y",)), "allocator_bytes": 1, "process_bytes": 2},
+    ],
 )
 def test_json_round_trip(a_peak, changes):
     peak = a_peak(**changes)

@@ -1,14 +1,15 @@
 import json as standard_json
 
 from pytest_af3mem import __version__
-from pytest_af3mem.peak import Kernels
+from pytest_af3mem.peak import Holder, Kernels
 from pytest_af3mem.reports import json, terminal
 from pytest_af3mem.verdict import judge, not_judged
 
 GIB = 2**30
 SCHEMA_1 = """
-    alias_bytes allocator_bytes argument_bytes baseline_bytes bucket budget_bytes cached command high_water holders input kernels
-    line live_bytes method model output_bytes process_bytes reason seconds software target temp_bytes test tokens total_bytes verdict
+    alias_bytes allocator_bytes argument_bytes baseline_bytes bucket budget_bytes cached command explained high_water holders
+    input kernels line live_bytes method model output_bytes process_bytes reason seconds software target temp_bytes test tokens
+    total_bytes unattributed verdict
 """.split()
 CONDITIONS = "[2000 tokens, bucket 2000, l4-24gb, compiled]"
 
@@ -72,6 +73,44 @@ def test_section_says_what_fell_back_to_xla_and_leaves_out_what_is_not_there(a_m
     ]
 
 
+def test_section_says_who_holds_the_peak(a_measurement, a_peak):
+    transition = "diffuser/evoformer/msa_stack/pair_transition"
+    many = [Holder(f"diffuser/head_{index:02}", "parameter", 2**20, "bf16[1024,512]") for index in range(11)]
+    holders = (
+        Holder(transition, "temporary", 5 * GIB, "bf16[1024,1024,512]", "alphafold3/model/network/modules.py:121"),
+        Holder(transition, "parameter", GIB, count=4),
+        Holder("diffuser/evoformer", "carry", GIB, "bf16[1024,1024,128]", "alphafold3/model/model.py:1314"),
+        Holder("fragmentation", "fragmentation", GIB - 11 * 2**20),
+        *many,
+    )
+    lines = terminal.section(a_measurement(peak=a_peak(holders=holders))).splitlines()
+    start = lines.index("  who holds the peak (87.6 % of it in named components):")
+    assert lines[start + 1 : start + 5] == [
+        f"      6.00 GiB  75.0 %  {transition}  temporary bf16[1024,1024,512] alphafold3/model/network/modules.py:121 and 4 more",
+        "      1.00 GiB  12.5 %  diffuser/evoformer  carry bf16[1024,1024,128] alphafold3/model/model.py:1314",
+        "   1013.00 MiB  12.4 %  fragmentation",
+        "      1.00 MiB   0.0 %  diffuser/head_00  parameter bf16[1024,512]",
+    ]
+    assert lines[start + 10 : start + 12] == [
+        "      1.00 MiB   0.0 %  diffuser/head_06  parameter bf16[1024,512]",
+        "      4.00 MiB   0.0 %  in 4 others",
+    ]
+
+
+def test_section_says_why_it_is_not_known_who_holds_the_peak(a_measurement, a_peak):
+    reason = "who holds the peak is not known: ValueError: the serialized executable has no form that is known here"
+    assert f"  {reason}" in terminal.section(a_measurement(peak=a_peak(unattributed=reason))).splitlines()
+
+
+def test_the_json_report_has_ten_holders_or_all(a_measurement, a_peak):
+    peak = a_peak(total_bytes=16, holders=tuple(Holder(f"part_{index:02}", "input", 1, "i8[1]", "a.py:1") for index in range(16)))
+    asked = standard_json.loads(json.render([a_measurement(peak=peak)], all_holders=True))["measurements"][0]
+    (usual,) = report(a_measurement(peak=peak))["measurements"]
+    assert asked["holders"] == standard_json.loads(standard_json.dumps(peak.to_json()["holders"]))
+    assert usual == {**asked, "holders": asked["holders"][:10]}
+    assert asked["explained"] == 1
+
+
 def test_section_of_what_was_not_judged(a_measurement):
     assert terminal.section(unjudged(a_measurement, detail="Fatal error\nCurrent thread")).splitlines() == [
         f"GPU peak not judged: the worker died (SIGSEGV) {CONDITIONS}",
@@ -99,6 +138,7 @@ def test_json_report(a_measurement, a_peak):
         "reason": None,
         "line": a_measurement().verdict.line,
         "holders": [],
+        "explained": None,
         "command": a_measurement().command,
         "input": None,
     }

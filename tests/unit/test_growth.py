@@ -1,0 +1,62 @@
+from pytest_af3mem.growth import changes
+from pytest_af3mem.peak import Holder, Kernels
+
+MIB = 2**20
+ALL_KERNELS = Kernels(47)
+
+
+def peak_of(a_peak, high_water=None, kernels=ALL_KERNELS, **sizes):
+    holders = tuple(Holder(name, "temporary", size * MIB) for name, size in sizes.items())
+    marks = {name: size * MIB for name, size in (high_water or {}).items()}
+    return a_peak(total_bytes=sum(sizes.values()) * MIB, holders=holders, high_water=marks, kernels=kernels)
+
+
+def test_nothing_changed(a_peak):
+    assert changes(peak_of(a_peak, evoformer=10), peak_of(a_peak, evoformer=10)) == []
+
+
+def test_components_the_largest_change_first(a_peak):
+    before = peak_of(a_peak, evoformer=512, diffusion_head=100, confidence_head=30, batch=7)
+    after = peak_of(a_peak, evoformer=1024, diffusion_head=40, template_embedding=200, batch=7)
+    assert changes(before, after) == [
+        "  +512.00 MiB  evoformer  512.00 MiB -> 1.00 GiB",
+        "  +200.00 MiB  template_embedding  new, 200.00 MiB",
+        "   -60.00 MiB  diffusion_head  100.00 MiB -> 40.00 MiB",
+        "   -30.00 MiB  confidence_head  gone, 30.00 MiB",
+    ]
+
+
+def test_many_small_changes_are_counted(a_peak):
+    before = peak_of(a_peak, **{f"layer_{index:02}": 1 for index in range(15)})
+    after = peak_of(a_peak, **{f"layer_{index:02}": 2 for index in range(15)})
+    assert len(changes(before, after)) == 11
+    assert changes(before, after)[-1] == "    +5.00 MiB  in 5 others"
+
+
+def test_a_lost_kernel_comes_first(a_peak):
+    lost = Kernels(31, ("gated_linear_unit in evoformer/pair_transition",))
+    before, after = peak_of(a_peak, evoformer=10), peak_of(a_peak, evoformer=20, kernels=lost)
+    assert changes(before, after) == [
+        "fell back from Triton to XLA: gated_linear_unit in evoformer/pair_transition",
+        "fewer Triton kernels: 47 -> 31",
+        "   +10.00 MiB  evoformer  10.00 MiB -> 20.00 MiB",
+    ]
+    assert changes(after, before)[:2] == [
+        "more Triton kernels: 31 -> 47",
+        "no longer left to XLA: gated_linear_unit in evoformer/pair_transition",
+    ]
+
+
+def test_a_saving_that_does_not_move_the_peak_is_told_as_that(a_peak):
+    before = peak_of(a_peak, {"evoformer": 10, "confidence_head": 8}, evoformer=10)
+    after = peak_of(a_peak, {"evoformer": 10, "confidence_head": 6}, evoformer=10)
+    assert before == after
+    assert changes(before, after) == [
+        "away from the peak, the most that a component's temporaries take:",
+        "    -2.00 MiB  confidence_head  8.00 MiB -> 6.00 MiB",
+    ]
+
+
+def test_where_holders_are_not_known_only_kernels_are_told(a_peak):
+    unknown = a_peak(holders=(), kernels=Kernels(46))
+    assert changes(peak_of(a_peak, evoformer=10), unknown) == ["fewer Triton kernels: 47 -> 46"]
