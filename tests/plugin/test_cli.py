@@ -27,7 +27,16 @@ def test_measure(af3mem):
     table, section = output.strip().splitlines()[:2], output.strip().splitlines()[2:]
     assert table[0].split() == ["tokens", "bucket", "target", "total", "kernels", "time", "test"]
     assert table[1].startswith("   500     512  h100-80gb  1.00 MiB  triton 0 ")
-    assert [line.split()[0] for line in section] == ["arguments", "outputs", "temporaries", "live", "kernels", "model", "measure"]
+    *numbers, again = section
+    assert again.startswith("  measure it again: ")
+    words = "arguments outputs temporaries live kernels model who 1.00 2.12 2.00".split()
+    assert [line.split()[0] for line in numbers] == words
+
+
+def test_measure_with_all_holders(af3mem, needed_bytes):
+    _, output, _ = af3mem("measure", "--tokens", "100", "--all-holders", "--json", "-")
+    (row,) = json.loads(output)["measurements"]
+    assert sum(holder["bytes"] for holder in row["holders"]) == row["total_bytes"] == needed_bytes(128)
 
 
 def test_measure_as_json(af3mem, needed_bytes):
