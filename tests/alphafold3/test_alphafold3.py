@@ -3,17 +3,20 @@
 import json
 import shutil
 import sys
+from collections import Counter
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
+from pytest_af3mem.attribution import by_component, explained
 from pytest_af3mem.errors import NotJudged, UsageError
 from pytest_af3mem.session import Session
 from pytest_af3mem.settings import Settings
 
 TARGET = "h100-80gb"
+MODEL = Path(find_spec("alphafold3").origin).parents[1]
 VARIED = {
     "one protein": {"size": 256},
     "in the middle of its bucket": {"size": 200},
@@ -64,6 +67,27 @@ def test_the_peak_is_what_xla_will_ask_for_with_the_kernels_of_the_card(session)
     assert peak.model.config["bfloat16"] == "all"
     if (version("alphafold3-colabfold"), version("jax")) == ("3.1.18", "0.10.2"):
         assert peak.total_bytes == 1_235_906_904
+
+
+def test_who_holds_the_peak_is_told_to_the_byte_in_the_models_own_names(session):
+    peak = session.wait(session.pool.submit(session.request(size=256)))
+
+    assert peak.unattributed == ""
+    sums = Counter[str]()
+    for holder in peak.holders:
+        sums[holder.kind] += holder.bytes
+    assert sums.total() == peak.total_bytes
+    assert sums["parameter"] + sums["input"] == peak.argument_bytes
+    assert sums["output"] == peak.output_bytes
+    constants = peak.live_bytes - (peak.total_bytes - sums["fragmentation"])  # which the total leaves out
+    assert 0 <= constants < 10_000
+    assert explained(peak) > 0.95
+    largest, *_ = by_component(peak)
+    assert largest.startswith(("diffuser/evoformer/", "diffuser/diffusion_head"))
+    assert {"diffuser/evoformer/msa_stack/outer_product_mean", "diffuser/diffusion_head/transformer"} <= {*peak.high_water}
+    sources = {holder.source.partition(":")[0] for holder in peak.holders if holder.kind == "temporary" and holder.source}
+    assert all((MODEL / source).is_file() for source in sources)
+    assert "alphafold3/model/network/diffusion_transformer.py" in sources
 
 
 def test_a_gate_on_the_real_network_goes_red(pytester, cache_dir):

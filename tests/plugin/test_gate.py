@@ -111,7 +111,7 @@ def test_a_peak_over_the_budget_fails_in_one_line(project):
             "  live peak *1.00 MiB  the same without fragmentation",
             "  kernels *triton 0",
             "  model *analytic 1.0, jax *",
-            "  who holds the peak (99.6 % of it in named components):",
+            "  who holds the peak (99.8 % of it in named components):",
             "   *1.00 MiB  99.6 %  outer_product  temporary f32[[]512,512[]] analytic.py:*",
             "   *2.12 KiB   0.2 %  model  output f32[[]512[]] analytic.py:* and 1 more",
             "   *2.00 KiB   0.2 %  batch/positions  input f32[[]512[]]",
