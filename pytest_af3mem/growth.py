@@ -16,9 +16,17 @@ def changes(before: Peak, after: Peak) -> list[str]:
     lines = kernels(before.kernels, after.kernels)
     if not (before.holders and after.holders):
         return lines
+    places = [_place(peak) for peak in (before, after)]
+    if places[0] != places[1]:
+        lines.append(f"the peak moved from {places[0]} to {places[1]}")
     at_peak = grown(by_component(before), by_component(after))
-    lines += components(at_peak)
-    return lines + elsewhere(at_peak, before.high_water, after.high_water)
+    return lines + components(at_peak) + elsewhere(at_peak, before.high_water, after.high_water)
+
+
+def _place(peak: Peak) -> str:
+    """The component whose temporaries make the peak."""
+    temporaries = [holder for holder in peak.holders if holder.kind == "temporary"]
+    return temporaries[0].component if temporaries else "parameters and inputs"
 
 
 def kernels(before: Kernels, after: Kernels) -> list[str]:
@@ -43,12 +51,15 @@ def components(changed: Sequence[Change]) -> list[str]:
 
 
 def elsewhere(at_peak: Sequence[Change], before: Mapping[str, int], after: Mapping[str, int]) -> list[str]:
-    """Components whose own most changed and that hold the same at the peak, which is elsewhere: high-water marks of each."""
-    told = {one.component for one in at_peak}
-    moved = [one for one in grown(before, after) if one.component not in told]
+    """Components whose own most changed by something else than what they hold at the peak: high-water marks, before and after.
+
+    A saving inside of one module that leaves the peak where it was shows here alone.
+    """
+    told = {one.component: one.difference_bytes for one in at_peak}
+    moved = [one for one in grown(before, after) if one.difference_bytes != told.get(one.component)]
     if not moved:
         return []
-    return ["away from the peak, the most that a component's temporaries take:", *components(moved)]
+    return ["the most that temporaries of a component take, at the peak or elsewhere:", *components(moved)]
 
 
 def _course(change: Change) -> str:

@@ -14,8 +14,10 @@ UNNAMED = "model"
 ARGUMENTS = ("parameters", "key", "features")
 """The arguments of a program as it is compiled; the names of XLA's parameters begin with them."""
 
-# Scopes that JAX makes; that Haiku makes for methods, stacks of layers and einsums.
-_NO_MODULE = re.compile(r"jit\(.*|while|body|cond|closed_call|checkpoint|rematted_computation|branch_\d+_fun||[~_].*|.*->.*")
+_NO_MODULE = re.compile(
+    r"jit\(.*|while|body|cond|closed_call|checkpoint|rematted_computation|eval_jaxpr|branch_\d+_fun|"  # JAX's
+    r"|[~_].*|.*->.*"  # Haiku's, of methods, stacks of layers and einsums; functions of the model
+)
 _TRANSFORMED = re.compile(r"^(?:(?:vmap|jvp|transpose)\()+(.*?)\)*$")
 _KEY = re.compile(r"\['([^']*)'\]|\[(\d+)\]|\.(\w+)")
 _HAIKU_CALL = "haiku/_src/module.py"  # the frames between a module and the one that calls it

@@ -52,8 +52,21 @@ def test_a_saving_that_does_not_move_the_peak_is_told_as_that(a_peak):
     after = peak_of(a_peak, {"evoformer": 10, "confidence_head": 6}, evoformer=10)
     assert before == after
     assert changes(before, after) == [
-        "away from the peak, the most that a component's temporaries take:",
+        "the most that temporaries of a component take, at the peak or elsewhere:",
         "    -2.00 MiB  confidence_head  8.00 MiB -> 6.00 MiB",
+    ]
+
+
+def test_a_component_that_grew_and_left_the_peak_to_another_is_told_as_both(a_peak):
+    before = peak_of(a_peak, {"triangle": 10, "transition": 8, "head": 1}, triangle=10, head=1)
+    after = peak_of(a_peak, {"triangle": 12, "transition": 16, "head": 1}, transition=16, head=1)
+    assert changes(before, after) == [
+        "the peak moved from triangle to transition",
+        "   +16.00 MiB  transition  new, 16.00 MiB",
+        "   -10.00 MiB  triangle  gone, 10.00 MiB",
+        "the most that temporaries of a component take, at the peak or elsewhere:",
+        "    +8.00 MiB  transition  8.00 MiB -> 16.00 MiB",
+        "    +2.00 MiB  triangle  10.00 MiB -> 12.00 MiB",
     ]
 
 

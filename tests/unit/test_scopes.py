@@ -15,7 +15,7 @@ KERNEL = r'tokamax:{"op":{"__type":"tokamax._src.ops.gated_linear_unit.pallas_tr
         ("jit(apply)/diffuser/vmap(diffusion_head)/vmap(vmap(transformer))/vmap(", "diffuser/diffusion_head/transformer"),
         ("jit(apply)/jit(clip)/vmap(jit(_normal))/vmap(vmap(while))/diffuser", "diffuser"),
         ("jit(apply)/transpose(jvp(diffuser))/evoformer", "diffuser/evoformer"),
-        ("jit(apply)/rematted_computation/body_of_mine", "body_of_mine"),
+        ("jit(apply)/eval_jaxpr/rematted_computation/body_of_mine", "body_of_mine"),
         ("diffuser/~/diffusion_head/__layer_stack_no_per_layer_1/transformer", "diffuser/diffusion_head/transformer"),
         ("diffuser/confidence_head/_embed_features/confidence_head/pae_logits", "diffuser/confidence_head/pae_logits"),
         ("diffuser/distogram_head/half_logits/...a, ah->...h", "diffuser/distogram_head/half_logits"),
