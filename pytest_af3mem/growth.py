@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from pytest_af3mem.attribution import Change, by_component, grown
@@ -24,9 +25,12 @@ def changes(before: Peak, after: Peak) -> list[str]:
 
 
 def _place(peak: Peak) -> str:
-    """The component whose temporaries make the peak."""
-    temporaries = [holder for holder in peak.holders if holder.kind == "temporary"]
-    return temporaries[0].component if temporaries else "parameters and inputs"
+    """The component that has most of the temporaries at the peak."""
+    sums: Counter[str] = Counter()
+    for holder in peak.holders:
+        if holder.kind == "temporary":
+            sums[holder.component] += holder.bytes
+    return max(sums, key=lambda name: sums[name], default="parameters and inputs")
 
 
 def kernels(before: Kernels, after: Kernels) -> list[str]:
