@@ -3,7 +3,8 @@
 import pytest
 
 from pytest_af3mem.probes import executable
-from pytest_af3mem.probes.executable import Allocation, Buffer, Event, fields, read, records, unsnapped, varint
+from pytest_af3mem.probes.container import fields, numbers, records, unsnapped, varint
+from pytest_af3mem.probes.executable import Allocation, Buffer, Event, read
 
 SIGNATURE = bytes.fromhex(
     "83af70d10d884a3f0000000000000000400000000000000091bac23c9287e1a90000000000000000e19f13c0e9b1c37273" + "00" * 15
@@ -141,6 +142,14 @@ def test_what_is_of_no_known_form_is_refused(serialized):
 def test_varint(data, value):
     assert varint(b"." + data + b".", 1) == (value, 1 + len(data))
     assert number(value) == data
+
+
+def test_repeated_numbers_come_one_by_one_or_packed():
+    assert [found for _, value, content in fields(message((3, 5), (3, [7, 300]))) for found in numbers(value, content)] == [
+        5,
+        7,
+        300,
+    ]
 
 
 def test_fields():
