@@ -12,7 +12,7 @@ from pytest_af3mem import gpus
 from pytest_af3mem.errors import UsageError
 from pytest_af3mem.inputs import generate
 from pytest_af3mem.request import freeze
-from pytest_af3mem.size import Size
+from pytest_af3mem.size import Size, read_tolerance
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,13 @@ class Budget:
 
 
 @dataclass(frozen=True)
+class Baseline:
+    """At most the baseline and `tolerance`; without one, that of `--af3-tolerance`."""
+
+    tolerance: Size | None
+
+
+@dataclass(frozen=True)
 class Marks:
     """All that the markers of one test ask for. The marker nearest to the test wins."""
 
@@ -31,6 +38,7 @@ class Marks:
     up_to: int | None
     job: tuple[tuple[str, Any], ...]
     budgets: tuple[Budget, ...]
+    baseline: Baseline | None
     settings: tuple[tuple[str, Any], ...]
 
     def all_sizes(self, buckets: Iterable[int]) -> tuple[int, ...]:
@@ -52,6 +60,7 @@ def read(marks: Iterable[pytest.Mark], fixtures: Iterable[str]) -> Marks:
     up_to: int | None = None
     job: Mapping[str, Any] = {}
     budgets: dict[str | None, Budget] = {}
+    baseline: Baseline | None = None
     settings: dict[str, Any] = {}
     for mark in marks:
         if mark.name == "af3_tokens" and not sizes and up_to is None:
@@ -59,13 +68,16 @@ def read(marks: Iterable[pytest.Mark], fixtures: Iterable[str]) -> Marks:
         elif mark.name == "af3_budget":
             budget = _budget(mark)
             budgets.setdefault(budget.target, budget)
+        elif mark.name == "af3_baseline":
+            baseline = baseline or _baseline(mark)
         elif mark.name == "af3_model":
             if mark.args:
                 raise UsageError(f"af3_model takes settings by name, like af3_model(num_samples=1), not {mark.args[0]!r}")
             settings = {**mark.kwargs, **settings}
-    if budgets and not sizes and up_to is None and "gpu_peak" not in fixtures:
-        raise UsageError("af3_budget has no size to measure: add af3_tokens(...), or call the gpu_peak fixture in the test")
-    return Marks(sizes, up_to, freeze(job), tuple(budgets.values()), freeze(settings))
+    if (budgets or baseline) and not sizes and up_to is None and "gpu_peak" not in fixtures:
+        name = "af3_budget" if budgets else "af3_baseline"
+        raise UsageError(f"{name} has no size to measure: add af3_tokens(...), or call the gpu_peak fixture in the test")
+    return Marks(sizes, up_to, freeze(job), tuple(budgets.values()), baseline, freeze(settings))
 
 
 def _sizes(mark: pytest.Mark) -> tuple[tuple[int, ...], int | None, Mapping[str, Any]]:
@@ -91,3 +103,10 @@ def _budget(mark: pytest.Mark) -> Budget:
     if not isinstance(target, str | None) or target == "":
         raise UsageError(f"af3_budget: target={target!r} must be the name of a target, like 'a100-40gb'")
     return Budget(Size.parse(mark.args[0], name="af3_budget"), gpus.find(target).name if target else None)
+
+
+def _baseline(mark: pytest.Mark) -> Baseline:
+    if mark.args or mark.kwargs.keys() - {"tolerance"}:
+        raise UsageError('af3_baseline takes at most a tolerance, by name, like af3_baseline(tolerance="0.5 %")')
+    tolerance = mark.kwargs.get("tolerance")
+    return Baseline(None if tolerance is None else read_tolerance(tolerance, "af3_baseline: tolerance"))

@@ -15,14 +15,15 @@ from pytest_af3mem import gpus, marks
 from pytest_af3mem.errors import Af3memError, NotJudged, UsageError
 from pytest_af3mem.inputs import generate
 from pytest_af3mem.inputs.job import Job
+from pytest_af3mem.keeping import Keeping
 from pytest_af3mem.models.alphafold3 import AlphaFold3, default_attention
 from pytest_af3mem.peak import Peak
-from pytest_af3mem.reports import inputs, json, terminal
+from pytest_af3mem.reports import inputs, json, junit, terminal
 from pytest_af3mem.request import Request, freeze
 from pytest_af3mem.session import Session
 from pytest_af3mem.settings import Settings
 from pytest_af3mem.size import Size, format_bytes
-from pytest_af3mem.verdict import Measurement, judge, not_judged
+from pytest_af3mem.verdict import Measurement, Reference, judge, not_judged
 
 _TITLE = "GPU memory of AlphaFold 3"
 
@@ -113,6 +114,9 @@ class Measuring:
         self._is_xdist_worker = hasattr(config, "workerinput")
         if self._is_xdist_worker and settings.workers is None:
             settings = dataclasses.replace(settings, workers=1)  # pytest-xdist already runs several of us
+        self.keeping = Keeping(config, settings) if settings.baseline else None
+        if settings.update_baseline and self.keeping is None:
+            raise UsageError("--af3-update-baseline needs to know the file: --af3-baseline FILE")
         self.session = Session(settings)
         self.gpu_peak = GpuPeak(self)
         self.described = False
@@ -176,7 +180,7 @@ class Measuring:
         raised = True
         try:
             yield
-            if running.marks.sizes or running.marks.up_to or running.marks.budgets:
+            if running.marks.sizes or running.marks.up_to or running.marks.budgets or running.marks.baseline:
                 self._complete(running)
             raised = False
         except pytest.skip.Exception:
@@ -184,6 +188,7 @@ class Measuring:
             raise
         finally:
             self._finished[item.nodeid] = measurements = self._judged(running, raised)
+            item.user_properties[:] = junit.replaced(item.user_properties, measurements)
         if failed := terminal.failed(measurements):
             raise _failure("\n".join(measurement.verdict.line for measurement in failed if measurement.verdict))
 
@@ -204,6 +209,8 @@ class Measuring:
         measurements = self._finished.pop(item.nodeid, ()) if call.when == "call" else ()
         if measurements:
             report.af3mem = [measurement.to_json(None) for measurement in measurements]  # type: ignore[attr-defined]
+            if self.keeping and item.get_closest_marker("af3_baseline"):
+                self.keeping.ride(report, item, measurements)
             if report.failed:
                 told = terminal.failed(measurements) or [one for one in measurements if one.input] or measurements
                 report.sections.append((_TITLE, "\n\n".join(map(terminal.section, told))))
@@ -291,7 +298,8 @@ class Measuring:
         except Af3memError as error:
             raise _failure(str(error)) from None
         if not running.asked:
-            raise _failure("GPU peak not judged: the test has a budget, but it never called gpu_peak")
+            what = "budget" if running.marks.budgets else "baseline"
+            raise _failure(f"GPU peak not judged: the test has a {what}, but it never called gpu_peak")
         for request in list(running.asked):
             for budget in running.marks.budgets:
                 asked = dataclasses.replace(request, target=budget.target or request.target)
@@ -314,17 +322,29 @@ class Measuring:
         return answer
 
     def _held(self, running: _Running, request: Request, answer: Peak | NotJudged) -> list[Measurement]:
-        """An answer against the budgets for its target: those that name it, else those that name none."""
+        """An answer against the budgets for its target, those that name it or else those that name none, and the baseline."""
         budgets = running.marks.budgets
         meant = [budget for budget in budgets if budget.target == request.target] or [
             budget for budget in budgets if budget.target is None
         ]
         memory_bytes = gpus.find(request.target).memory_bytes
         limits: list[int | None] = [budget.size.of(memory_bytes) for budget in meant]
+        reference = self._reference(running, request, answer)
         generated = running.asked[request]
         command = self.session.command(request, size=generated.size, options=generated.options) if generated else None
         test = running.item.nodeid
-        return [Measurement.of(test, request, answer, budget_bytes=limit, command=command) for limit in limits or [None]]
+        return [
+            Measurement.of(test, request, answer, budget_bytes=limit, reference=reference, command=command)
+            for limit in limits or [None]
+        ]
+
+    def _reference(self, running: _Running, request: Request, answer: Peak | NotJudged) -> Reference | None:
+        """What the baseline says of an answer, for tests that are held against it."""
+        if running.marks.baseline is None:
+            return None
+        if self.keeping is None:
+            return Reference(None, "no baseline to hold it against: name the file with --af3-baseline FILE")
+        return self.keeping.reference(running.item, answer, request.method, running.marks.baseline.tolerance)
 
     def _judged(self, running: _Running, raised: bool) -> list[Measurement]:
         """All answers, judged. Where the test fails, the input of the last that it asked for, or that failed, is kept."""
@@ -360,6 +380,7 @@ class Measuring:
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         notes = [*self._notes, *self.session.pool.notes]
+        notes += self.keeping.note(self._measurements) if self.keeping else ()
         if self._measurements or notes:
             terminalreporter.section(_TITLE)
             for line in [*(terminal.table(self._measurements) if self._measurements else ()), *notes]:

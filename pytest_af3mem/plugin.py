@@ -21,6 +21,8 @@ _MARKERS = (
     " modifications, msa_depth, paired_msa_depth, templates, seed.",
     'af3_budget(size, target=None): the GPU peak must stay within size, such as "16 GiB" or "95 %" of the target\'s memory;'
     " with target, on that GPU. May be repeated for several targets.",
+    "af3_baseline(tolerance=None): the GPU peak must not exceed the one in the file of --af3-baseline by more than tolerance,"
+    ' such as "0.5 %" or "64 MiB" (default: that of --af3-tolerance).',
     "af3_model(**settings): settings of the model under test: num_samples, num_recycles, attention, bfloat16, num_msa, ...,"
     " or dotted paths in AlphaFold 3's config.",
 )
@@ -47,15 +49,17 @@ def pytest_configure(config: pytest.Config) -> None:
             return
         from pytest_af3mem.measuring import Measuring
 
-        settings = Settings.read(
-            {option.name: config.getoption(f"af3_{option.name}") for option in OPTIONS},
-            {option.name: config.getini(f"af3_{option.name}") for option in OPTIONS},
-        )
+        ini = {option.name: config.getini(f"af3_{option.name}") for option in OPTIONS}
+        if ini["baseline"]:  # of the project, wherever in it pytest is started
+            ini["baseline"] = str(config.rootpath / ini["baseline"])
+        settings = Settings.read({option.name: config.getoption(f"af3_{option.name}") for option in OPTIONS}, ini)
         measuring = Measuring(config, settings)
     except Af3memError as error:
         raise pytest.UsageError(str(error)) from None
     config.stash[_KEY] = measuring
     config.pluginmanager.register(measuring, "af3mem-measuring")
+    if measuring.keeping:
+        config.pluginmanager.register(measuring.keeping, "af3mem-baseline")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -86,7 +90,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _measures(node: pytest.Item, fixtures: Collection[str]) -> bool:
-    return "gpu_peak" in fixtures or any(mark.name in ("af3_tokens", "af3_budget") for mark in node.iter_markers())
+    return "gpu_peak" in fixtures or any(
+        mark.name in ("af3_tokens", "af3_budget", "af3_baseline") for mark in node.iter_markers()
+    )
 
 
 @pytest.fixture(scope="session")

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pytest_af3mem.errors import UsageError
+from pytest_af3mem.size import Size, read_tolerance
 
 METHODS = ("auto", "compiled")
 DEFAULT_TARGET = "h100-80gb"
@@ -31,12 +32,16 @@ def default_folder() -> Path:
 
 
 class Option(NamedTuple):
-    """One setting. `read` turns text into its value and raises UsageError with the name it is given; flags have no `metavar`."""
+    """One setting. `read` turns text into its value and raises UsageError with the name it is given; flags have no `metavar`.
+
+    One that is `of_tests_alone` means nothing to the `af3mem` command.
+    """
 
     name: str
     help: str
     metavar: str = ""
     read: Callable[[str, str], Any] = lambda text, name: text
+    of_tests_alone: bool = False
 
     @property
     def flag(self) -> str:
@@ -104,6 +109,13 @@ def _report(text: str, name: str) -> Path:
     return path
 
 
+def _baseline(text: str, name: str) -> Path:
+    path = Path(text)
+    if path.is_dir():
+        raise UsageError(f"{name} {text!r} is a folder: give the name of a file")
+    return path
+
+
 def _whole_number(text: str, name: str) -> int:
     if not _is_whole_number(text) or int(text) == 0:
         raise UsageError(f"{name} {text!r} must be a whole number of at least 1")
@@ -123,6 +135,9 @@ OPTIONS = (
     Option("buckets", "padding buckets in tokens, as run_alphafold.py's --buckets (default: the model's)", "N,N,...", _buckets),
     Option("json", "write all measurements and verdicts to this file", "FILE", _report),
     Option("all_holders", "write all holders of each peak to the JSON report (default: the ten largest)"),
+    Option("baseline", "committed file of accepted peaks, for tests marked af3_baseline", "FILE", _baseline, True),
+    Option("update_baseline", "write what tests marked af3_baseline measure into that file", of_tests_alone=True),
+    Option("tolerance", "growth over the baseline that passes (default: 0 compiled, 1 %% run)", "SIZE", read_tolerance, True),
     Option("workers", "measurements at once (default: as cores and memory allow)", "N", _whole_number),
     Option("timeout", "seconds that one measurement may take (default: 900)", "SECONDS", _whole_number),
     Option("cache_dir", "folder for results and the chemical dictionary (default: ~/.cache/pytest-af3mem)", "DIR", _folder),
@@ -142,6 +157,9 @@ class Settings:
     buckets: tuple[int, ...] | None = None
     json: Path | None = None
     all_holders: bool = False
+    baseline: Path | None = None
+    update_baseline: bool = False
+    tolerance: Size | None = None
     workers: int | None = None
     timeout: int = 900
     cache_dir: Path = field(default_factory=default_folder)

@@ -49,12 +49,29 @@ class Size:
             raise UsageError(f"{name} {value!r} is more than the whole GPU: a percentage is at most 100 %")
         return size
 
+    def __str__(self) -> str:
+        return f"{self.percent} %" if self.bytes is None else format_bytes(self.bytes)
+
     def of(self, memory_bytes: int) -> int:
         """This size in bytes, on a GPU with `memory_bytes` of memory."""
         if self.bytes is not None:
             return self.bytes
         assert self.percent is not None
         return max(1, int(memory_bytes * self.percent / 100))
+
+
+EXACT = Size(bytes=0)
+
+
+def read_tolerance(value: str | int | Size, name: str) -> Size:
+    """A size that may be 0; a percentage is of the baseline. Raises UsageError, calling it `name`, for what is neither."""
+    if str(value).strip() in ("0", "0 %", "0%") and not isinstance(value, bool):
+        return EXACT
+    try:
+        return Size.parse(value)
+    except UsageError as error:
+        rule = "is not a tolerance: write '0.5 %', '64 MiB', a number of bytes, or 0"
+        raise UsageError(f"{name} {value!r} {rule}") from error
 
 
 def format_bytes(number: int) -> str:

@@ -1,4 +1,4 @@
-"""A peak and a budget in, a verdict out: within, over, or not judged with the reason. Pure functions."""
+"""A peak, a budget and a baseline in, a verdict out: within, over, or not judged with the reason. Pure functions."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from enum import Enum
 from typing import Any
 
 from pytest_af3mem.attribution import explained
+from pytest_af3mem.baseline import Entry, differing_versions
 from pytest_af3mem.errors import NotJudged
+from pytest_af3mem.inputs.document import Node
 from pytest_af3mem.peak import Peak
 from pytest_af3mem.request import Request
-from pytest_af3mem.size import format_bytes
+from pytest_af3mem.size import EXACT, Size, format_bytes
 
 SCHEMA = 1
 HOLDERS = 10  # of a peak, in reports
@@ -34,24 +36,103 @@ class Outcome(Enum):
 
 @dataclass(frozen=True)
 class Verdict:
-    """What came of holding one peak against one budget; `line` is the whole story in one line."""
+    """What came of holding one peak against a budget, a baseline or both; `line` is the whole story in one line.
+
+    `improved` is a peak so far below the baseline that the baseline should be updated.
+    """
 
     outcome: Outcome
     line: str
     reason: str | None = None
     budget_bytes: int | None = None
+    baseline_bytes: int | None = None
+    improved: bool = False
 
 
-def judge(peak: Peak, budget_bytes: int) -> Verdict:
-    """Within means at most the budget; one byte more is over."""
-    excess = peak.total_bytes - budget_bytes
-    difference = format_bytes(abs(excess)) + (f" ({abs(excess) / budget_bytes * 100:.1f} %)" if budget_bytes else "")
-    relation = "over" if excess > 0 else "within"
-    line = (
-        f"GPU peak {format_bytes(peak.total_bytes)} is {relation} the budget of {format_bytes(budget_bytes)} "
-        f"{'by' if excess > 0 else 'with'} {difference}{'' if excess > 0 else ' to spare'} {peak.conditions}"
-    )
-    return Verdict(Outcome.OVER if excess > 0 else Outcome.WITHIN, line, budget_bytes=budget_bytes)
+@dataclass(frozen=True)
+class Reference:
+    """What the baseline says of a measurement: the entry to compare with, or for what `reason` there is none.
+
+    A peak may be `tolerance` larger, of which percentages are of the entry. When `accepting`, the baseline is being updated
+    and nothing is over it. `accept` is the command that does so.
+    """
+
+    entry: Entry | None
+    reason: str | None = None
+    tolerance: Size = EXACT
+    accepting: bool = False
+    accept: str | None = None
+
+
+@dataclass(frozen=True)
+class _Side:
+    """One of the two judgements: its part of the line, what stands behind the line, and why it could not be made."""
+
+    outcome: Outcome
+    text: str = ""
+    note: str = ""
+    reason: str | None = None
+    improved: bool = False
+
+
+def judge(peak: Peak, budget_bytes: int | None, reference: Reference | None = None) -> Verdict:
+    """Within means at most the budget and at most the baseline with its tolerance; one byte more is over.
+
+    The worse of the two judgements counts: over, then not judged, then within.
+    """
+    sides = [] if budget_bytes is None else [_against_budget(peak.total_bytes, budget_bytes)]
+    sides += [] if reference is None else [_against_baseline(peak, reference)]
+    outcome = next(worst for worst in (Outcome.OVER, Outcome.NOT_JUDGED, Outcome.WITHIN) if worst in {s.outcome for s in sides})
+    reason = next((side.reason for side in sides if side.reason), None)
+    entry = reference.entry if reference else None
+    found = Verdict(outcome, "", reason, budget_bytes, entry.total_bytes if entry else None, any(side.improved for side in sides))
+    if outcome is Outcome.NOT_JUDGED:
+        return dataclasses.replace(found, line=f"GPU peak not judged: {reason} {peak.conditions}")
+    told = " and ".join(side.text for side in sides if side.outcome is outcome)
+    notes = "".join(f"; {note}" for side in sides if (note := side.reason or side.note))
+    return dataclasses.replace(found, line=f"GPU peak {format_bytes(peak.total_bytes)} is {told} {peak.conditions}{notes}")
+
+
+def _against_budget(total_bytes: int, budget_bytes: int) -> _Side:
+    limit, difference = format_bytes(budget_bytes), _difference(total_bytes, budget_bytes)
+    if total_bytes > budget_bytes:
+        return _Side(Outcome.OVER, f"over the budget of {limit} by {difference}")
+    return _Side(Outcome.WITHIN, f"within the budget of {limit} with {difference} to spare")
+
+
+def _against_baseline(peak: Peak, reference: Reference) -> _Side:
+    entry, tolerance = reference.entry, reference.tolerance
+    if entry is None:
+        if reference.accepting:
+            return _Side(Outcome.WITHIN, "accepted as the first baseline")
+        return _Side(Outcome.NOT_JUDGED, reason=reference.reason)
+    excess, allowed_bytes = peak.total_bytes - entry.total_bytes, tolerance.of(entry.total_bytes)
+    old, difference = format_bytes(entry.total_bytes), _difference(peak.total_bytes, entry.total_bytes)
+    others = differing_versions(entry, Entry.of(entry.test, peak))
+    note = f"the baseline is of {'; '.join(others)}" if others else ""
+    if reference.accepting:
+        relation = f"{'above' if excess > 0 else 'below'} the one before of {old} by {difference}" if excess else "as before"
+        return _Side(Outcome.WITHIN, f"accepted as the baseline, {relation}", note)
+    if excess > allowed_bytes:
+        allowed = f", more than its tolerance of {tolerance}" if allowed_bytes else ""
+        return _Side(Outcome.OVER, f"over the baseline of {old} by {difference}{allowed}", note)
+    if excess < -allowed_bytes:
+        improved = "improved, update the baseline"
+        return _Side(
+            Outcome.WITHIN,
+            f"below the baseline of {old} by {difference}",
+            f"{improved}; {note}" if note else improved,
+            improved=True,
+        )
+    if excess:
+        way = "above" if excess > 0 else "below"
+        return _Side(Outcome.WITHIN, f"within {tolerance} of the baseline of {old}, {way} by {difference}", note)
+    return _Side(Outcome.WITHIN, f"at the baseline of {old}", note)
+
+
+def _difference(total_bytes: int, limit_bytes: int) -> str:
+    excess = abs(total_bytes - limit_bytes)
+    return format_bytes(excess) + (f" ({excess / limit_bytes * 100:.1f} %)" if limit_bytes else "")
 
 
 def not_judged(reason: str, conditions: str, budget_bytes: int | None = None) -> Verdict:
@@ -63,9 +144,11 @@ def not_judged(reason: str, conditions: str, budget_bytes: int | None = None) ->
 class Measurement:
     """One line of every report: which test asked, what was measured, how it was judged (None: against nothing).
 
-    `peak` is None exactly when the verdict is NOT_JUDGED. `command` measures the same again from a shell. `input` is the file
-    in which the AlphaFold 3 JSON of a failed one was kept. `detail` is what a failed worker printed last; it is for the
-    terminal and not in reports.
+    `peak` is None when nothing was measured, and the verdict is then NOT_JUDGED, as it is for a peak that has no baseline to be
+    held against. `baseline` is the entry that the peak was compared with, and `accept` the command that makes the peak the new
+    baseline, where the old one refuses it. `command` measures the same again from a shell. `input` is the file in which the
+    AlphaFold 3 JSON of a failed one was kept. `detail` is what a failed worker printed last; it is for the terminal and not in
+    reports.
     """
 
     test: str
@@ -77,6 +160,8 @@ class Measurement:
     verdict: Verdict | None
     command: str | None = None
     input: str | None = None
+    accept: str | None = None
+    baseline: Entry | None = None
     detail: str = ""
 
     def to_json(self, holders: int | None = HOLDERS) -> dict[str, Any]:
@@ -91,25 +176,39 @@ class Measurement:
             "target": self.target,
             "method": self.method,
             "budget_bytes": judged.budget_bytes,
-            "baseline_bytes": None,
+            "baseline_bytes": judged.baseline_bytes,
             "verdict": self.verdict.outcome.value if self.verdict else None,
             "reason": judged.reason,
             "line": judged.line or None,
+            "improved": judged.improved,
             "command": self.command,
             "input": self.input,
             "holders": list(peak["holders"] or ())[:holders],
             "explained": round(explained(self.peak), 4) if self.peak and self.peak.holders else None,
+            "accept": self.accept,
+            "baseline": self.baseline.to_json() if self.baseline else None,
+            "holders": [],
         }
 
     @classmethod
     def of(
-        cls, test: str, request: Request, answer: Peak | NotJudged, *, budget_bytes: int | None = None, command: str | None = None
+        cls,
+        test: str,
+        request: Request,
+        answer: Peak | NotJudged,
+        *,
+        budget_bytes: int | None = None,
+        reference: Reference | None = None,
+        command: str | None = None,
     ) -> Measurement:
-        """The answer to a request, judged against a budget where there is one."""
+        """The answer to a request, judged against a budget and a baseline where there are such."""
+        verdict, accept = None, None
         if isinstance(answer, NotJudged):
-            verdict: Verdict | None = not_judged(str(answer), request.conditions, budget_bytes)
-        else:
-            verdict = None if budget_bytes is None else judge(answer, budget_bytes)
+            verdict = not_judged(str(answer), request.conditions, budget_bytes)
+        elif budget_bytes is not None or reference is not None:
+            verdict = judge(answer, budget_bytes, reference)
+            if reference is not None and judge(answer, None, reference).outcome is not Outcome.WITHIN:
+                accept = reference.accept
         return cls(
             test=test,
             tokens=request.tokens,
@@ -119,14 +218,18 @@ class Measurement:
             peak=answer if isinstance(answer, Peak) else None,
             verdict=verdict,
             command=command,
+            accept=accept,
+            baseline=reference.entry if reference and isinstance(answer, Peak) else None,
             detail=answer.detail if isinstance(answer, NotJudged) else "",
         )
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Measurement:
-        verdict = (
-            Verdict(Outcome(data["verdict"]), data["line"], data["reason"], data["budget_bytes"]) if data["verdict"] else None
+        judged = (data[name] for name in ("line", "reason", "budget_bytes", "baseline_bytes", "improved"))
+        places = {name: data[name] for name in ("test", "tokens", "bucket", "target", "method", "command", "input", "accept")}
+        return cls(
+            **places,
+            peak=None if data["total_bytes"] is None else Peak.from_json(data),
+            verdict=Verdict(Outcome(data["verdict"]), *judged) if data["verdict"] else None,
+            baseline=Entry.read(Node(data["baseline"])) if data["baseline"] else None,
         )
-        peak = None if data["total_bytes"] is None else Peak.from_json(data)
-        places = {name: data[name] for name in ("test", "tokens", "bucket", "target", "method", "command", "input")}
-        return cls(**places, peak=peak, verdict=verdict)

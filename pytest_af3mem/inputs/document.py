@@ -51,6 +51,10 @@ class Node:
                 raise InputError(self._at(key), "is missing")
         return {key: Node(part, self._at(key)) for key, part in value.items() if part is not None}
 
+    def parts(self) -> Mapping[str, Node]:
+        """The parts of an object that may have any keys."""
+        return {key: Node(part, self._at(key)) for key, part in self._of(dict).items()}
+
     def items(self) -> Iterator[Node]:
         return (Node(part, f"{self.path}[{index}]") for index, part in enumerate(self._of(list)))
 

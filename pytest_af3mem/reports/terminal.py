@@ -6,18 +6,32 @@ from collections.abc import Sequence
 
 from pytest_af3mem.attribution import by_component, explained
 from pytest_af3mem.peak import Kernels, Peak
+from pytest_af3mem.reports import comparison
 from pytest_af3mem.size import format_bytes
 from pytest_af3mem.verdict import Measurement, Outcome
 
-_HEADINGS = ("tokens", "bucket", "target", "total", "budget", "margin", "verdict", "kernels", "time", "test")
+_HEADINGS = (
+    "tokens",
+    "bucket",
+    "target",
+    "total",
+    "budget",
+    "margin",
+    "baseline",
+    "change",
+    "verdict",
+    "kernels",
+    "time",
+    "test",
+)
 _FEW = 3
 _TOP = 10
-_RIGHT = {"tokens", "bucket", "total", "budget", "margin", "time"}
+_RIGHT = {"tokens", "bucket", "total", "budget", "margin", "baseline", "change", "time"}
 
 
 def table(measurements: Sequence[Measurement]) -> list[str]:
     """One line a measurement, columns aligned, headings first; a column that says nothing is left out."""
-    rows = [_cells(alike) for alike in _grouped(measurements)]
+    rows = [_cells(alike) for alike in grouped(measurements)]
     columns = [column for column in zip(_HEADINGS, *rows, strict=True) if set(column[1:]) != {"-"}]
     aligned = []
     for column in columns:
@@ -26,11 +40,15 @@ def table(measurements: Sequence[Measurement]) -> list[str]:
     return ["  ".join(row).rstrip() for row in zip(*aligned, strict=True)]
 
 
-def _grouped(measurements: Sequence[Measurement]) -> list[list[Measurement]]:
+def grouped(measurements: Sequence[Measurement]) -> list[list[Measurement]]:
     """Inputs of one test that came to the same, as Hypothesis makes many."""
     groups: dict[tuple[object, ...], list[Measurement]] = {}
     for one in measurements:
-        verdict = (one.verdict.outcome, one.verdict.budget_bytes, one.verdict.reason) if one.verdict else None
+        verdict = (
+            (one.verdict.outcome, one.verdict.budget_bytes, one.verdict.baseline_bytes, one.verdict.reason)
+            if one.verdict
+            else None
+        )
         settings = str(one.peak.model.config) if one.peak else None
         alike = (one.test, one.bucket, one.target, one.method, one.peak and one.peak.total_bytes, settings, verdict)
         groups.setdefault(alike, []).append(one)
@@ -43,6 +61,8 @@ def _cells(alike: Sequence[Measurement]) -> tuple[str, ...]:
     peak, verdict = measurement.peak, measurement.verdict
     budget = verdict.budget_bytes if verdict else None
     margin = budget - peak.total_bytes if peak and budget else None
+    accepted = verdict.baseline_bytes if verdict else None
+    change = peak.total_bytes - accepted if peak and accepted else None
     return (
         str(least) if least == most else f"{least}-{most}",
         str(measurement.bucket),
@@ -50,6 +70,8 @@ def _cells(alike: Sequence[Measurement]) -> tuple[str, ...]:
         format_bytes(peak.total_bytes) if peak else "-",
         format_bytes(budget) if budget else "-",
         f"{format_bytes(margin)} ({margin / budget * 100:.1f} %)" if margin is not None and budget else "-",
+        format_bytes(accepted) if accepted else "-",
+        f"{'+' if change > 0 else ''}{format_bytes(change)} ({change / accepted * 100:+.1f} %)" if change and accepted else "-",
         verdict.outcome.value if verdict else "-",
         str(peak.kernels) if peak else "-",
         "-" if not peak else "cached" if peak.cached else f"{peak.seconds:.1f} s",
@@ -61,6 +83,8 @@ def section(measurement: Measurement) -> str:
     """What stands below a failure: where the bytes are, the kernels, and the command that measures it again."""
     peak = measurement.peak
     lines = [measurement.verdict.line] if measurement.verdict else []
+    if peak and measurement.baseline:
+        lines = [*comparison.lost_kernels(measurement.baseline, peak), *lines]
     if peak:
         parts = (
             ("arguments", peak.argument_bytes, "parameters and features"),
@@ -75,12 +99,16 @@ def section(measurement: Measurement) -> str:
         lines += _fallbacks(peak.kernels)
         lines.append(f"  {'model':<12}{peak.model.distribution}, jax {peak.software.get('jax', '?')}")
         lines += _holders(peak)
+        if measurement.baseline:
+            lines += [f"  {line}" for line in comparison.differences(measurement.baseline, peak)]
     if measurement.detail:
         lines += ["  the worker's last lines:", *(f"    {line}" for line in measurement.detail.splitlines())]
     if measurement.input:
         lines.append(f"  AlphaFold 3 input: {measurement.input}")
     if measurement.command:
         lines.append(f"  measure it again: {measurement.command}")
+    if measurement.accept:
+        lines.append(f"  accept it as the baseline: {measurement.accept}")
     return "\n".join(lines)
 
 

@@ -1,0 +1,243 @@
+"""The committed file of accepted peaks: read, searched, changed and written whole.
+
+It is made for review: one line an entry, sorted, with the keys of the JSON report, and nothing that changes when the memory
+does not, such as times or digests.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from pytest_af3mem import attribution
+from pytest_af3mem.cache import written_atomically
+from pytest_af3mem.errors import InputError, SetupError, UsageError
+from pytest_af3mem.inputs.document import Node
+from pytest_af3mem.peak import Kernels, Peak
+
+SCHEMA = 1
+UPDATE = "run with --af3-update-baseline"
+
+_MOST = 2**63 - 1
+_PLACE = ("test", "tokens", "bucket", "target", "method")
+_BYTES = ("total_bytes", "live_bytes")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An accepted peak, and what it was measured with. `components` are the bytes that each holds at the peak.
+
+    Inputs of one test that fall in the same bucket are one program and share an entry; where they differ, it is the largest.
+    """
+
+    test: str
+    tokens: int
+    bucket: int
+    target: str
+    method: str
+    total_bytes: int
+    live_bytes: int | None
+    kernels: Kernels
+    components: Mapping[str, int]
+    model: str
+    distribution: str
+    config: Mapping[str, Any]
+    software: Mapping[str, str]
+
+    @classmethod
+    def of(cls, test: str, peak: Peak) -> Entry:
+        return cls(
+            test=test,
+            tokens=peak.tokens,
+            bucket=peak.bucket,
+            target=peak.target,
+            method=peak.method,
+            total_bytes=peak.total_bytes,
+            live_bytes=peak.live_bytes,
+            kernels=peak.kernels,
+            components=attribution.by_component(peak),
+            model=peak.model.name,
+            distribution=peak.model.distribution,
+            config=peak.model.config,
+            software={name: text for name, text in peak.software.items() if text},
+        )
+
+    @cached_property
+    def parts(self) -> Mapping[str, str]:
+        """What must be the same for two peaks to be comparable, besides the test."""
+        settings = {f"setting {name}": json.dumps(value, sort_keys=True) for name, value in self.config.items()}
+        return {"target": self.target, "method": self.method, "bucket": str(self.bucket), "model": self.model, **settings}
+
+    @cached_property
+    def key(self) -> tuple[str, frozenset[tuple[str, str]]]:
+        """What an entry is found by."""
+        return self.test, frozenset(self.parts.items())
+
+    @property
+    def scope(self) -> tuple[str, str, str]:
+        """A run that measures for another GPU, by another method or another model says nothing about this entry."""
+        return self.target, self.method, self.model
+
+    @property
+    def conditions(self) -> str:
+        """As `Peak.conditions`."""
+        return f"[{self.tokens} tokens, bucket {self.bucket}, {self.target}, {self.method}]"
+
+    @property
+    def versions(self) -> Mapping[str, str]:
+        return {"model": self.distribution, **self.software}
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            **{name: getattr(self, name) for name in (*_PLACE, *_BYTES)},
+            "kernels": {"triton": self.kernels.triton, "xla_fallbacks": list(self.kernels.xla_fallbacks)},
+            "components": dict(sorted(self.components.items())),
+            "model": {"name": self.model, "distribution": self.distribution, "config": dict(sorted(self.config.items()))},
+            "software": dict(sorted(self.software.items())),
+        }
+
+    @classmethod
+    def read(cls, node: Node) -> Entry:
+        """The inverse of `to_json`. Raises InputError for what it could not have written."""
+        known = (*_PLACE, *_BYTES, "kernels", "components", "model", "software")
+        fields = node.fields(*known, required=set(known) - {"live_bytes"})
+        kernels = fields["kernels"].fields("triton", "xla_fallbacks", required=("triton", "xla_fallbacks"))
+        model = fields["model"].fields("name", "distribution", "config", required=("name", "distribution", "config"))
+        return cls(
+            test=fields["test"].filled(),
+            tokens=fields["tokens"].whole(1, _MOST),
+            bucket=fields["bucket"].whole(1, _MOST),
+            target=fields["target"].filled(),
+            method=fields["method"].filled(),
+            total_bytes=fields["total_bytes"].whole(1, _MOST),
+            live_bytes=fields["live_bytes"].whole(0, _MOST) if "live_bytes" in fields else None,
+            kernels=Kernels(kernels["triton"].whole(0, _MOST), tuple(each.filled() for each in kernels["xla_fallbacks"].items())),
+            components={name: part.whole(-_MOST, _MOST) for name, part in fields["components"].parts().items()},
+            model=model["name"].filled(),
+            distribution=model["distribution"].text(),
+            config={name: part.value for name, part in model["config"].parts().items()},
+            software={name: part.text() for name, part in fields["software"].parts().items()},
+        )
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """All accepted peaks."""
+
+    entries: tuple[Entry, ...] = ()
+
+    @cached_property
+    def by_key(self) -> Mapping[Any, Entry]:
+        return {entry.key: entry for entry in self.entries}
+
+    def find(self, measured: Entry) -> Entry | None:
+        """The entry that `measured` can be compared with."""
+        return self.by_key.get(measured.key)
+
+    def why_none(self, measured: Entry) -> str:
+        """Why there is no entry to compare with: none at all, or one of other conditions, and which."""
+        same = [
+            entry
+            for entry in self.entries
+            if entry.test == measured.test and (entry.tokens == measured.tokens or entry.bucket == measured.bucket)
+        ]
+        if not same:
+            return f"no baseline: {UPDATE}"
+        differences = min((_differences(entry.parts, measured.parts) for entry in same), key=len)
+        return f"the baseline is of {', '.join(f'another {difference}' for difference in differences)}: {UPDATE}"
+
+    def updated(self, measured: Iterable[Entry], orphans: Iterable[Entry] = ()) -> Baseline:
+        """With what was measured, the largest of each key, in the place of what was, and without orphans."""
+        largest: dict[Any, Entry] = {}
+        for entry in sorted(measured, key=lambda one: (one.total_bytes, one.tokens)):
+            largest[entry.key] = entry
+        gone = {entry.key for entry in orphans}
+        kept = {key: entry for key, entry in self.by_key.items() if key not in gone}
+        return Baseline(tuple((kept | largest).values()))
+
+    def render(self) -> str:
+        lines = [json.dumps(entry.to_json()) for entry in sorted(self.entries, key=_order)]
+        return "\n".join([f'{{"schema": {SCHEMA}, "measurements": [', ",\n".join(lines), "]}", ""]) if lines else _EMPTY
+
+    @classmethod
+    def parse(cls, text: str) -> Baseline:
+        """The inverse of `render`. Raises InputError."""
+        for number, line in enumerate(text.splitlines(), start=1):
+            if line.startswith(("<<<<<<<", ">>>>>>>")):
+                raise InputError("", f"has a merge conflict in line {number}: take one side, then {UPDATE}")
+        document = Node.parse(text)
+        if isinstance(document.value, dict) and "schema" in document.value:
+            schema = document.parts()["schema"]
+            if schema.whole(1, _MOST) > SCHEMA:
+                schema.refuse(f"is newer than the {SCHEMA} that this pytest-af3mem reads: upgrade it")
+        fields = document.fields("schema", "measurements", required=("schema", "measurements"))
+        found: dict[Any, Node] = {}
+        entries = []
+        for node in fields["measurements"].items():
+            entry = Entry.read(node)
+            if entry.key in found:
+                raise InputError(node.path, f"is the same measurement as {found[entry.key].path}: remove one of them")
+            found[entry.key] = node
+            entries.append(entry)
+        return cls(tuple(entries))
+
+
+_EMPTY = f'{{"schema": {SCHEMA}, "measurements": []}}\n'
+
+
+def differing_versions(before: Entry, after: Entry) -> list[str]:
+    """Versions that are not those of the baseline: `jax 0.10.1, now 0.10.2`."""
+    return _differences(before.versions, after.versions, "{name} {old}, now {new}")
+
+
+def read(path: Path) -> Baseline:
+    """The baseline in a file; an empty one where there is no file yet. Raises UsageError."""
+    try:
+        return Baseline.parse(path.read_bytes().decode())
+    except FileNotFoundError:
+        return Baseline()
+    except OSError as error:
+        raise UsageError(f"baseline {str(path)!r} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"baseline {str(path)!r} is no text in UTF-8") from error
+    except InputError as error:
+        raise UsageError(f"baseline {str(path)!r}: {error}") from error
+
+
+def change(path: Path, how: Callable[[Baseline], Baseline]) -> tuple[Baseline, Baseline]:
+    """Changes the file as it is now, and only if something differs; returns it before and after. Raises Af3memError.
+
+    Runs that change the same file at once do it in turn.
+    """
+    path = path.resolve()  # the file that a link names, and not the link, is replaced
+    try:
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX)  # on the folder, for the file is replaced, and nothing is to be left behind
+            before = read(path)
+            after = how(before)
+            if after.render() != before.render():
+                with written_atomically(path) as unfinished:
+                    unfinished.write_text(after.render())
+            return before, after
+        finally:
+            os.close(folder)
+    except OSError as error:
+        raise SetupError(f"baseline {str(path)!r} cannot be written: {error.strerror}") from error
+
+
+def _differences(before: Mapping[str, str], after: Mapping[str, str], how: str = "{name} ({old}, now {new})") -> list[str]:
+    names = [name for name in {**before, **after} if before.get(name) != after.get(name)]
+    return [how.format(name=name, old=before.get(name, "none"), new=after.get(name, "none")) for name in names]
+
+
+def _order(entry: Entry) -> tuple[object, ...]:
+    """Sizes of one test in the order of their tokens."""
+    function, _, _ = entry.test.partition("[")
+    return function, entry.tokens, entry.test, entry.bucket, *entry.scope, sorted(entry.parts.items())
