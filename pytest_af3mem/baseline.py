@@ -6,6 +6,7 @@ does not, such as times or digests.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -106,7 +107,7 @@ class Entry:
     def read(cls, node: Node) -> Entry:
         """The inverse of `to_json`. Raises InputError for what it could not have written."""
         known = (*_PLACE, *_BYTES, "kernels", "components", "model", "software")
-        fields = node.fields(*known, required=set(known) - {"live_bytes"})
+        fields = node.fields(*known, required=[name for name in known if name != "live_bytes"])
         kernels = fields["kernels"].fields("triton", "xla_fallbacks", required=("triton", "xla_fallbacks"))
         model = fields["model"].fields("name", "distribution", "config", required=("name", "distribution", "config"))
         return cls(
@@ -219,7 +220,8 @@ def change(path: Path, how: Callable[[Baseline], Baseline]) -> tuple[Baseline, B
     try:
         folder = os.open(path.parent, os.O_RDONLY)
         try:
-            fcntl.flock(folder, fcntl.LOCK_EX)  # on the folder, for the file is replaced, and nothing is to be left behind
+            with contextlib.suppress(OSError):  # where no lock can be made, each works for itself
+                fcntl.flock(folder, fcntl.LOCK_EX)  # on the folder, for the file is replaced, and nothing is to be left behind
             before = read(path)
             after = how(before)
             if after.render() != before.render():

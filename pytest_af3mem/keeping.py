@@ -38,6 +38,8 @@ class Keeping:
         self._is_xdist_worker = hasattr(config, "workerinput")
         if not self._place.parent.is_dir():
             raise UsageError(f"baseline {str(self.path)!r}: its folder does not exist")
+        if settings.update_baseline and not os.access(self._place.parent, os.W_OK):
+            raise UsageError(f"baseline {str(self.path)!r}: its folder cannot be written")
         self._collected: set[str] = set()
         self._ran: set[str] = set()
         self._passed: dict[str, bool] = {}  # whether the test measures the same each time
@@ -68,10 +70,10 @@ class Keeping:
 
     def ride(self, report: pytest.TestReport, item: pytest.Item, measurements: Sequence[Measurement]) -> None:
         """Puts on the report of a test with `af3_baseline` what it would enter."""
-        entries = [Entry.of(self._name(item.nodeid), one.peak).to_json() for one in measurements if one.peak]
+        measured = Baseline().updated(Entry.of(self._name(item.nodeid), one.peak) for one in measurements if one.peak)
         # Hypothesis draws other sizes each time, so that what such a test did not measure is no orphan.
         steady = not getattr(getattr(item, "obj", None), "is_hypothesis_test", False)
-        report.af3mem_baseline = {"entries": entries, "steady": steady}  # type: ignore[attr-defined]
+        report.af3mem_baseline = {"entries": [entry.to_json() for entry in measured.entries], "steady": steady}  # type: ignore[attr-defined]
 
     def _accept(self, item: pytest.Item) -> str:
         file, colons, name = self._name(item.nodeid).partition("::")

@@ -80,12 +80,15 @@ def test_a_measurement_in_the_json_report(project, needed_bytes):
         "line": "GPU peak 1.00 MiB is within the budget of 2.00 MiB with 1019.88 KiB (49.8 %) to spare "
         "[500 tokens, bucket 512, h100-80gb, compiled]",
         "command": f"af3mem measure --tokens 500 --target h100-80gb --model analytic:Analytic --path {project.models}",
+        "improved": False,
+        "input": None,
+        "accept": None,
+        "baseline": None,
         "kernels": {"triton": 0, "xla_fallbacks": []},
         "holders": held(512),
         "explained": round(4 * (512 + 512**2) / needed_bytes(512), 4),
         "high_water": {"outer_product": 4 * 512**2, "model": 4},
         "unattributed": "",
-        "input": None,
     }
     assert model.pop("fingerprint").startswith("sha256:")
     assert model == {"name": "analytic", "distribution": "analytic 1.0", "config": {"width": 32}}

@@ -24,6 +24,7 @@ def test_markers_are_described(pytester):
     assert [line.partition(":")[0] for line in lines] == [
         "@pytest.mark.af3_tokens(*sizes, up_to=None, **job_options)",
         "@pytest.mark.af3_budget(size, target=None)",
+        "@pytest.mark.af3_baseline(tolerance=None)",
         "@pytest.mark.af3_model(**settings)",
     ]
 
@@ -35,11 +36,12 @@ def test_markers_are_registered(project):
 
         @pytest.mark.af3_tokens(100)
         @pytest.mark.af3_budget("1 MiB")
+        @pytest.mark.af3_baseline
         @pytest.mark.af3_model(width=32)
         def test_fits(): ...
         """
     )
-    assert project.run("--strict-markers", "-Werror").ret == 0
+    assert project.run("--strict-markers", "-Werror", "--af3-baseline=memory.json", "--af3-update-baseline").ret == 0
 
 
 def test_the_fixture_is_described(pytester):
@@ -102,6 +104,9 @@ def test_every_option_can_be_set_elsewhere(project, monkeypatch, place):
         "buckets": "120,240",
         "json": "elsewhere.json",
         "all_holders": "yes",
+        "baseline": "memory.json",
+        "update_baseline": "no",
+        "tolerance": "1 MiB",
         "workers": "1",
         "timeout": "60",
         "cache_dir": str(project.cache),

@@ -7,9 +7,9 @@ from pytest_af3mem.verdict import judge, not_judged
 
 GIB = 2**30
 SCHEMA_1 = """
-    alias_bytes allocator_bytes argument_bytes baseline_bytes bucket budget_bytes cached command explained high_water holders
-    input kernels line live_bytes method model output_bytes process_bytes reason seconds software target temp_bytes test tokens
-    total_bytes unattributed verdict
+    accept alias_bytes allocator_bytes argument_bytes baseline baseline_bytes bucket budget_bytes cached command explained
+    high_water holders improved input kernels line live_bytes method model output_bytes process_bytes reason seconds
+    software target temp_bytes test tokens total_bytes unattributed verdict
 """.split()
 CONDITIONS = "[2000 tokens, bucket 2000, l4-24gb, compiled]"
 
@@ -137,10 +137,13 @@ def test_json_report(a_measurement, a_peak):
         "verdict": "within",
         "reason": None,
         "line": a_measurement().verdict.line,
+        "improved": False,
         "holders": [],
         "explained": None,
         "command": a_measurement().command,
         "input": None,
+        "accept": None,
+        "baseline": None,
     }
     assert sorted(measured) == SCHEMA_1
     assert (measured["total_bytes"], measured["kernels"]) == (8 * GIB, {"triton": 47, "xla_fallbacks": []})
@@ -156,6 +159,7 @@ def test_json_report(a_measurement, a_peak):
         "verdict": "not judged",
         "reason": "the worker died (SIGSEGV)",
         "line": f"GPU peak not judged: the worker died (SIGSEGV) {CONDITIONS}",
+        "improved": False,
         "holders": [],
         "command": a_measurement().command,
         "seconds": 0.0,

@@ -1,12 +1,14 @@
 import dataclasses
 import sys
 import tempfile
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
 from pytest_af3mem.errors import UsageError
 from pytest_af3mem.settings import OPTIONS, Settings, default_folder, is_true
+from pytest_af3mem.size import Size
 
 
 def test_every_setting_is_an_option_of_its_own_name():
@@ -47,6 +49,10 @@ def test_a_switch(monkeypatch, command_line, variable, ini, no_cache):
         ("method", "auto", "compiled"),
         ("target", "A100-80GB/1g.10gb", "a100-80gb/1g.10gb"),
         ("buckets", "256, 512,1024", (256, 512, 1024)),
+        ("baseline", "memory.json", Path("memory.json")),
+        ("tolerance", "0.5 %", Size(percent=Decimal("0.5"))),
+        ("tolerance", "64 MiB", Size(bytes=64 * 2**20)),
+        ("tolerance", "0", Size(bytes=0)),
         ("timeout", "60", 60),
         ("cache_dir", "cache", Path("cache").absolute()),
         ("python", sys.executable, sys.executable),
@@ -74,6 +80,12 @@ def refused(*places, **how):
             ["256,x", "256,", "512,256", "256,256", "0,256", "256,1234567890"],
         ),
         ("timeout", "must be a whole number of at least 1", ["0", "two", "1.5", "-1", "1234567890"]),
+        ("baseline", "is a folder: give the name of a file", ["/"]),
+        (
+            "tolerance",
+            "is not a tolerance: write '0.5 %', '64 MiB', a number of bytes, or 0",
+            ["5", "-1 %", "101 %", "half", "0.5 % or so"],
+        ),
         ("json", "is a folder: give the name of a file", ["/"]),
         ("json", "cannot be written (Not a directory): choose another place", [f"{__file__}/folder/report.json"]),
     ],

@@ -1,0 +1,94 @@
+import dataclasses
+
+import pytest
+
+from pytest_af3mem.baseline import Entry
+from pytest_af3mem.peak import Holder, Kernels
+from pytest_af3mem.reports import comparison, terminal
+from pytest_af3mem.verdict import Reference, judge
+
+GIB = 2**30
+
+
+def holders(**components):
+    return tuple(Holder(component, "temporary", size) for component, size in components.items())
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "lines"),
+    [
+        (Kernels(31), Kernels(31), []),
+        (Kernels(31, ("attention in a",)), Kernels(32, ("attention in a",)), []),
+        (Kernels(31), Kernels(30), ["fewer Triton kernels (triton 30, in the baseline 31)"]),
+        (
+            Kernels(31, ("attention in a",)),
+            Kernels(30, ("attention in a", "attention in b")),
+            ["fell back from Triton to XLA: attention in b (triton 30, in the baseline 31)"],
+        ),
+        (
+            Kernels(31),
+            Kernels(21, tuple(f"attention in {number}" for number in range(10))),
+            [
+                f"fell back from Triton to XLA: {', '.join(f'attention in {number}' for number in range(8))} and 2 others "
+                "(triton 21, in the baseline 31)"
+            ],
+        ),
+    ],
+)
+def test_kernels_that_were_lost(a_peak, before, after, lines):
+    assert comparison.lost_kernels(Entry.of("t", a_peak(kernels=before)), a_peak(kernels=after)) == lines
+
+
+def test_what_grew_and_which_versions_differ(a_peak):
+    entry = Entry.of("t", a_peak(holders=holders(evoformer=2 * GIB, diffuser=GIB, input=GIB), software={"jax": "0.9"}))
+    peak = a_peak(holders=holders(evoformer=5 * GIB, input=GIB, head=GIB // 2), software={"jax": "0.10"})
+    assert comparison.differences(entry, peak) == [
+        "against the baseline, at the peak:",
+        "   +3.00 GiB  evoformer (2.00 GiB, now 5.00 GiB)",
+        "   -1.00 GiB  diffuser (1.00 GiB, now nothing)",
+        " +512.00 MiB  head (nothing, now 512.00 MiB)",
+        "the baseline is of jax 0.9, now 0.10",
+    ]
+    assert comparison.differences(Entry.of("t", peak), peak) == []
+
+
+def test_the_smaller_of_many_changes_are_summed(a_peak):
+    before = Entry.of("t", a_peak(holders=holders(**{f"layer_{index}": GIB for index in range(10)})))
+    after = a_peak(holders=holders(**{f"layer_{index}": (20 - index) * GIB for index in range(10)}))
+    lines = comparison.differences(before, after)
+    assert (len(lines), lines[1].split()[:3], lines[-1].split()) == (
+        10,
+        ["+19.00", "GiB", "layer_0"],
+        ["+21.00", "GiB", "2", "other", "components"],
+    )
+
+
+def test_a_peak_whose_holders_are_not_known_has_no_changes(a_peak):
+    known = a_peak(holders=holders(evoformer=GIB))
+    assert comparison.differences(Entry.of("t", known), a_peak()) == comparison.differences(Entry.of("t", a_peak()), known) == []
+
+
+def test_section_of_a_peak_over_its_baseline(a_measurement, a_peak):
+    entry = Entry.of("t", a_peak(total_bytes=5 * GIB, holders=holders(evoformer=5 * GIB)))
+    peak = a_peak(kernels=Kernels(40, ("attention in evoformer",)), holders=holders(evoformer=8 * GIB))
+    verdict = judge(peak, None, Reference(entry))
+    section = terminal.section(
+        dataclasses.replace(a_measurement(), peak=peak, verdict=verdict, baseline=entry, accept="pytest -x")
+    )
+    first, second, *_ = lines = section.splitlines()
+    assert first == "fell back from Triton to XLA: attention in evoformer (triton 40, in the baseline 47)"
+    assert second == verdict.line
+    assert lines[-4:] == [
+        "  against the baseline, at the peak:",
+        "     +3.00 GiB  evoformer (5.00 GiB, now 8.00 GiB)",
+        "  measure it again: af3mem measure --tokens 1000 --target h100-80gb",
+        "  accept it as the baseline: pytest -x",
+    ]
+
+
+def test_table_has_the_baseline_and_the_change(a_measurement, a_peak):
+    entry = Entry.of("t", a_peak(total_bytes=5 * GIB))
+    over = a_measurement(verdict=judge(a_peak(), None, Reference(entry)), baseline=entry)
+    headings, row = terminal.table([over])
+    assert headings.split() == "tokens bucket target total baseline change verdict kernels time test".split()
+    assert "5.00 GiB  +3.00 GiB (+60.0 %)  over" in row
