@@ -38,8 +38,8 @@ class Marks:
     up_to: int | None
     job: tuple[tuple[str, Any], ...]
     budgets: tuple[Budget, ...]
-    baseline: Baseline | None
     settings: tuple[tuple[str, Any], ...]
+    baseline: Baseline | None = None
 
     def all_sizes(self, buckets: Iterable[int]) -> tuple[int, ...]:
         """The sizes to run the test for; with `up_to`, every smaller bucket and then itself."""
@@ -77,7 +77,7 @@ def read(marks: Iterable[pytest.Mark], fixtures: Iterable[str]) -> Marks:
     if (budgets or baseline) and not sizes and up_to is None and "gpu_peak" not in fixtures:
         name = "af3_budget" if budgets else "af3_baseline"
         raise UsageError(f"{name} has no size to measure: add af3_tokens(...), or call the gpu_peak fixture in the test")
-    return Marks(sizes, up_to, freeze(job), tuple(budgets.values()), baseline, freeze(settings))
+    return Marks(sizes, up_to, freeze(job), tuple(budgets.values()), freeze(settings), baseline)
 
 
 def _sizes(mark: pytest.Mark) -> tuple[tuple[int, ...], int | None, Mapping[str, Any]]:

@@ -46,8 +46,17 @@ class Project:
 
     def junit(self):
         """Of each test: its name, and the message of its failure or of its being skipped."""
-        cases = ElementTree.parse(self.path / "junit.xml").iter("testcase")
-        return {case.get("name"): next((outcome.get("message") for outcome in case), None) for case in cases}
+        outcomes = {case.get("name"): [part for part in case if part.tag != "properties"] for case in self._cases()}
+        return {name: found[0].get("message") if found else None for name, found in outcomes.items()}
+
+    def junit_properties(self):
+        """Of each test: its properties, as pairs."""
+        return {
+            case.get("name"): [(part.get("name"), part.get("value")) for part in case.iter("property")] for case in self._cases()
+        }
+
+    def _cases(self):
+        return ElementTree.parse(self.path / "junit.xml").iter("testcase")
 
 
 def analytic_bytes(bucket, width=32):

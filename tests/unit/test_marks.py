@@ -2,7 +2,7 @@ import pytest
 
 from pytest_af3mem import marks
 from pytest_af3mem.errors import UsageError
-from pytest_af3mem.marks import Budget, Marks
+from pytest_af3mem.marks import Baseline, Budget, Marks
 from pytest_af3mem.size import Size
 
 GIB = 2**30
@@ -16,8 +16,8 @@ def read(*nearest_first, fixtures=("gpu_peak",)):
     return marks.read(nearest_first, fixtures)
 
 
-def asked(*, sizes=(), up_to=None, job=(), budgets=(), settings=()):
-    return Marks(sizes, up_to, job, budgets, settings)
+def asked(*, sizes=(), up_to=None, job=(), budgets=(), settings=(), baseline=None):
+    return Marks(sizes, up_to, job, budgets, settings, baseline)
 
 
 def budget(gib, target=None):
@@ -33,6 +33,9 @@ def budget(gib, target=None):
         ([mark("tokens", up_to=2048, seed=1), mark("tokens", 512)], asked(up_to=2048, job=(("seed", 1),))),
         ([mark("tokens", 512), mark("tokens", up_to=2048)], asked(sizes=(512,))),
         ([mark("budget", "3 GiB", target="L4-24GB")], asked(budgets=(budget(3, "l4-24gb"),))),
+        ([pytest.mark.af3_baseline.mark], asked(baseline=Baseline(None))),
+        ([mark("baseline", tolerance="64 MiB")], asked(baseline=Baseline(Size(bytes=64 * 2**20)))),
+        ([mark("baseline", tolerance=0), mark("baseline", tolerance="1 %")], asked(baseline=Baseline(Size(bytes=0)))),
         ([mark("model", **{"evoformer.sizes": [1, [2]]})], asked(settings=(("evoformer.sizes", (1, (2,))),))),
         ([mark("model", b=1), mark("model", b=5, a="xla")], asked(settings=(("a", "xla"), ("b", 1)))),
         ([pytest.mark.usefixtures("tmp_path").mark, pytest.mark.skipif(True, reason="").mark], asked()),
@@ -64,6 +67,7 @@ OPTIONS = "(options: chains, kinds, copies, ligands, smiles, modifications, msa_
 NO_SIZE = "af3_budget '24 Bananas' is not a size: write '16 GiB', '16 GB', '95 %' or a number of bytes"
 ONE_SIZE = 'af3_budget takes one size and perhaps a target, like af3_budget("16 GiB", target="a100-40gb")'
 TARGET = "af3_budget: target={!r} must be the name of a target, like 'a100-40gb'"
+TOLERANCE = 'af3_baseline takes at most a tolerance, by name, like af3_baseline(tolerance="0.5 %")'
 VALUE = "x={!r} must be a finite number, a text, true, false, none, or a list of these"
 
 
@@ -89,6 +93,12 @@ VALUE = "x={!r} must be a finite number, a text, true, false, none, or a list of
         (mark("budget", "1 GiB", target="l4"), "unknown target 'l4': did you mean l4-24gb or l40s-48gb? (all: af3mem doctor)"),
         (mark("budget", "1 GiB", target=5), TARGET.format(5)),
         (mark("budget", "1 GiB", target=""), TARGET.format("")),
+        (mark("baseline", "0.5 %"), TOLERANCE),
+        (mark("baseline", by="0.5 %"), TOLERANCE),
+        (
+            mark("baseline", tolerance="a bit"),
+            "af3_baseline: tolerance 'a bit' is not a tolerance: write '0.5 %', '64 MiB', a number of bytes, or 0",
+        ),
         (mark("model", 5), "af3_model takes settings by name, like af3_model(num_samples=1), not 5"),
         (mark("model", x=[1, {}]), VALUE.format({})),
     ],
@@ -99,10 +109,16 @@ def test_bad_marker(bad, text):
     assert str(caught.value) == text
 
 
-def test_budget_without_a_size_to_measure():
+@pytest.mark.parametrize("one", [mark("budget", "1 GiB"), pytest.mark.af3_baseline.mark])
+def test_nothing_to_measure(one):
     with pytest.raises(UsageError) as caught:
-        read(mark("budget", "1 GiB"), fixtures=())
-    assert str(caught.value) == "af3_budget has no size to measure: add af3_tokens(...), or call the gpu_peak fixture in the test"
+        read(one, fixtures=())
+    assert (
+        str(caught.value) == f"{one.name} has no size to measure: add af3_tokens(...), or call the gpu_peak fixture in the test"
+    )
+
+
+def test_something_to_measure():
     assert read(mark("budget", "1 GiB"), mark("tokens", 5), fixtures=()).sizes == (5,)
     assert read(mark("model", num_samples=1), fixtures=()).budgets == ()
 
