@@ -121,7 +121,8 @@ class Keeping:
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         test = self._name(report.nodeid)
-        self._ran.add(test)
+        if report.when == "teardown":  # a test that was broken off has none
+            self._ran.add(test)
         if report.when != "call":
             return
         ridden = getattr(report, "af3mem_baseline", None)

@@ -64,7 +64,9 @@ def test_one_byte_over_the_baseline_fails_and_says_how_to_accept_it(gate, projec
     options = "--af3-gpu --af3-model=analytic:Analytic"
     accept = f"pytest 'test_fit.py::test_fits[100]' {options} --af3-path={project.models} --af3-baseline=memory.json"
     assert row["accept"] == f"{accept} --af3-cache-dir={project.cache} --af3-update-baseline"
-    result.stdout.fnmatch_lines(["  measure it again: af3mem measure *", "  accept it as the baseline: pytest *--af3-update-baseline"])
+    result.stdout.fnmatch_lines(
+        ["  measure it again: af3mem measure *", "  accept it as the baseline: pytest *--af3-update-baseline"]
+    )
 
 
 @pytest.mark.parametrize(
@@ -85,7 +87,9 @@ def test_exactly_at_the_tolerance_passes_and_one_byte_over_fails(gate, marker, o
 def test_an_improvement_passes_and_says_so(gate):
     result = gate.run("-v", total_bytes=PEAK + 1024)
     result.assert_outcomes(passed=1)
-    line = f"GPU peak 65.12 KiB is below the baseline of 66.12 KiB by 1.00 KiB (1.5 %) {CONDITIONS}; improved, update the baseline"
+    line = (
+        f"GPU peak 65.12 KiB is below the baseline of 66.12 KiB by 1.00 KiB (1.5 %) {CONDITIONS}; improved, update the baseline"
+    )
     assert (gate.row()["verdict"], gate.row()["improved"], gate.row()["line"]) == ("within", True, line)
     assert f"test_fit.py::test_fits[100]: {line}" in result.outlines
     gate.run("--af3-tolerance=1 KiB", total_bytes=PEAK + 1024)
@@ -187,7 +191,9 @@ def test_a_marker_on_a_test_that_measures_nothing(gate, project):
     result = gate.run()
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines(
-        ["test_fit.py::test_fits: af3_baseline has no size to measure: add af3_tokens(...), or call the gpu_peak fixture in the test"]
+        [
+            "test_fit.py::test_fits: af3_baseline has no size to measure: add af3_tokens(...), or call the gpu_peak fixture in the test"
+        ]
     )
 
 
@@ -221,7 +227,9 @@ def test_a_changed_model_is_over_and_what_grew_is_told(cold_project):
     cold_project.write(test_fit=GATE.format(marker=""))
     options = "--af3-path=checkout", "--af3-baseline=memory.json", "--junitxml=junit.xml"
     cold_project.run_apart(*options, "--af3-update-baseline").assert_outcomes(passed=1)
-    wasteful = "pairs = jax.lax.optimization_barrier(pairs.astype(jnp.bfloat16).astype(jnp.float32) + pairs.T)\n            return"
+    wasteful = (
+        "pairs = jax.lax.optimization_barrier(pairs.astype(jnp.bfloat16).astype(jnp.float32) + pairs.T)\n            return"
+    )
     module.write_text(source.replace("return pairs.sum", f"{wasteful} pairs.sum"))
     result = cold_project.run_apart(*options)
     result.assert_outcomes(failed=1)
