@@ -190,11 +190,7 @@ def test_a_marker_on_a_test_that_measures_nothing(gate, project):
     project.write(test_fit="import pytest\n@pytest.mark.af3_baseline\ndef test_fits(): ...")
     result = gate.run()
     result.assert_outcomes(errors=1)
-    result.stdout.fnmatch_lines(
-        [
-            "test_fit.py::test_fits: af3_baseline has no size to measure: add af3_tokens(...), or call the gpu_peak fixture in the test"
-        ]
-    )
+    result.stdout.fnmatch_lines(["test_fit.py::test_fits: af3_baseline has no size to measure: add af3_tokens(...), *"])
 
 
 def test_a_worker_that_dies_is_not_judged(project):
