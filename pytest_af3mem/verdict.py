@@ -187,7 +187,6 @@ class Measurement:
             "explained": round(explained(self.peak), 4) if self.peak and self.peak.holders else None,
             "accept": self.accept,
             "baseline": self.baseline.to_json() if self.baseline else None,
-            "holders": [],
         }
 
     @classmethod

@@ -214,24 +214,36 @@ def test_a_worker_that_dies_is_not_judged(project):
     assert not (project.path / "memory.json").exists()
 
 
-def test_a_changed_model_is_over_and_what_grew_is_told(cold_project):
-    """The model's own source is edited between two runs, as it is before a merge."""
-    source = (cold_project.models / "analytic.py").read_text()
-    (cold_project.path / "checkout").mkdir()
-    module = cold_project.path / "checkout" / "analytic.py"
-    module.write_text(source)
+def test_a_kernel_that_falls_back_is_told_first_and_then_what_grew(cold_project):
+    """The model's own source is edited between two runs, as it is before a merge: an operation is left to XLA."""
+    checkout = cold_project.path / "checkout"
+    checkout.mkdir()
+    for name in ("analytic.py", "fused.py"):
+        (checkout / name).write_text((cold_project.models / name).read_text())
     cold_project.write(test_fit=GATE.format(marker=""))
-    options = "--af3-path=checkout", "--af3-baseline=memory.json", "--junitxml=junit.xml"
-    cold_project.run_apart(*options, "--af3-update-baseline").assert_outcomes(passed=1)
-    wasteful = (
-        "pairs = jax.lax.optimization_barrier(pairs.astype(jnp.bfloat16).astype(jnp.float32) + pairs.T)\n            return"
-    )
-    module.write_text(source.replace("return pairs.sum", f"{wasteful} pairs.sum"))
-    result = cold_project.run_apart(*options)
+
+    def run(*options):
+        stated = ("--af3-path=checkout", "--af3-baseline=memory.json", "--junitxml=junit.xml")
+        return cold_project.run_apart(*stated, *options, model="fused:Fused")
+
+    run("--af3-update-baseline").assert_outcomes(passed=1)
+    (row,) = cold_project.measurements()
+    (entry,) = json.loads((cold_project.path / "memory.json").read_text())["measurements"]
+    assert (entry["total_bytes"], entry["kernels"]) == (row["total_bytes"], {"triton": 1, "xla_fallbacks": []})
+    assert sum(entry["components"].values()) == entry["total_bytes"] < 2048
+
+    edited = (checkout / "fused.py").read_text().replace('IMPLEMENTATION = "pallas_triton"', 'IMPLEMENTATION = "base"')
+    (checkout / "fused.py").write_text(edited)
+    result = run()
     result.assert_outcomes(failed=1)
     (row,) = cold_project.measurements()
-    assert row["total_bytes"] > row["baseline_bytes"] == PEAK
-    assert "is over the baseline of 65.12 KiB by" in cold_project.junit()["test_fits[100]"]
+    assert row["kernels"] == {"triton": 0, "xla_fallbacks": ["pair_sums in pair_stack"]}
+    assert (row["verdict"], row["total_bytes"], row["baseline_bytes"]) == ("over", PEAK, entry["total_bytes"])
+    assert cold_project.junit()["test_fits[100]"] == f"Failed: {row['line']}"
+    section = result.stdout.str().partition("- GPU memory of AlphaFold 3 -")[2].splitlines()[1:]
+    assert section[:3] == ["fell back from Triton to XLA: pair_sums in pair_stack", "fewer Triton kernels: 1 -> 0", row["line"]]
+    heading = section.index("  what grew or shrank against the baseline, at the peak:")
+    assert section[heading + 1].split() == "+64.00 KiB pair_stack new, 64.00 KiB".split()
 
 
 def test_the_file_is_named_in_the_ini_file_from_its_folder(gate, project, monkeypatch):
