@@ -102,7 +102,7 @@ def _parser() -> argparse.ArgumentParser:
     checkup.set_defaults(run=_doctor)
 
     for command in (measure, varied, tokens, checkup):
-        for option in OPTIONS:
+        for option in (each for each in OPTIONS if not each.of_tests_alone):
             how: dict[str, Any] = {"metavar": option.metavar} if option.metavar else {"action": "store_true"}
             command.add_argument(_flag(option), dest=option.name, help=option.help, **how)
     return parser

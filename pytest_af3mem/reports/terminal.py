@@ -12,21 +12,26 @@ from pytest_af3mem.verdict import Measurement, Outcome
 _HEADINGS = ("tokens", "bucket", "target", "total", "budget", "margin", "verdict", "kernels", "time", "test")
 _FEW = 3
 _TOP = 10
-_RIGHT = {"tokens", "bucket", "total", "budget", "margin", "time"}
+NUMBERS = {"tokens", "bucket", "total", "budget", "margin", "time"}
+
+
+def rows(measurements: Sequence[Measurement]) -> list[tuple[str, ...]]:
+    """Headings, then the cells of each measurement; a column that says nothing is left out."""
+    cells = [_cells(alike) for alike in grouped(measurements)]
+    columns = [column for column in zip(_HEADINGS, *cells, strict=True) if set(column[1:]) != {"-"}]
+    return list(zip(*columns, strict=True))
 
 
 def table(measurements: Sequence[Measurement]) -> list[str]:
-    """One line a measurement, columns aligned, headings first; a column that says nothing is left out."""
-    rows = [_cells(alike) for alike in _grouped(measurements)]
-    columns = [column for column in zip(_HEADINGS, *rows, strict=True) if set(column[1:]) != {"-"}]
+    """One line a measurement, columns aligned, headings first."""
     aligned = []
-    for column in columns:
+    for column in zip(*rows(measurements), strict=True):
         width = max(map(len, column))
-        aligned.append([cell.rjust(width) if column[0] in _RIGHT else cell.ljust(width) for cell in column])
+        aligned.append([cell.rjust(width) if column[0] in NUMBERS else cell.ljust(width) for cell in column])
     return ["  ".join(row).rstrip() for row in zip(*aligned, strict=True)]
 
 
-def _grouped(measurements: Sequence[Measurement]) -> list[list[Measurement]]:
+def grouped(measurements: Sequence[Measurement]) -> list[list[Measurement]]:
     """Inputs of one test that came to the same, as Hypothesis makes many."""
     groups: dict[tuple[object, ...], list[Measurement]] = {}
     for one in measurements:
