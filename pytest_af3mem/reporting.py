@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from pytest_af3mem.reports import comparison, github, json, markdown
+from pytest_af3mem.reports import github, json, markdown
 from pytest_af3mem.reports.failures import Failure
 from pytest_af3mem.settings import Settings
 from pytest_af3mem.verdict import Measurement
@@ -34,7 +34,7 @@ def write(
 def _page(measurements: Sequence[Measurement], failures: Sequence[Failure], buckets: Sequence[int]) -> str:
     from pytest_af3mem.reports import html  # which needs an extra
 
-    return html.render(measurements, failures, buckets, comparison.changes(measurements))
+    return html.render(measurements, failures, buckets)
 
 
 def summarize(measurements: Sequence[Measurement], failures: Sequence[Failure], environment: Mapping[str, str]) -> list[str]:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from pytest_af3mem import growth
-from pytest_af3mem.attribution import Change, by_component, grown
+from pytest_af3mem.attribution import by_component, grown
 from pytest_af3mem.baseline import Entry, differing_versions
 from pytest_af3mem.peak import Peak
-from pytest_af3mem.verdict import Measurement
 
 _FEW = 5
 
@@ -24,20 +21,7 @@ def lost_kernels(entry: Entry, peak: Peak) -> list[str]:
 
 def differences(entry: Entry, peak: Peak) -> list[str]:
     """Components that hold more or less than in the baseline, the largest change first, and versions that differ."""
-    changes = _grown(entry, peak)
+    changes = grown(entry.components, by_component(peak)) if entry.components and peak.holders else []
     heading = ["what grew or shrank against the baseline, at the peak:"] if changes else []
     versions = differing_versions(entry, Entry.of(entry.test, peak))
     return heading + growth.components(changes) + [f"the baseline is of {version}" for version in versions]
-
-
-def changes(measurements: Sequence[Measurement]) -> dict[str, list[Change]]:
-    """By test and conditions, the components that hold more or less than in the baseline; measurements without such left out."""
-    told = {
-        f"{one.test} {one.peak.conditions}": _grown(one.baseline, one.peak) for one in measurements if one.peak and one.baseline
-    }
-    return {name: found for name, found in told.items() if found}
-
-
-def _grown(entry: Entry, peak: Peak) -> list[Change]:
-    """The largest change first; none where it is not known who held one of the two peaks."""
-    return grown(entry.components, by_component(peak)) if entry.components and peak.holders else []

@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import gzip
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import jinja2
@@ -16,7 +16,7 @@ import markupsafe
 from plotly.offline import get_plotlyjs
 
 from pytest_af3mem import __version__, gpus
-from pytest_af3mem.attribution import Change
+from pytest_af3mem.attribution import Change, by_component, grown
 from pytest_af3mem.reports import failures as failing
 from pytest_af3mem.reports import figures, series, terminal
 from pytest_af3mem.reports.failures import Failure
@@ -28,7 +28,6 @@ def render(
     measurements: Sequence[Measurement],
     failures: Sequence[Failure] = (),
     buckets: Sequence[int] = (),
-    changes: Mapping[str, Sequence[Change]] | None = None,
 ) -> str:
     """The page.
 
@@ -36,7 +35,6 @@ def render(
       measurements: What to tell of.
       failures: The failed tests, for those that fail for another reason than a measurement's verdict.
       buckets: The padding sizes of the model, where it has some: between them the peak does not change.
-      changes: For each test with a baseline that differs, the components that hold more or less than in it.
     """
     found = series.split(measurements)
     composition, bars = figures.composition(found) if found else (None, [])
@@ -62,11 +60,22 @@ def render(
         headings=headings,
         rows=rows,
         numbers=terminal.NUMBERS,
-        changes=changes or {},
+        changes=_changes(measurements),
         unattributed=sorted({one.peak.unattributed for one in measurements if one.peak} - {""}),
         conditions=_conditions(measurements),
         plotly=_packed(get_plotlyjs()) if found else "",
     )
+
+
+def _changes(measurements: Sequence[Measurement]) -> dict[str, list[Change]]:
+    """Of each test that is held against a baseline, the components that hold more or less than in it."""
+    known = [(one.test, one.baseline, one.peak) for one in measurements if one.baseline and one.peak and one.peak.holders]
+    changes = {
+        f"{test} {peak.conditions}": grown(entry.components, by_component(peak))
+        for test, entry, peak in known
+        if entry.components
+    }
+    return {test: found for test, found in changes.items() if found}
 
 
 def _conditions(measurements: Sequence[Measurement]) -> dict[str, list[str]]:

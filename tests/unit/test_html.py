@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_af3mem.attribution import Change
+from pytest_af3mem.baseline import Entry
 from pytest_af3mem.peak import Holder
 from pytest_af3mem.reports import figures, series
 from pytest_af3mem.reports.failures import Failure
@@ -86,22 +86,28 @@ def test_every_plot_has_words(sized):
     assert set(data) == set(plots)
 
 
+def held(**components):
+    return tuple(Holder(name, "temporary", size) for name, size in components.items())
+
+
 def test_changes_against_the_baseline(sized):
-    changes = {
-        "t.py::test_fits": [
-            Change("evoformer", GIB, 3 * GIB),
-            Change("diffuser", GIB, GIB // 2),
-            Change("new", 0, 5),
-        ]
-    }
-    page, _ = page_without_library([sized(512)], changes=changes)
-    (table,) = re.findall(r'<h2 id="changes">.*?</table>', page, re.DOTALL)
-    rows = re.findall(r'<tr><th scope="row">(.*?)</th>(.*?)</tr>', table)
+    before = sized(512, holders=held(evoformer=GIB, diffuser=GIB, head=7)).peak
+    after = sized(512, holders=held(evoformer=3 * GIB, diffuser=GIB // 2, new=5, head=7))
+    page, _ = page_without_library([dataclasses.replace(after, baseline=Entry.of(after.test, before))])
+    (section,) = re.findall(r'<h2 id="changes">.*?</section>', page, re.DOTALL)
+    assert "test_<wbr>fits [512 tokens, bucket 512, h100-80gb, compiled]</h3>" in section
+    rows = re.findall(r'<tr><th scope="row">(.*?)</th>(.*?)</tr>', section)
     assert [(name, re.findall(r">([^<]+)</td>", cells)) for name, cells in rows] == [
         ("evoformer", ["+2.00 GiB", "1.00 GiB", "3.00 GiB"]),
         ("diffuser", ["-512.00 MiB", "1.00 GiB", "512.00 MiB"]),
         ("new", ["+5 B", "0 B", "5 B"]),
     ]
+
+
+def test_nothing_changed(sized):
+    same = sized(512, holders=held(evoformer=GIB))
+    page, _ = page_without_library([dataclasses.replace(same, baseline=Entry.of(same.test, same.peak))])
+    assert "What changed" not in page
 
 
 def test_why_components_are_not_known(sized):
@@ -137,7 +143,9 @@ def test_names_are_no_markup(sized, a_peak):
     peak = dataclasses.replace(evil.peak, holders=holders, software={EVIL: EVIL})
     evil = dataclasses.replace(evil, peak=peak)
     failures = [Failure(f"{EVIL}2", Path("t.py"), 3, EVIL)]
-    page, data = page_without_library([evil], failures, changes={EVIL: [Change(EVIL, 1, 2)]})
+    before = sized(512, holders=(Holder(f"{EVIL}3", "temporary", 1),)).peak
+    page, data = page_without_library([dataclasses.replace(evil, baseline=Entry.of(EVIL, before))], failures)
+    assert "What changed against the baseline" in page
     assert page.count("<script") == 3
     assert page.count("</script>") == 3
     assert "<img" not in page

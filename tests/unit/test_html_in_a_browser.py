@@ -1,5 +1,6 @@
 """The page as a browser shows it: headless Chromium, spoken to by the DevTools protocol over a pipe."""
 
+import dataclasses
 import json
 import os
 import shutil
@@ -8,7 +9,7 @@ import time
 
 import pytest
 
-from pytest_af3mem.attribution import Change
+from pytest_af3mem.baseline import Entry
 from pytest_af3mem.peak import Holder
 from pytest_af3mem.verdict import judge, not_judged
 
@@ -142,9 +143,9 @@ def page(tmp_path, a_measurement, a_peak):
             )
     lost = not_judged("the worker died (SIGKILL)", "[5120 tokens]", 20 * GIB)
     measurements.append(a_measurement(tokens=5120, bucket=5120, target="l4-24gb", peak=None, verdict=lost))
-    changes = {EVIL: [Change(EVIL, GIB, 2 * GIB), Change("diffuser/evoformer", 2 * GIB, GIB)]}
+    measurements[4] = dataclasses.replace(measurements[4], baseline=Entry.of(EVIL, measurements[3].peak))
     path = tmp_path / "page.html"
-    path.write_text(html.render(measurements, buckets=(256, 512, 768, 1024, 1280, 2048), changes=changes))
+    path.write_text(html.render(measurements, buckets=(256, 512, 768, 1024, 1280, 2048)))
     return path
 
 
