@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import os
 import sys
 from collections.abc import Generator, Mapping
 from pathlib import Path
@@ -18,7 +19,10 @@ from pytest_af3mem.inputs.job import Job
 from pytest_af3mem.keeping import Keeping
 from pytest_af3mem.models.alphafold3 import AlphaFold3, default_attention
 from pytest_af3mem.peak import Peak
-from pytest_af3mem.reports import inputs, json, junit, terminal
+from pytest_af3mem.plugin import measures
+from pytest_af3mem.reporting import annotate, summarize, write
+from pytest_af3mem.reports import inputs, junit, terminal
+from pytest_af3mem.reports.failures import Failure
 from pytest_af3mem.request import Request, freeze
 from pytest_af3mem.session import Session
 from pytest_af3mem.settings import Settings
@@ -123,7 +127,9 @@ class Measuring:
         self._running: _Running | None = None
         self._finished: dict[str, list[Measurement]] = {}
         self._measurements: list[Measurement] = []
+        self._failures: list[Failure] = []
         self._notes: list[str] = []
+        self._written: list[Path] = []
         self._progress_shown = False
 
     # Before the tests
@@ -216,6 +222,7 @@ class Measuring:
                 report.sections.append((_TITLE, "\n\n".join(map(terminal.section, told))))
         elif call.when == "call" and report.failed and self._running is not None and self._running.kept is not None:
             report.sections.append((_TITLE, f"AlphaFold 3 input: {self._running.kept}"))
+        report.af3mem_ours = measures(item, getattr(item, "fixturenames", ()))  # type: ignore[attr-defined]
         return report
 
     def measure(
@@ -352,7 +359,7 @@ class Measuring:
         failed = [request for request, found in held.items() if terminal.failed(found)]
         culprit = running.last if running.last in failed or (raised and not failed) else failed[-1] if failed else None
         if culprit is not None:
-            folder = self.session.settings.json.parent if self.session.settings.json else self.session.settings.cache_dir
+            folder = self.session.settings.folder
             running.kept = inputs.keep(culprit.job, folder, running.item.nodeid)
             command = self.session.command(culprit, job=running.kept)
             held[culprit] = [
@@ -377,6 +384,8 @@ class Measuring:
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         self._measurements += map(Measurement.from_json, getattr(report, "af3mem", ()))
+        if report.failed and getattr(report, "af3mem_ours", False):
+            self._failures.append(Failure.of(report, self._config.rootpath))
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         notes = [*self._notes, *self.session.pool.notes]
@@ -385,14 +394,20 @@ class Measuring:
             terminalreporter.section(_TITLE)
             for line in [*(terminal.table(self._measurements) if self._measurements else ()), *notes]:
                 terminalreporter.line(line)
-            if self.session.settings.json:
-                terminalreporter.line(f"report: {self.session.settings.json}")
+            for path in self._written:
+                terminalreporter.line(f"report: {path}")
+        for line in annotate(self._failures, self._config.rootpath, os.environ):
+            terminalreporter.line(line)
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         if self._is_xdist_worker:
             session.config.workeroutput["af3mem_notes"] = self.session.pool.notes  # type: ignore[attr-defined]
-        elif self.session.settings.json and not session.config.option.collectonly:
-            self.session.settings.json.write_text(json.render(self._measurements, all_holders=self.session.settings.all_holders))
+        elif not session.config.option.collectonly:
+            buckets = self.session.buckets if self.described else ()
+            self._written, lost = write(self.session.settings, self._measurements, self._failures, buckets)
+            if lost and session.exitstatus == pytest.ExitCode.OK:
+                session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
+            self._notes += [*lost, *summarize(self._measurements, self._failures, os.environ)]
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:

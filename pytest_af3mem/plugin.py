@@ -64,7 +64,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Checks the markers of each test, also where nothing is measured, and runs it once for each size."""
-    if not _measures(metafunc.definition, metafunc.fixturenames):
+    if not measures(metafunc.definition, metafunc.fixturenames):
         return
     from pytest_af3mem import marks
 
@@ -85,11 +85,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if _KEY not in config.stash:
         for item in items:
-            if _measures(item, getattr(item, "fixturenames", ())):
+            if measures(item, getattr(item, "fixturenames", ())):
                 item.add_marker(pytest.mark.skip(reason=_OFF))
 
 
-def _measures(node: pytest.Item, fixtures: Collection[str]) -> bool:
+def measures(node: pytest.Item, fixtures: Collection[str]) -> bool:
+    """Whether a test is one of ours."""
     return "gpu_peak" in fixtures or any(
         mark.name in ("af3_tokens", "af3_budget", "af3_baseline") for mark in node.iter_markers()
     )

@@ -7,6 +7,7 @@ environment, `af3_target` in the ini file.
 from __future__ import annotations
 
 import errno
+import importlib.util
 import os
 import shutil
 import sys
@@ -96,6 +97,14 @@ def _source_tree(text: str, name: str) -> Path:
     return inside if (inside / "alphafold3").is_dir() and not (folder / "alphafold3").is_dir() else folder
 
 
+def _page(text: str, name: str) -> Path:
+    path = _report(text, name)
+    for module in ("jinja2", "plotly"):
+        if importlib.util.find_spec(module) is None:
+            raise UsageError(f'{name} {text!r} needs {module}: pip install "pytest-af3mem[html]"')
+    return path
+
+
 def _report(text: str, name: str) -> Path:
     path = Path(text)
     try:
@@ -133,6 +142,8 @@ OPTIONS = (
     Option("python", "interpreter that holds the model (default: this one)", "PATH", _interpreter),
     Option("path", "source tree of the model, measured as it is instead of the installed one", "DIR", _source_tree),
     Option("buckets", "padding buckets in tokens, as run_alphafold.py's --buckets (default: the model's)", "N,N,...", _buckets),
+    Option("markdown", "write a summary as Markdown to this file; it also goes to $GITHUB_STEP_SUMMARY", "FILE", _report, True),
+    Option("html", "write a page with plots to this file; needs pytest-af3mem[html]", "FILE", _page, True),
     Option("json", "write all measurements and verdicts to this file", "FILE", _report),
     Option("all_holders", "write all holders of each peak to the JSON report (default: the ten largest)"),
     Option("baseline", "committed file of accepted peaks, for tests marked af3_baseline", "FILE", _baseline, True),
@@ -155,6 +166,8 @@ class Settings:
     python: str = sys.executable
     path: Path | None = None
     buckets: tuple[int, ...] | None = None
+    markdown: Path | None = None
+    html: Path | None = None
     json: Path | None = None
     all_holders: bool = False
     baseline: Path | None = None
@@ -164,6 +177,12 @@ class Settings:
     timeout: int = 900
     cache_dir: Path = field(default_factory=default_folder)
     no_cache: bool = False
+
+    @property
+    def folder(self) -> Path:
+        """Where files of a session go: beside its reports, else into the cache."""
+        reports = (path.parent for path in (self.json, self.html, self.markdown) if path)
+        return next(reports, self.cache_dir)
 
     @classmethod
     def read(

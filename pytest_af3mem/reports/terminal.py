@@ -26,17 +26,22 @@ _HEADINGS = (
 )
 _FEW = 3
 _TOP = 10
-_RIGHT = {"tokens", "bucket", "total", "budget", "margin", "baseline", "change", "time"}
+NUMBERS = {"tokens", "bucket", "total", "budget", "margin", "baseline", "change", "time"}
+
+
+def rows(measurements: Sequence[Measurement]) -> list[tuple[str, ...]]:
+    """Headings, then the cells of each measurement; a column that says nothing is left out."""
+    cells = [_cells(alike) for alike in grouped(measurements)]
+    columns = [column for column in zip(_HEADINGS, *cells, strict=True) if set(column[1:]) != {"-"}]
+    return list(zip(*columns, strict=True))
 
 
 def table(measurements: Sequence[Measurement]) -> list[str]:
-    """One line a measurement, columns aligned, headings first; a column that says nothing is left out."""
-    rows = [_cells(alike) for alike in grouped(measurements)]
-    columns = [column for column in zip(_HEADINGS, *rows, strict=True) if set(column[1:]) != {"-"}]
+    """One line a measurement, columns aligned, headings first."""
     aligned = []
-    for column in columns:
+    for column in zip(*rows(measurements), strict=True):
         width = max(map(len, column))
-        aligned.append([cell.rjust(width) if column[0] in _RIGHT else cell.ljust(width) for cell in column])
+        aligned.append([cell.rjust(width) if column[0] in NUMBERS else cell.ljust(width) for cell in column])
     return ["  ".join(row).rstrip() for row in zip(*aligned, strict=True)]
 
 

@@ -103,6 +103,7 @@ def test_every_option_can_be_set_elsewhere(project, monkeypatch, place):
         "path": str(project.models),
         "buckets": "120,240",
         "json": "elsewhere.json",
+        "markdown": "elsewhere.md",
         "all_holders": "yes",
         "baseline": "memory.json",
         "update_baseline": "no",
@@ -119,6 +120,7 @@ def test_every_option_can_be_set_elsewhere(project, monkeypatch, place):
             monkeypatch.setenv(f"AF3MEM_{name.upper()}", value)
     assert project.pytester.runpytest_inprocess("-p", "no:hypothesispytest").ret == 0
     (row,) = project.measurements("elsewhere.json")
+    assert (project.path / "elsewhere.md").exists()
     assert (row["bucket"], row["argument_bytes"]) == (120, 4 * (32 + 120))
 
 

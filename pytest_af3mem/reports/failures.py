@@ -1,0 +1,66 @@
+"""Failed tests and measurements in, what to tell of them out: one line each, and what stands below it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from pytest_af3mem.reports import terminal
+from pytest_af3mem.verdict import Measurement, Outcome
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A failed test: `file` and `line` (from 1) say where it stands, `message` what failed."""
+
+    test: str
+    file: Path
+    line: int
+    message: str
+
+    @classmethod
+    def of(cls, report: pytest.TestReport, root: Path) -> Failure:
+        """What a report of pytest says; `root` is pytest's rootdir, from where its places are told."""
+        file, line, _ = report.location
+        crash = getattr(report.longrepr, "reprcrash", None)
+        message = crash.message if crash else str(report.longrepr)
+        return cls(report.nodeid, (root / file).resolve(), (line or 0) + 1, message.removeprefix("Failed: "))
+
+
+@dataclass(frozen=True)
+class Story:
+    """What is told of a failure: `line` stands alone, `section` says where the bytes are and how to measure it again."""
+
+    test: str
+    line: str
+    section: str = ""
+    outcome: Outcome | None = None
+
+
+def headline(measurements: Sequence[Measurement], failures: Sequence[Failure] = ()) -> str:
+    """`"2 over, 1 not judged, 5 within"`: how many measurements came out how, and what failed apart from them."""
+    outcomes = [one.verdict.outcome if one.verdict else None for one in measurements]
+    names = {Outcome.OVER: "over", Outcome.NOT_JUDGED: "not judged", Outcome.WITHIN: "within", None: "without a limit"}
+    parts = [f"{outcomes.count(outcome)} {name}" for outcome, name in names.items() if outcome in outcomes]
+    others = len(stories(measurements, failures)) - len(stories(measurements))
+    parts += [f"{others} test{'s' if others > 1 else ''} failed otherwise"] if others else []
+    return ", ".join(parts) or "nothing was measured"
+
+
+def first(measurements: Sequence[Measurement]) -> list[Measurement]:
+    """The failed ones before the others, both in the order that they had."""
+    return sorted(measurements, key=lambda one: not terminal.failed([one]))
+
+
+def stories(measurements: Sequence[Measurement], failures: Sequence[Failure] = ()) -> list[Story]:
+    """One for each failed measurement, those that came to the same as one, then one for each test that failed otherwise."""
+    told = []
+    for one, *_ in terminal.grouped(terminal.failed(measurements)):
+        assert one.verdict is not None
+        section = [line.removeprefix("  ") for line in terminal.section(one).splitlines() if line != one.verdict.line]
+        told.append(Story(one.test, one.verdict.line, "\n".join(section), one.verdict.outcome))
+    known = {story.test for story in told}
+    return told + [Story(one.test, one.message) for one in failures if one.test not in known]

@@ -1,0 +1,319 @@
+"""Series of measurements in, plots out: dictionaries of plotly.js's schema, with their legends and tables.
+
+Each colour is the name of a CSS variable of page.html.jinja, such as `--ink`, so that plots follow the page from light to dark.
+Texts are escaped, since plotly.js reads markup in them.
+"""
+
+from __future__ import annotations
+
+import functools
+import html
+import math
+import textwrap
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import cycle
+from typing import Any
+
+from pytest_af3mem import gpus
+from pytest_af3mem.peak import Peak
+from pytest_af3mem.reports.series import Series
+from pytest_af3mem.size import format_bytes
+from pytest_af3mem.verdict import Measurement, Outcome
+
+_GIB = 2**30
+_COLORS = tuple(f"--color-{index}" for index in range(10))
+_MOST_BANDS = 9  # and one for all other components
+_MOST_TICKS = 9
+_NEAR = 1.2  # capacities that differ by less than this factor would run into each other
+_KINDS = {"parameter": "parameters", "input": "inputs", "output": "outputs", "constant": "constants"}
+_AXIS = {"gridcolor": "--grid", "linecolor": "--grid", "zeroline": False, "fixedrange": True, "automargin": True}
+_Trace = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Key:
+    """One entry of a legend: `look` is a class of page.html.jinja, `color` the name of a CSS variable."""
+
+    look: str
+    color: str
+    label: str
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A figure, its legend, and what it shows in words."""
+
+    figure: Mapping[str, Any]
+    keys: Sequence[Key]
+    alt: str
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One peak of the plot of components: bytes of each band, in the order of the legend; 0 where it holds nothing."""
+
+    size: str
+    series: str
+    bytes: Sequence[int]
+    total_bytes: int
+
+
+# -- Memory over tokens
+
+
+def curve(found: Sequence[Series], buckets: Sequence[int]) -> Plot:
+    """Peaks over tokens as steps of the padding `buckets`, with budgets and the memory of GPUs; both axes are logarithmic."""
+    targets = list(dict.fromkeys(one.target for one in found))
+    sizes = sorted({bucket for one in found for bucket in one.by_bucket})
+    peaks = [peak.total_bytes for one in found for peak in one.by_bucket.values()]
+    measurements = [measurement for one in found for measurement in one.measurements]
+    budgets = {(one.bucket, one.verdict.budget_bytes) for one in measurements if one.verdict and one.verdict.budget_bytes}
+    over = [one for one in measurements if one.verdict and one.verdict.outcome is Outcome.OVER]
+    capacities = _capacities(targets, min(peaks), max(peaks))
+    left, right = sizes[0] / 2, sizes[-1] * 1.1
+    low, high = min(peaks), max([*peaks, *capacities.values(), *(budget for _, budget in budgets)])
+    margin = max(1.3, (high / low) ** 0.07)  # with room for the label of the highest line
+    low, high = low / margin, high * margin
+
+    traces = [_capacity(name, memory, (left, right), name in targets) for name, memory in capacities.items()]
+    traces += [_budget(_first(bucket, buckets), bucket, budget) for bucket, budget in sorted(budgets)]
+    colored = list(zip(found, cycle(_COLORS)))
+    for index, (one, color) in enumerate(colored):
+        traces += _steps(one, color, buckets, width=3 + 2 * min(4, len(found) - 1 - index))  # so that none hides an equal one
+    traces += [_points(one.measurements, "circle", color) for one, color in colored]
+    traces += [_points(over, "x", "--over")] if over else []
+    ticks = functools.reduce(lambda kept, size: [*kept, size] if size > 1.4 * kept[-1] else kept, sizes, sizes[:1])
+    layout = {
+        "height": 460,
+        "xaxis": {
+            **_log_axis(left, right),
+            "title": {"text": "tokens"},
+            "tickangle": 0,
+            "tickvals": ticks,
+            "ticktext": [f"{size:,}" for size in ticks],
+        },
+        "yaxis": {**_log_axis(low / _GIB, high / _GIB), **_powers(low, high)},
+    }
+    has_gaps = any(trace.get("line", {}).get("dash") == "dot" for trace in traces)
+    others = [
+        (has_gaps, Key("dots", "--ink", "buckets that were not measured")),
+        (budgets, Key("dash", "--budget", "budget")),
+        (over, Key("cross", "--over", "over its limit")),
+        (targets, Key("line", "--target", f"memory of {' and '.join(targets)}")),
+        (len(capacities) > len(targets), Key("thin", "--muted", "memory of other GPUs")),
+    ]
+    keys = [Key("line", color, one.name) for one, color in colored] + [key for is_there, key in others if is_there]
+    told = (
+        f"{one.name}: {', '.join(f'{format_bytes(peak.total_bytes)} at {bucket:,}' for bucket, peak in one.by_bucket.items())}"
+        for one in found
+    )
+    return Plot(_figure(traces, layout), keys, f"GPU memory over tokens. {'; '.join(told)}.")
+
+
+def _capacities(targets: Collection[str], lowest: int, highest: int) -> dict[str, int]:
+    """Memory of the measured targets, and of those GPUs that the peaks reach or nearly reach, cards before slices of them."""
+    kept = {name: gpus.find(name).memory_bytes for name in targets}
+    for gpu in sorted(map(gpus.find, gpus.names()), key=lambda gpu: (gpu.is_slice, gpu.memory_bytes)):
+        apart = all(max(gpu.memory_bytes, memory) > _NEAR * min(gpu.memory_bytes, memory) for memory in kept.values())
+        if apart and lowest < gpu.memory_bytes < 3 * highest:
+            kept[gpu.name] = gpu.memory_bytes
+    return kept
+
+
+def _first(bucket: int, buckets: Sequence[int]) -> int:
+    """The least number of tokens that is padded to this bucket; above the largest one, and where none are known, its own."""
+    return max((size for size in buckets if size < bucket), default=0) + 1 if bucket in buckets else bucket
+
+
+def _steps(one: Series, color: str, buckets: Sequence[int], width: float) -> list[_Trace]:
+    """The peak of each measured bucket as a line over its tokens; dotted where buckets between them were not measured."""
+    measured = [(_first(bucket, buckets), bucket, peak.total_bytes) for bucket, peak in one.by_bucket.items()]
+    x: list[int | None] = []
+    y: list[int | None] = []
+    traces = []
+    for index, (first, last, total) in enumerate(measured):
+        if index:
+            _, before, previous = measured[index - 1]
+            if first == before + 1:
+                first = before  # the step is upright
+            else:
+                traces.append(_line([before, first], [previous, total], color, 1.5, "dot"))
+                x.append(None)
+                y.append(None)
+        x += [first, last]
+        y += [total, total]
+    return [*traces, _line(x, y, color, width)]
+
+
+def _capacity(name: str, memory: int, ends: tuple[float, float], is_target: bool) -> _Trace:
+    color, text = (
+        ("--target", f"<b>{name} {format_bytes(memory)}</b>") if is_target else ("--muted", f"{name} {format_bytes(memory)}")
+    )
+    return {
+        **_line(list(ends), [memory, memory], color, 2.5 if is_target else 1),
+        "mode": "lines+text",
+        "text": [text, ""],
+        "textposition": "top right",
+        "textfont": {"color": color, "size": 11},
+    }
+
+
+def _budget(first: int, last: int, budget: int) -> _Trace:
+    return {
+        **_line([first, last], [budget, budget], "--budget", 2, "dash"),
+        "mode": "lines+markers",
+        "marker": {"symbol": "line-ew-open", "size": 10, "color": "--budget"},
+        "hoverinfo": "text",
+        "text": f"budget {format_bytes(budget)}, bucket {last:,}",
+    }
+
+
+def _points(measurements: Sequence[Measurement], symbol: str, color: str) -> _Trace:
+    """What was asked for, each at its own number of tokens, and what came of it when it is pointed at."""
+    peaks = [(one, one.peak) for one in measurements if one.peak]
+    told = [f"{one.test}\n{one.verdict.line if one.verdict else peak}" for one, peak in peaks]
+    return {
+        "mode": "markers",
+        "x": [one.tokens for one, _ in peaks],
+        "y": [_gib(peak.total_bytes) for _, peak in peaks],
+        "marker": {"symbol": symbol, "size": 10, "color": color, "line": {"color": "--page", "width": 1}},
+        "hoverinfo": "text",
+        "text": [_escaped(text) for text in told],
+    }
+
+
+def _line(x: Sequence[float | None], y: Sequence[int | None], color: str, width: float, dash: str = "solid") -> _Trace:
+    line = {"color": color, "width": width, "dash": dash}
+    return {"mode": "lines", "x": x, "y": [one and _gib(one) for one in y], "line": line, "hoverinfo": "skip"}
+
+
+def _log_axis(low: float, high: float) -> dict[str, Any]:
+    return {**_AXIS, "type": "log", "range": [math.log10(low), math.log10(high)]}
+
+
+def _powers(low: float, high: float) -> dict[str, Any]:
+    """Ticks of a logarithmic axis: powers of two, as memory comes in."""
+    first, last = math.ceil(math.log2(low)), math.floor(math.log2(high))
+    return _ticks(2**power for power in range(first, last + 1, 1 + (last - first) // _MOST_TICKS))
+
+
+def _multiples(high: float) -> dict[str, Any]:
+    """Ticks of a linear axis: multiples of a power of two; few, for a narrow screen."""
+    step = 2 ** math.ceil(math.log2(high / 5))
+    return _ticks(range(0, int(high) + 1, step))
+
+
+def _ticks(sizes: Iterable[int]) -> dict[str, Any]:
+    texts = {_gib(size): format_bytes(size).replace(".00", "") for size in sizes}
+    return {"tickvals": list(texts), "ticktext": list(texts.values()), "tickangle": 0}
+
+
+# -- Who holds the peak
+
+
+def composition(found: Sequence[Series]) -> tuple[Plot, list[Bar]]:
+    """A bar for each peak, stacked of what holds it: components of the model where they are known, else arguments and so on."""
+    peaks = [(one, peak, parts(peak)) for one in found for peak in one.by_bucket.values()]
+    most: Counter[str] = Counter()
+    for _, _, held in peaks:
+        most |= Counter(held)
+    names = [name for name, _ in most.most_common(_MOST_BANDS)]
+    others = [name for name in most if name not in names]
+    bars = []
+    for one, peak, held in peaks:
+        sizes = [held.get(name, 0) for name in names]
+        sizes += [sum(held.get(name, 0) for name in others)] if others else []
+        bars.append(Bar(f"{peak.bucket:,}", one.label, sizes, peak.total_bytes))
+    labels = names + ([f"{len(others)} other components"] if others else [])
+    keys = [Key("box", color, label) for color, label in zip(_COLORS, labels, strict=False)]
+
+    several = len(found) > 1
+    places = [f"{bar.size}<br>{_escaped(bar.series, 14)}" if several else bar.size for bar in bars]
+    traces: list[_Trace] = [
+        {
+            "type": "bar",
+            "orientation": "h",
+            "y": places,
+            "x": [_gib(bar.bytes[index]) for bar in bars],
+            "marker": {"color": key.color, "line": {"width": 0}},
+            "hoverinfo": "text",
+            "text": [
+                _escaped(f"{key.label}\n{format_bytes(bar.bytes[index])} of {format_bytes(bar.total_bytes)}") for bar in bars
+            ],
+            "textposition": "none",
+        }
+        for index, key in enumerate(keys)
+    ]
+    traces.append(
+        {
+            "mode": "text",
+            "y": places,
+            "x": [_gib(bar.total_bytes) for bar in bars],
+            "text": [f" {format_bytes(bar.total_bytes)}" for bar in bars],
+            "textposition": "middle right",
+            "textfont": {"color": "--ink"},
+            "cliponaxis": False,
+            "hoverinfo": "skip",
+        }
+    )
+    longest = max(bar.total_bytes for bar in bars)
+    layout = {
+        "barmode": "stack",
+        "bargap": 0.3,
+        "height": 90 + (52 if several else 40) * len(bars),
+        "xaxis": {**_AXIS, **_multiples(1.4 * longest), "range": [0, 1.4 * longest / _GIB]},
+        "yaxis": {
+            **_AXIS,
+            "type": "category",
+            "showgrid": False,
+            "autorange": "reversed",
+            "title": {"text": "bucket" if not several else ""},
+        },
+    }
+    told = (f"{bar.size} tokens, {bar.series}: {_shares(bar, keys)}" for bar in bars)
+    return Plot(_figure(traces, layout), keys, f"Who holds the peak. {'; '.join(told)}."), bars
+
+
+def parts(peak: Peak) -> dict[str, int]:
+    """What holds a peak: parameters, inputs and so on as one, the rest by component; they add up to `total_bytes`."""
+    if not peak.holders:
+        held = {"arguments": peak.argument_bytes, "outputs": peak.output_bytes - peak.alias_bytes, "temporaries": peak.temp_bytes}
+        return {name: size for name, size in held.items() if size}
+    sums: Counter[str] = Counter()
+    for holder in peak.holders:
+        sums[_KINDS.get(holder.kind, holder.component)] += holder.bytes
+    return dict(sums)
+
+
+def _shares(bar: Bar, keys: Sequence[Key]) -> str:
+    held = sorted(zip(bar.bytes, keys, strict=True), key=lambda pair: -pair[0])
+    return ", ".join(f"{key.label} {size / bar.total_bytes:.0%}" for size, key in held[:3] if size)
+
+
+# -- Both
+
+
+def _figure(traces: Sequence[_Trace], layout: Mapping[str, Any]) -> dict[str, Any]:
+    common = {
+        "showlegend": False,
+        "dragmode": False,
+        "hovermode": "closest",
+        "margin": {"l": 8, "r": 8, "t": 8, "b": 8},
+        "paper_bgcolor": "--page",
+        "plot_bgcolor": "--page",
+        "font": {"family": "system-ui, sans-serif", "size": 13, "color": "--ink"},
+        "hoverlabel": {"bgcolor": "--page", "bordercolor": "--muted", "font": {"color": "--ink"}, "align": "left"},
+    }
+    return {"data": list(traces), "layout": {**common, **layout}}
+
+
+def _gib(number: int) -> float:
+    return round(number / _GIB, 9)
+
+
+def _escaped(text: str, width: int = 48) -> str:
+    """Text in lines that also a narrow screen has room for."""
+    lines = [line for part in text.splitlines() for line in textwrap.wrap(part, width)]
+    return "<br>".join(html.escape(line, quote=False) for line in lines)

@@ -1,0 +1,102 @@
+"""Measurements in, one page out that loads nothing from elsewhere: plots, tables, plotly.js and all.
+
+The extra `html` of pytest-af3mem brings the packages that this module is made with.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import jinja2
+import markupsafe
+from plotly.offline import get_plotlyjs
+
+from pytest_af3mem import __version__, gpus
+from pytest_af3mem.attribution import Change, by_component, grown
+from pytest_af3mem.reports import failures as failing
+from pytest_af3mem.reports import figures, series, terminal
+from pytest_af3mem.reports.failures import Failure
+from pytest_af3mem.size import format_bytes
+from pytest_af3mem.verdict import Measurement
+
+
+def render(
+    measurements: Sequence[Measurement],
+    failures: Sequence[Failure] = (),
+    buckets: Sequence[int] = (),
+) -> str:
+    """The page.
+
+    Args:
+      measurements: What to tell of.
+      failures: The failed tests, for those that fail for another reason than a measurement's verdict.
+      buckets: The padding sizes of the model, where it has some: between them the peak does not change.
+    """
+    found = series.split(measurements)
+    composition, bars = figures.composition(found) if found else (None, [])
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"size": format_bytes, "breakable": _breakable}
+    headings, *rows = terminal.rows(failing.first(measurements)) if measurements else [()]
+    return environment.get_template("page.html.jinja").render(
+        version=__version__,
+        headline=failing.headline(measurements, failures),
+        stories=failing.stories(measurements, failures),
+        lost=list(dict.fromkeys(f"{one.tokens:,} tokens on {one.target}" for one in measurements if one.peak is None)),
+        padded=bool(buckets),
+        curve=figures.curve(found, buckets) if found else None,
+        composition=composition,
+        bars=bars,
+        several=len(found) > 1,
+        headings=headings,
+        rows=rows,
+        numbers=terminal.NUMBERS,
+        changes=_changes(measurements),
+        unattributed=sorted({one.peak.unattributed for one in measurements if one.peak} - {""}),
+        conditions=_conditions(measurements),
+        plotly=_packed(get_plotlyjs()) if found else "",
+    )
+
+
+def _changes(measurements: Sequence[Measurement]) -> dict[str, list[Change]]:
+    """Of each test that is held against a baseline, the components that hold more or less than in it."""
+    known = [(one.test, one.baseline, one.peak) for one in measurements if one.baseline and one.peak and one.peak.holders]
+    changes = {
+        f"{test} {peak.conditions}": grown(entry.components, by_component(peak))
+        for test, entry, peak in known
+        if entry.components
+    }
+    return {test: found for test, found in changes.items() if found}
+
+
+def _conditions(measurements: Sequence[Measurement]) -> dict[str, list[str]]:
+    """Everything that was measured with; of a target, what it is."""
+    peaks = [one.peak for one in measurements if one.peak]
+    found = series.distinct(map(series.conditions, peaks))
+    found["target"] = [_described(name) for name in dict.fromkeys(one.target for one in measurements)]
+    return {name: values for name, values in found.items() if values}
+
+
+def _described(target: str) -> str:
+    gpu = gpus.find(target)
+    major, minor = gpu.compute_capability
+    return f"{gpu.name}: {gpu.description}, {format_bytes(gpu.memory_bytes)}, compute capability {major}.{minor}"
+
+
+def _breakable(name: str) -> markupsafe.Markup:
+    """A name of a test or a component, which may go on in the next line after each part of it."""
+    return markupsafe.Markup(re.sub(r"([/_]|::)", r"\1<wbr>", str(markupsafe.escape(name))))
+
+
+def _packed(script: str) -> str:
+    """A script that the page unpacks: plotly.js is 4.8 MB, and 2 MB in this form; plotly ships no smaller bundle."""
+    return base64.b64encode(gzip.compress(script.encode(), mtime=0)).decode()

@@ -1,0 +1,53 @@
+"""Measurements in, a summary in GitHub's Markdown out: failures first, then all of them in a table."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from pytest_af3mem.reports import failures as failing
+from pytest_af3mem.reports import terminal
+from pytest_af3mem.reports.failures import Failure
+from pytest_af3mem.verdict import Measurement
+
+# GitHub drops a summary of more than 1 MiB as a whole.
+# https://docs.github.com/en/actions/reference/workflows-and-actions/workflow-commands#step-isolation-and-limits
+_MOST_ROWS = 500
+_MOST_STORIES = 50
+_MOST_OPEN = 3
+
+
+def render(measurements: Sequence[Measurement], failures: Sequence[Failure] = ()) -> str:
+    """`failures` are the failed tests, for those that fail for another reason than a measurement's verdict."""
+    parts = [f"## GPU memory of AlphaFold 3: {failing.headline(measurements, failures)}"]
+    stories = failing.stories(measurements, failures)
+    for index, story in enumerate(stories[:_MOST_STORIES]):
+        parts.append(f"❌ {text(story.line)}<br>{text(story.test)}")
+        if story.section:
+            opened = " open" if index < _MOST_OPEN else ""
+            parts.append(f"<details{opened}><summary>Details</summary>\n\n{block(story.section)}\n\n</details>")
+    if len(stories) > _MOST_STORIES:
+        parts.append(f"And {len(stories) - _MOST_STORIES} more failures.")
+    if measurements:
+        headings, *rows = terminal.rows(failing.first(measurements))
+        rule = ["---:" if heading in terminal.NUMBERS else "---" for heading in headings]
+        parts.append("\n".join(map(_row, [headings, rule, *([text(cell) for cell in row] for row in rows[:_MOST_ROWS])])))
+        if len(rows) > _MOST_ROWS:
+            parts.append(f"And {len(rows) - _MOST_ROWS} more rows, which are in the JSON report.")
+    return "\n\n".join(parts) + "\n"
+
+
+def text(words: str) -> str:
+    """Words that are no markup, on one line: also in a table's cell, and whatever stands in the name of a test."""
+    return re.sub(r"([\\`*_{}\[\]<>|~&$@#])", r"\\\1", " ".join(words.split()))
+
+
+def block(lines: str) -> str:
+    """Lines as they are, in a fence that is longer than any in them."""
+    longest = max(map(len, re.findall("`+", lines)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}text\n{lines}\n{fence}"
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"

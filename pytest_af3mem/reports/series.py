@@ -1,0 +1,77 @@
+"""Measurements in, series out: peaks that differ in the size of the input alone, named by what sets them apart."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from pytest_af3mem.peak import Peak
+from pytest_af3mem.verdict import Measurement
+
+_SHORT = 28
+_DIGEST = 8
+
+
+@dataclass(frozen=True)
+class Series:
+    """All `measurements` of one series; `label` is its `name` where there is little room."""
+
+    name: str
+    label: str
+    target: str
+    measurements: Sequence[Measurement]
+
+    @property
+    def by_bucket(self) -> dict[int, Peak]:
+        """The highest peak of each bucket, small buckets first."""
+        peaks = sorted((one.peak for one in self.measurements if one.peak), key=lambda peak: (peak.bucket, peak.total_bytes))
+        return {peak.bucket: peak for peak in peaks}
+
+
+def split(measurements: Iterable[Measurement]) -> list[Series]:
+    """One series for each set of conditions, in the order of their first measurement; what gave no peak is in none."""
+    groups: dict[tuple[tuple[str, str], ...], list[Measurement]] = {}
+    for one in measurements:
+        if one.peak:
+            groups.setdefault(tuple(conditions(one.peak).items()), []).append(one)
+    varying = {name for name, values in distinct(dict(group) for group in groups).items() if len(values) > 1 and name != "target"}
+    return [_named(index, dict(group), varying, found) for index, (group, found) in enumerate(groups.items(), start=1)]
+
+
+def _named(index: int, group: Mapping[str, str], varying: Collection[str], found: Sequence[Measurement]) -> Series:
+    target = group["target"]
+    differing = ", ".join(f"{name} {_shortened(name, value)}" for name, value in group.items() if name in varying)
+    name = label = f"{target}, {differing}" if differing else target
+    if len(name) > _SHORT:
+        label = f"{target} #{index}"
+        name = f"{label}: {differing}"
+    return Series(name, label, target, found)
+
+
+def _shortened(name: str, value: str) -> str:
+    return value.removeprefix("sha256:")[:_DIGEST] if name == "sources" else value
+
+
+def conditions(peak: Peak) -> dict[str, str]:
+    """All that a peak was measured with, its size apart, as people read it."""
+    return {
+        "target": peak.target,
+        "method": peak.method,
+        "model": peak.model.name,
+        "package": peak.model.distribution,
+        "sources": peak.model.fingerprint,
+        **{
+            name: value if isinstance(value, str) else json.dumps(value, default=str) for name, value in peak.model.config.items()
+        },
+        **peak.software,
+    }
+
+
+def distinct(conditions: Iterable[Mapping[str, str]]) -> dict[str, list[str]]:
+    """The values that each condition has, in the order in which they come."""
+    values: dict[str, dict[str, None]] = {}
+    for one in conditions:
+        for name, value in one.items():
+            values.setdefault(name, {})[value] = None
+    return {name: list(found) for name, found in values.items()}
