@@ -2,7 +2,7 @@
 
 import pytest
 
-HEAVY = {"absl", "alphafold3", "biotite", "haiku", "hypothesis", "jax", "jaxlib", "numpy", "pynvml", "rdkit", "tokamax"}
+HEAVY = set("absl alphafold3 biotite haiku hypothesis jax jaxlib jinja2 numpy plotly pynvml rdkit tokamax".split())
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def loaded(start):
     return run
 
 
-@pytest.mark.parametrize("place", ["", ".plugin", ".cli", ".worker", ".models.alphafold3"])
+@pytest.mark.parametrize("place", ["", ".plugin", ".measuring", ".cli", ".worker", ".models.alphafold3"])
 def test_all_that_is_imported_is_light(loaded, place):
     assert loaded(f"import pytest_af3mem{place}", HEAVY) == set()
 

@@ -1,4 +1,5 @@
 import dataclasses
+import os
 import sys
 import tempfile
 from decimal import Decimal
@@ -95,6 +96,13 @@ def test_bad_value(name, rule, values):
         assert refused({name: value}) == f"--af3-{name} {value!r} {rule}"
 
 
+@pytest.mark.parametrize("name", ["json", "markdown", "html"])
+def test_a_report_in_a_place_that_is_read_only(monkeypatch, tmp_path, name):
+    place = str(tmp_path / "report")
+    monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path)
+    assert refused({name: place}) == f"--af3-{name} {place!r} cannot be written (Permission denied): choose another place"
+
+
 def test_an_error_names_the_place_of_the_value(monkeypatch):
     rule = "'two' must be a whole number of at least 1"
     stated = {"workers": "two"}
@@ -129,6 +137,13 @@ def test_folder_of_the_report_is_made(tmp_path):
     assert Settings.read({"json": str(place)}).json == place
     assert place.parent.is_dir()
     assert not place.exists()
+
+
+def test_files_go_beside_the_reports():
+    places = {"json": Path("a/x.json"), "html": Path("b/x.html"), "markdown": Path("c/x.md")}
+    assert [str(Settings(**{name: path}).folder) for name, path in places.items()] == ["a", "b", "c"]
+    assert str(Settings(**places).folder) == "a"
+    assert Settings().folder == Settings().cache_dir
 
 
 def test_default_folder(monkeypatch):
