@@ -55,9 +55,7 @@ def visible_gpus() -> tuple[list[VisibleGpu], str]:
     try:
         with _library() as pynvml:
             driver = _text(pynvml.nvmlSystemGetDriverVersion())
-            gpus = [
-                gpu for index in range(pynvml.nvmlDeviceGetCount()) for gpu in _gpus(pynvml, index, driver)
-            ]
+            gpus = [gpu for index in range(pynvml.nvmlDeviceGetCount()) for gpu in _gpus(pynvml, index, driver)]
         return gpus, "" if gpus else "the driver reports no GPU"
     except NotJudged as error:
         return [], str(error)

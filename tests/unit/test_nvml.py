@@ -31,12 +31,13 @@ class Pynvml:
     """A stand-in for NVIDIA's module: a driver and three GPUs, one named as older versions do, one cut into two slices."""
 
     NVMLError = NVMLError
-    nvmlMemory_v2 = 2  # noqa: N815
-    names = {0: "NVIDIA H200", 1: b"NVIDIA L4", 2: "NVIDIA A100", "2/0": "NVIDIA A100 MIG 1g.5gb", "2/5": "NVIDIA A100 MIG 2g.10gb"}
+    nvmlMemory_v2 = 2
     processes = ()
 
     def __init__(self):
         self.ended = []
+        self.names = {0: "NVIDIA H200", 1: b"NVIDIA L4", 2: "NVIDIA A100"}
+        self.names |= {"2/0": "NVIDIA A100 MIG 1g.5gb", "2/5": "NVIDIA A100 MIG 2g.10gb"}
 
     def nvmlInit(self):
         pass
