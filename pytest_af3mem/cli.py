@@ -20,7 +20,7 @@ from pytest_af3mem.request import bucket, freeze
 from pytest_af3mem.session import Session
 from pytest_af3mem.settings import OPTIONS, Option, Settings
 from pytest_af3mem.size import Size
-from pytest_af3mem.verdict import Measurement
+from pytest_af3mem.verdict import Measurement, Outcome
 
 OK, OVER, USAGE, NOT_JUDGED = 0, 1, 2, 3
 
@@ -145,7 +145,9 @@ def _measure(parsed: argparse.Namespace, settings: Settings) -> int:
         print(*notes, *terminal.table([measurement]), terminal.section(measurement), sep="\n")
         if settings.json:
             settings.json.write_text(report)
-    return NOT_JUDGED if measurement.peak is None else OVER if terminal.failed([measurement]) else OK
+    if measurement.verdict is None or measurement.verdict.outcome is Outcome.WITHIN:
+        return OK
+    return OVER if measurement.verdict.outcome is Outcome.OVER else NOT_JUDGED
 
 
 def _vary(parsed: argparse.Namespace, settings: Settings) -> int:

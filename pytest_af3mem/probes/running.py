@@ -90,16 +90,24 @@ class Watched:
 
 
 @dataclass(frozen=True)
+class Counted:
+    """The allocator's counters before anything was put on the device, with the arguments there, after the compile, after both
+    runs, and when all of it was dropped. `sampled_bytes` is the most that was seen in use in the second run."""
+
+    fresh: Counters
+    loaded: Counters
+    compiled: Counters
+    final: Counters
+    left: Counters
+    sampled_bytes: int
+
+
+@dataclass(frozen=True)
 class Reading:
-    """What was read of one program on one device. Counters are None where the device has none."""
+    """What was read of one program on one device. `counted` is None on a device without counters."""
 
     program: Compiled
-    fresh: Counters | None
-    loaded: Counters | None
-    compiled: Counters | None
-    final: Counters | None
-    left: Counters | None
-    sampled_bytes: int
+    counted: Counted | None
     allocator_gap_seconds: float
 
 
@@ -160,7 +168,8 @@ def run(forward: Forward, parameters: Any, features: Mapping[str, Any], device: 
     with _translated("tracing", device), jax.default_device(device):
         lowered = jax.jit(forward.apply).lower(*arguments)
     with _translated("compiling", device):
-        program = lowered.compile(compiler_options=dict(forward.compiler_options))
+        options: Any = dict(forward.compiler_options)
+        program = lowered.compile(compiler_options=options)
     compiled = counters(device)
     show("running")
     _call(program, arguments, device)
@@ -174,7 +183,11 @@ def run(forward: Forward, parameters: Any, features: Mapping[str, Any], device: 
     analysis = _analysis(program, forward)
     del arguments, program, lowered
     gc.collect()
-    return Reading(analysis, fresh, loaded, compiled, final, counters(device), max(in_use), sampler.gap_seconds)
+    left = counters(device)
+    counted = (
+        Counted(fresh, loaded, compiled, final, left, max(in_use)) if fresh and loaded and compiled and final and left else None
+    )
+    return Reading(analysis, counted, sampler.gap_seconds)
 
 
 def live() -> Counter[str]:

@@ -83,7 +83,7 @@ def test_what_is_not_judged_has_a_status_of_its_own(af3mem, options):
             ["--tokens", "512", "--ligands", "ATP"],
             "ligand 'ATP' cannot be counted: this model has no chemical component dictionary",
         ),
-        (["--tokens", "512", "--method", "guess"], "--method 'guess' is not one of auto, compiled"),
+        (["--tokens", "512", "--method", "guess"], "--method 'guess' is not one of auto, compiled, run"),
         (["--tokens", "512", "--workers", "0"], "--workers '0' must be a whole number of at least 1"),
     ],
 )

@@ -71,7 +71,7 @@ def refused(*places, **how):
 @pytest.mark.parametrize(
     ("name", "rule", "values"),
     [
-        ("method", "is not one of auto, compiled", ["run"]),
+        ("method", "is not one of auto, compiled, run", ["ran"]),
         ("python", "is not a program that can be run: give the path of a Python that holds AlphaFold 3", ["python9.9"]),
         ("path", "is not a folder: give the one that holds the model's package", ["/no/such"]),
         (

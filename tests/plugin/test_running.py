@@ -1,0 +1,94 @@
+"""`run` on a machine without a GPU: refused with the reason; rehearsed and run in sequence on JAX's CPU device."""
+
+import pytest
+
+from pytest_af3mem.probes.nvml import visible_gpus
+from pytest_af3mem.session import Session
+from pytest_af3mem.settings import Settings
+
+no_gpu_here = pytest.mark.skipif(bool(visible_gpus()[0]), reason="shows what happens without a GPU")
+
+
+@pytest.fixture
+def session(cold_project):
+    settings = Settings(model="analytic:Analytic", path=cold_project.models, cache_dir=cold_project.cache, timeout=120)
+    session = Session(settings)
+    yield session
+    session.close()
+
+
+@no_gpu_here
+def test_run_without_a_gpu_is_not_judged(project):
+    project.write(
+        test_fit="""
+        import pytest
+
+        @pytest.mark.af3_tokens(100)
+        @pytest.mark.af3_budget("1 GiB")
+        def test_fits(): ...
+        """
+    )
+    project.run("--af3-method=run", "--junitxml=junit.xml").assert_outcomes(failed=1)
+    reason = "no GPU is visible (no NVIDIA driver: NVML Shared Library Not Found); --af3-method compiled needs no GPU"
+    assert project.junit() == {
+        "test_fits[100]": f"Failed: GPU peak not judged: {reason} [100 tokens, bucket 128, h100-80gb, run]"
+    }
+    (row,) = project.measurements()
+    assert (row["verdict"], row["reason"], row["total_bytes"], row["run"]) == ("not judged", reason, None, None)
+
+
+@no_gpu_here
+def test_auto_compiles_without_a_gpu(project):
+    project.write(test_fit="def test_any(gpu_peak): assert gpu_peak(tokens=100, method='auto').method == 'compiled'")
+    project.run("--af3-method=auto").assert_outcomes(passed=1)
+
+
+def test_a_rehearsal_makes_every_step_and_no_number(session):
+    found = session.pool.rehearse(session.request(size=100, method="run"))
+    assert [text for text, _ in found["steps"]] == [
+        "importing the model",
+        "featurising",
+        "setting up the network",
+        "reading the shapes of the parameters",
+        "putting parameters and features on the device",
+        "compiling",
+        "running",
+        "running again",
+    ]
+    assert found["reason"] == "JAX ran on cpu (cpu) and not on a GPU; --af3-method compiled needs no GPU"
+    assert not {"peak", "total_bytes"} & found.keys()
+
+
+def test_a_sequence_that_leaves_nothing(session):
+    sequence = session.pool.sequence([session.request(size=size, method="run") for size in (100, 200)])
+    assert [(step.tokens, step.bucket) for step in (*sequence.steps, sequence.alone)] == [(100, 128), (200, 256), (200, 256)]
+    assert not sequence.leaks
+    assert (sequence.excess_bytes, sequence.device) == (None, "JAX's CPU device")
+
+
+def test_a_leak_is_shown_by_shape(project):
+    project.write(
+        test_leak="""
+        from pytest_af3mem import generate
+
+        def test_nothing_stays(gpu_peak):
+            sequence = gpu_peak.sequence([generate(100), generate(200)])
+            assert not sequence.leaks, sequence
+        """
+    )
+    result = project.run(model="misbehaving:Leaking")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "*AssertionError: 1. 100 tokens: peak so far not counted; arrays left: 1 x float32[[]128,3]",
+            "*2. 200 tokens: peak so far not counted; arrays left: 1 x float32[[]128,3], 1 x float32[[]256,3]",
+            "*the last alone: peak not counted [[]JAX's CPU device]",
+        ]
+    )
+
+
+@pytest.mark.parametrize("jobs", ["[]", "[generate(100)]", "generate(100)"])
+def test_a_sequence_has_two_jobs(project, jobs):
+    project.write(test_two=f"from pytest_af3mem import generate\ndef test_two(gpu_peak): gpu_peak.sequence({jobs})")
+    project.run("--junitxml=junit.xml").assert_outcomes(failed=1)
+    assert project.junit()["test_two"].startswith("Failed: gpu_peak.sequence takes at least two jobs")
