@@ -92,3 +92,8 @@ def test_a_sequence_has_two_jobs(project, jobs):
     project.write(test_two=f"from pytest_af3mem import generate\ndef test_two(gpu_peak): gpu_peak.sequence({jobs})")
     project.run("--junitxml=junit.xml").assert_outcomes(failed=1)
     assert project.junit()["test_two"].startswith("Failed: gpu_peak.sequence takes at least two jobs")
+
+
+def test_auto_runs_what_is_visible_and_compiles_for_the_rest(session, monkeypatch):
+    monkeypatch.setattr("pytest_af3mem.visible.targets", lambda environment: ["l4-24gb"])
+    assert [session.method(target, "auto") for target in ("l4-24gb", "h100-80gb")] == ["run", "compiled"]
