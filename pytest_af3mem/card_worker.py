@@ -14,14 +14,11 @@ from typing import Any
 
 from pytest_af3mem.errors import NotJudged, OutOfMemory
 from pytest_af3mem.models import model as models
-from pytest_af3mem.peak import Model, Peak, Run
+from pytest_af3mem.peak import Model, Peak
 from pytest_af3mem.probes import compiled, nvml, running, surroundings
 from pytest_af3mem.probes.surroundings import Surroundings
 from pytest_af3mem.request import Request
 from pytest_af3mem.worker import Worker, flags
-
-_UNNAMED = "NVML does not name this process here, as in a container"
-_UNTOLD = "the driver does not tell what a process holds"
 
 
 class CardWorker(Worker):
@@ -119,47 +116,26 @@ class CardWorker(Worker):
         around: Surroundings,
         seconds: float,
     ) -> Peak:
-        counted = reading.counted
-        assert counted is not None  # or it was refused
-        final = counted.final
-        exact = final.peak_bytes > counted.compiled.peak_bytes
-        held = watched.largest[watched.own] if watched.own is not None else None
         program, installation = reading.program, self.installation
-        found = next(gpu for gpu in nvml.visible_gpus()[0] if gpu.uuid == watched.uuid)
-        run = Run(
-            device=around.device,
-            uuid=watched.uuid,
-            driver=found.driver,
-            before_bytes=counted.fresh.in_use_bytes,
-            loaded_bytes=counted.loaded.in_use_bytes,
-            compile_peak_bytes=counted.compiled.peak_bytes,
-            steady_peak_bytes=final.peak_bytes if exact else counted.sampled_bytes,
-            after_bytes=counted.left.in_use_bytes,
-            largest_bytes=final.largest_bytes,
-            pool_bytes=final.pool_bytes,
-            limit_bytes=final.limit_bytes,
-            device_bytes=watched.used_bytes - watched.before.used_bytes,
-            allocator_gap_ms=0.0 if exact else round(1000 * reading.allocator_gap_seconds, 1),
-            nvml_gap_ms=round(1000 * watched.gap_seconds, 1),
-            process_note="" if held is not None else _UNNAMED if watched.own is None else _UNTOLD,
-        )
+        driver = next(gpu.driver for gpu in nvml.visible_gpus()[0] if gpu.uuid == watched.uuid)
+        run, allocator_bytes, process_bytes = running.record(reading, watched, around.device, driver)
         return Peak(
             tokens=batch.tokens,
             bucket=batch.bucket,
             target=request.target,
             method=request.method,
-            total_bytes=final.peak_bytes,
+            total_bytes=allocator_bytes,
             live_bytes=program.live_bytes,
             argument_bytes=program.argument_bytes,
             output_bytes=program.output_bytes,
             temp_bytes=program.temp_bytes,
             alias_bytes=program.alias_bytes,
-            allocator_bytes=final.peak_bytes,
-            process_bytes=held,
+            allocator_bytes=allocator_bytes,
+            process_bytes=process_bytes,
             run=run,
             kernels=program.kernels,
             model=Model(self._model.name, installation.distribution, installation.fingerprint, forward.config),
-            software={**installation.software, "driver": found.driver, "xla_flags": flags(forward.compiler_options)},
+            software={**installation.software, "driver": driver, "xla_flags": flags(forward.compiler_options)},
             seconds=round(seconds, 3),
         )
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from pytest_af3mem.errors import NotJudged, OutOfMemory, first_line
 from pytest_af3mem.models.model import Forward
+from pytest_af3mem.peak import Run
 from pytest_af3mem.probes import nvml, out_of_memory
 from pytest_af3mem.probes.compiled import Compiled, kernels
 from pytest_af3mem.probes.out_of_memory import Cause
@@ -24,6 +25,8 @@ from pytest_af3mem.probes.surroundings import VARIABLES, Counters, Tenant
 from pytest_af3mem.size import format_bytes
 
 _NVML_SECONDS, _ALLOCATOR_SECONDS = 0.02, 0.002
+_UNNAMED = "NVML does not name this process here, as in a container"
+_UNTOLD = "the driver does not tell what a process holds"
 _VALUE = 0.01  # of every parameter: memory does not depend on it
 
 
@@ -188,6 +191,33 @@ def run(forward: Forward, parameters: Any, features: Mapping[str, Any], device: 
         Counted(fresh, loaded, compiled, final, left, max(in_use)) if fresh and loaded and compiled and final and left else None
     )
     return Reading(analysis, counted, sampler.gap_seconds)
+
+
+def record(reading: Reading, watched: Watched, device: str, driver: str) -> tuple[Run, int, int | None]:
+    """What a believed reading comes to, the allocator's peak, and what NVML says of this process, in bytes."""
+    counted = reading.counted
+    assert counted is not None  # or it was refused
+    peak_bytes = counted.final.peak_bytes
+    exact = peak_bytes > counted.compiled.peak_bytes
+    process_bytes = watched.largest[watched.own] if watched.own is not None else None
+    run = Run(
+        device=device,
+        uuid=watched.uuid,
+        driver=driver,
+        before_bytes=counted.fresh.in_use_bytes,
+        loaded_bytes=counted.loaded.in_use_bytes,
+        compile_peak_bytes=counted.compiled.peak_bytes,
+        steady_peak_bytes=peak_bytes if exact else counted.sampled_bytes,
+        after_bytes=counted.left.in_use_bytes,
+        largest_bytes=counted.final.largest_bytes,
+        pool_bytes=counted.final.pool_bytes,
+        limit_bytes=counted.final.limit_bytes,
+        device_bytes=watched.used_bytes - watched.before.used_bytes,
+        allocator_gap_ms=0.0 if exact else round(1000 * reading.allocator_gap_seconds, 1),
+        nvml_gap_ms=round(1000 * watched.gap_seconds, 1),
+        process_note="" if process_bytes is not None else _UNNAMED if watched.own is None else _UNTOLD,
+    )
+    return run, peak_bytes, process_bytes
 
 
 def live() -> Counter[str]:

@@ -2,6 +2,9 @@
 
 import pytest
 
+from pytest_af3mem import cli
+from pytest_af3mem.errors import OutOfMemory
+from pytest_af3mem.pool import Pool
 from pytest_af3mem.probes.nvml import visible_gpus
 from pytest_af3mem.session import Session
 from pytest_af3mem.settings import Settings
@@ -97,3 +100,40 @@ def test_a_sequence_has_two_jobs(project, jobs):
 def test_auto_runs_what_is_visible_and_compiles_for_the_rest(session, monkeypatch):
     monkeypatch.setattr("pytest_af3mem.visible.targets", lambda environment: ["l4-24gb"])
     assert [session.method(target, "auto") for target in ("l4-24gb", "h100-80gb")] == ["run", "compiled"]
+
+
+OUT = "the GPU ran out of memory while running: asked for 80.00 GiB more, with 1.00 GiB in use of a limit of 75.00 GiB"
+
+
+@pytest.fixture
+def out_of_memory(monkeypatch):
+    """What a worker answers whose GPU ran out of memory."""
+
+    def run(self, request):
+        raise OutOfMemory(OUT, "its last lines", asked_bytes=80 * 2**30, limit_bytes=75 * 2**30)
+
+    monkeypatch.setattr(Pool, "_run_on_gpu", run)
+
+
+def test_running_out_of_gpu_memory_is_over(project, out_of_memory):
+    project.write(
+        test_fit="""
+        import pytest
+
+        @pytest.mark.af3_tokens(100)
+        @pytest.mark.af3_budget("1 GiB")
+        def test_marked(): ...
+
+        def test_without_a_budget(gpu_peak): gpu_peak(tokens=100)
+        """
+    )
+    project.run("--af3-method=run", "--junitxml=junit.xml").assert_outcomes(failed=2)
+    line = f"GPU peak is over: {OUT} [100 tokens, bucket 128, h100-80gb, run]"
+    assert project.junit() == {"test_marked[100]": f"Failed: {line}", "test_without_a_budget": f"Failed: {line}"}
+    assert [(row["verdict"], row["reason"], row["total_bytes"]) for row in project.measurements()] == [("over", OUT, None)] * 2
+
+
+def test_running_out_of_gpu_memory_has_the_status_of_over(project, out_of_memory, capsys):
+    usual = ("--model", "analytic:Analytic", "--path", str(project.models), "--cache-dir", str(project.cache))
+    assert cli.main(["measure", *usual, "--tokens", "100", "--method", "run"]) == cli.OVER
+    assert f"GPU peak is over: {OUT} [" in capsys.readouterr().out

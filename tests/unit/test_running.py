@@ -5,8 +5,10 @@ import os
 import pytest
 
 from pytest_af3mem.errors import NotJudged, OutOfMemory
+from pytest_af3mem.peak import Kernels
+from pytest_af3mem.probes.compiled import Compiled
 from pytest_af3mem.probes.nvml import Usage
-from pytest_af3mem.probes.running import Watched, environment, refused
+from pytest_af3mem.probes.running import Counted, Reading, Watched, environment, record, refused
 from pytest_af3mem.probes.surroundings import Counters, Tenant
 
 GIB = 2**30
@@ -98,3 +100,43 @@ def test_anything_else_is_not_judged(text, reason):
     error = refused(RuntimeError(text), "running", NOW)
     assert type(error) is NotJudged
     assert str(error) == reason + text
+
+
+def counted(in_use, peak, pool=0):
+    return Counters(in_use_bytes=in_use, peak_bytes=peak, largest_bytes=peak // 2, pool_bytes=pool, limit_bytes=75 * GIB)
+
+
+def reading(compile_peak, peak, sampled):
+    program = Compiled(argument_bytes=10, output_bytes=2, temp_bytes=20, alias_bytes=0, live_bytes=30, kernels=Kernels(1))
+    stages = [counted(0, 0), counted(10, 10), counted(10, compile_peak), counted(10, peak, 64), counted(1, peak, 64)]
+    return Reading(program, Counted(*stages, sampled), 0.0021)
+
+
+def test_a_run_that_peaks_higher_than_its_compile_is_counted_exactly():
+    seen = watched(Usage(1, 80), Usage(90, 80, {OWN: 88}))
+    seen.gap_seconds = 0.0234
+    run, allocator_bytes, process_bytes = record(reading(compile_peak=15, peak=32, sampled=31), seen, "NVIDIA L4", "570")
+    assert (allocator_bytes, process_bytes) == (32, 88)
+    assert (run.before_bytes, run.loaded_bytes, run.compile_peak_bytes, run.steady_peak_bytes, run.after_bytes) == (
+        0,
+        10,
+        15,
+        32,
+        1,
+    )
+    assert (run.largest_bytes, run.pool_bytes, run.limit_bytes, run.device_bytes) == (16, 64, 75 * GIB, 89)
+    assert (run.allocator_gap_ms, run.nvml_gap_ms, run.process_note) == (0.0, 23.4, "")
+
+
+def test_a_compile_that_peaks_higher_hides_the_run_which_then_is_sampled():
+    run, allocator_bytes, process_bytes = record(
+        reading(compile_peak=40, peak=40, sampled=31), watched(Usage(0, 80), Usage(90, 80, {OWN: None})), "NVIDIA L4", "570"
+    )
+    assert (allocator_bytes, run.compile_peak_bytes, run.steady_peak_bytes, run.allocator_gap_ms) == (40, 40, 31, 2.1)
+    assert (process_bytes, run.process_note) == (None, "the driver does not tell what a process holds")
+
+
+def test_a_process_that_nvml_does_not_name():
+    run, _, process_bytes = record(reading(15, 32, 31), watched(Usage(0, 80), Usage(90, 80)), "NVIDIA L4", "570")
+    assert (process_bytes, run.device_bytes) == (None, 90)
+    assert run.process_note == "NVML does not name this process here, as in a container"
