@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from pytest_af3mem import __version__, doctor, gpus
+from pytest_af3mem import __version__, calibration, cli_gpu, doctor, gpus
 from pytest_af3mem.errors import Af3memError, NotJudged, UsageError
 from pytest_af3mem.inputs.job import Job
 from pytest_af3mem.peak import Peak
@@ -101,7 +101,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     checkup.set_defaults(run=_doctor)
 
-    for command in (measure, varied, tokens, checkup):
+    for command in (measure, varied, tokens, checkup, *cli_gpu.add(commands, _show)):
         for option in (each for each in OPTIONS if not each.of_tests_alone):
             how: dict[str, Any] = {"metavar": option.metavar} if option.metavar else {"action": "store_true"}
             command.add_argument(_flag(option), dest=option.name, help=option.help, **how)
@@ -142,12 +142,20 @@ def _measure(parsed: argparse.Namespace, settings: Settings) -> int:
     if settings.json == Path("-"):
         print(report, end="")
     else:
-        print(*notes, *terminal.table([measurement]), terminal.section(measurement), sep="\n")
+        print(*notes, *terminal.table([measurement]), terminal.section(measurement), *_beside(session, measurement), sep="\n")
         if settings.json:
             settings.json.write_text(report)
     if measurement.verdict is None or measurement.verdict.outcome is Outcome.WITHIN:
         return OK
     return OVER if measurement.verdict.outcome is Outcome.OVER else NOT_JUDGED
+
+
+def _beside(session: Session, measurement: Measurement) -> list[str]:
+    """What a real card may be expected to take beyond a compiled number."""
+    if measurement.peak is None or measurement.peak.run is not None:
+        return []
+    records, problems = calibration.known(session.settings.cache_dir)
+    return [*problems, f"  on a real card: {calibration.expectation(measurement.target, records, measurement.peak.software)}"]
 
 
 def _vary(parsed: argparse.Namespace, settings: Settings) -> int:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from pytest_af3mem import gpus, marks
+from pytest_af3mem import calibration, gpus, marks, witnesses
 from pytest_af3mem.errors import Af3memError, NotJudged, UsageError
 from pytest_af3mem.inputs import generate
 from pytest_af3mem.inputs.job import Job
@@ -406,10 +406,19 @@ class Measuring:
         notes += self.keeping.note(self._measurements) if self.keeping else ()
         if self._measurements or notes:
             terminalreporter.section(_TITLE)
-            for line in [*(terminal.table(self._measurements) if self._measurements else ()), *notes]:
+            table = [*terminal.table(self._measurements), *witnesses.summary(self._measurements)] if self._measurements else []
+            for line in [*table, *self._calibrated(), *notes]:
                 terminalreporter.line(line)
             if self.session.settings.json:
                 terminalreporter.line(f"report: {self.session.settings.json}")
+
+    def _calibrated(self) -> list[str]:
+        """What real cards may be expected to take beyond what was only compiled for them."""
+        compiled = {one.target: one.peak for one in self._measurements if one.peak is not None and one.peak.run is None}
+        ran = {one.target for one in self._measurements if one.peak is not None and one.peak.run is not None}
+        records, problems = calibration.known(self.session.settings.cache_dir)
+        known = {target: calibration.expectation(target, records, peak.software) for target, peak in compiled.items()}
+        return [*(line for target, line in known.items() if target not in ran), *(problems if compiled else ())]
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         if self._is_xdist_worker:
