@@ -155,7 +155,7 @@ def _beside(session: Session, measurement: Measurement) -> list[str]:
     if measurement.peak is None or measurement.peak.run is not None:
         return []
     records, problems = calibration.known(session.settings.cache_dir)
-    return [*problems, f"  on a real card: {calibration.expectation(measurement.target, records, measurement.peak.software)}"]
+    return [*problems, f"  {calibration.expectation(measurement.target, records, measurement.peak.software)}"]
 
 
 def _vary(parsed: argparse.Namespace, settings: Settings) -> int:
