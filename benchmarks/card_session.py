@@ -28,13 +28,7 @@ WHEELS = (
     # pytest-af3mem's own
     "pytest pluggy iniconfig packaging pygments hypothesis sortedcontainers nvidia-ml-py"
 ).split()
-PLATFORMS = (
-    "manylinux_2_28_x86_64",
-    "manylinux_2_27_x86_64",
-    "manylinux_2_24_x86_64",
-    "manylinux_2_17_x86_64",
-    "manylinux2014_x86_64",
-)
+PLATFORMS = [f"manylinux{version}_x86_64" for version in ("_2_28", "_2_27", "_2_24", "_2_17", "2014")]
 
 
 def prepare(folder, python, also):
@@ -63,13 +57,11 @@ def run(folder, reports, seconds, dry_run):
     failed = []
 
     def step(name, *command):
-        left = end - time.monotonic()
         start = time.monotonic()
+        how = {"cwd": ROOT, "env": environment, "timeout": max(end - start, 0)}
         with (reports / f"{name}.txt").open("w") as file:
             try:
-                code = subprocess.run(
-                    command, cwd=ROOT, env=environment, stdout=file, stderr=file, timeout=max(left, 0)
-                ).returncode
+                code = subprocess.run(command, stdout=file, stderr=file, **how).returncode
             except subprocess.TimeoutExpired:
                 code = "not enough time"
         print(f"== {name}: {code} ({time.monotonic() - start:.0f} s)", flush=True)
@@ -88,15 +80,12 @@ def run(folder, reports, seconds, dry_run):
         af3mem = [sys.executable, "-m", "pytest_af3mem.cli"]
         model = ["--model", "featurised:Featurised", "--path", str(ROOT / "benchmarks")]
         sizes = ["--sizes", ",".join(map(str, SIZES[:1] if dry_run else SIZES))]
-        into = (
-            ["--dry-run"] if dry_run else ["--into", str(reports.resolve()), "--json", str(reports.resolve() / "calibrate.json")]
-        )
-        pytest = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junitxml={reports.resolve() / 'junit.xml'}"]
+        kept = reports.resolve()
+        into = ["--dry-run"] if dry_run else ["--into", str(kept), "--json", str(kept / "calibrate.json")]
+        pytest = [sys.executable, "-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider"]
         step("calibrate", *af3mem, "calibrate", *model, *sizes, *into)
-        step("tests", *pytest, "tests/gpu/test_running.py")
-        step(
-            "tests-alphafold3", *pytest[:-1], f"--junitxml={reports.resolve() / 'junit-af3.xml'}", "tests/gpu/test_alphafold3.py"
-        )
+        for name in ("test_running", "test_alphafold3"):
+            step(name, *pytest, f"--junitxml={kept / name}.xml", f"tests/gpu/{name}.py")
         step("doctor", *af3mem, "doctor", *model)
     print(f"failed or not reached: {', '.join(failed)}" if failed else "all done")
     return bool(failed)
