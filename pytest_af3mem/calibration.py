@@ -16,6 +16,7 @@ from typing import Any
 from pytest_af3mem.cache import written_atomically
 from pytest_af3mem.errors import SetupError
 from pytest_af3mem.peak import Peak
+from pytest_af3mem.verdict import Measurement
 from pytest_af3mem.witnesses import share
 
 _SCHEMA = 1
@@ -111,6 +112,15 @@ def read(folders: Iterable[Path]) -> tuple[list[Calibration], list[str]]:
 def known(cache_dir: Path) -> tuple[list[Calibration], list[str]]:
     """The project's records and those in a user's cache folder, as `read` gives them."""
     return read((*SHIPPED, cache_dir / "calibration"))
+
+
+def beside(measurements: Sequence[Measurement], cache_dir: Path) -> list[str]:
+    """What real cards may be expected to take beyond what was only compiled for them, a line for each target."""
+    compiled = {one.target: one.peak for one in measurements if one.peak is not None and one.peak.run is None}
+    ran = {one.target for one in measurements if one.peak is not None and one.peak.run is not None}
+    records, problems = known(cache_dir) if compiled else ([], [])
+    lines = [expectation(target, records, peak.software) for target, peak in compiled.items() if target not in ran]
+    return [*lines, *problems]
 
 
 def write(folder: Path, record: Calibration) -> Path:

@@ -142,20 +142,13 @@ def _measure(parsed: argparse.Namespace, settings: Settings) -> int:
     if settings.json == Path("-"):
         print(report, end="")
     else:
-        print(*notes, *terminal.table([measurement]), terminal.section(measurement), *_beside(session, measurement), sep="\n")
+        beside = calibration.beside([measurement], settings.cache_dir)
+        print(*notes, *terminal.table([measurement]), terminal.section(measurement), *beside, sep="\n")
         if settings.json:
             settings.json.write_text(report)
     if measurement.verdict is None or measurement.verdict.outcome is Outcome.WITHIN:
         return OK
     return OVER if measurement.verdict.outcome is Outcome.OVER else NOT_JUDGED
-
-
-def _beside(session: Session, measurement: Measurement) -> list[str]:
-    """What a real card may be expected to take beyond a compiled number."""
-    if measurement.peak is None or measurement.peak.run is not None:
-        return []
-    records, problems = calibration.known(session.settings.cache_dir)
-    return [*problems, f"  {calibration.expectation(measurement.target, records, measurement.peak.software)}"]
 
 
 def _vary(parsed: argparse.Namespace, settings: Settings) -> int:

@@ -407,18 +407,10 @@ class Measuring:
         if self._measurements or notes:
             terminalreporter.section(_TITLE)
             table = [*terminal.table(self._measurements), *witnesses.summary(self._measurements)] if self._measurements else []
-            for line in [*table, *self._calibrated(), *notes]:
+            for line in [*table, *calibration.beside(self._measurements, self.session.settings.cache_dir), *notes]:
                 terminalreporter.line(line)
             if self.session.settings.json:
                 terminalreporter.line(f"report: {self.session.settings.json}")
-
-    def _calibrated(self) -> list[str]:
-        """What real cards may be expected to take beyond what was only compiled for them."""
-        compiled = {one.target: one.peak for one in self._measurements if one.peak is not None and one.peak.run is None}
-        ran = {one.target for one in self._measurements if one.peak is not None and one.peak.run is not None}
-        records, problems = calibration.known(self.session.settings.cache_dir)
-        known = {target: calibration.expectation(target, records, peak.software) for target, peak in compiled.items()}
-        return [*(line for target, line in known.items() if target not in ran), *(problems if compiled else ())]
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         if self._is_xdist_worker:

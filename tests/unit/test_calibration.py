@@ -80,3 +80,20 @@ def test_a_record_is_made_of_whole_pairs(a_peak, a_run, a_request):
     assert (whole.is_whole, whole.problems, half.is_whole) == (True, [], False)
     assert half.problems == ["GPU peak not judged: no GPU is visible [1000 tokens, bucket 1024, h100-80gb, compiled]"]
     assert record([half], datetime.date(2026, 11, 24)) is None
+
+
+def test_beside_what_was_compiled(a_measurement, a_run, tmp_path):
+    compiled, run = a_measurement(), a_measurement(peak=a_run(), method="run")
+    none = calibration.expectation("h100-80gb", [], {})
+    assert calibration.beside([compiled, compiled], tmp_path) == [none]
+    assert (
+        calibration.beside([run], tmp_path)
+        == calibration.beside([compiled, run], tmp_path)
+        == calibration.beside([], tmp_path)
+        == []
+    )
+    calibration.write(tmp_path / "calibration", RECORD)
+    (tmp_path / "calibration" / "torn.json").write_text("{")
+    line, problem = calibration.beside([compiled], tmp_path)
+    assert line.startswith("h100-80gb: the card took +0.20 to +1.00 % of what was compiled")
+    assert "torn.json is not used" in problem
