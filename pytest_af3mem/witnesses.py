@@ -79,6 +79,7 @@ def lines(peak: Peak) -> list[str]:
         f"  {'process':<12}{process}  {read}",
         *(f"    {format_bytes(part.bytes):>22}  {part.cause}" for part in gap(peak)),
         f"  {'device':<12}{run.device}, {run.uuid}, driver {run.driver}",
+        *([f"  {found}"] if (found := finding(peak)) else ()),
     ]
 
 

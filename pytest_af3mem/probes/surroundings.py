@@ -106,7 +106,7 @@ def _number(text: str) -> float:
 
 def _device(around: Surroundings) -> str:
     if around.platform not in ("gpu", "cuda"):
-        return f"JAX ran on {around.device} ({around.platform}) and not on a GPU; {_WITHOUT_GPU}"
+        return f"JAX ran on {around.device} ({around.platform}) and not on a GPU, which takes pytest-af3mem[gpu]; {_WITHOUT_GPU}"
     if around.no_nvml:
         return f"the GPU cannot be watched ({around.no_nvml}): install nvidia-ml-py and NVIDIA's driver; {_WITHOUT_GPU}"
     if around.device != (asked := gpus.find(around.target)).description:

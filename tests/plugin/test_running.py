@@ -1,10 +1,13 @@
 """`run` on a machine without a GPU: refused with the reason; rehearsed and run in sequence on JAX's CPU device."""
 
+import os
+
 import pytest
 
 from pytest_af3mem import cli
 from pytest_af3mem.errors import OutOfMemory
 from pytest_af3mem.pool import Pool
+from pytest_af3mem.probes import running
 from pytest_af3mem.probes.nvml import visible_gpus
 from pytest_af3mem.session import Session
 from pytest_af3mem.settings import Settings
@@ -58,7 +61,10 @@ def test_a_rehearsal_makes_every_step_and_no_number(session):
         "running",
         "running again",
     ]
-    assert found["reason"] == "JAX ran on cpu (cpu) and not on a GPU; --af3-method compiled needs no GPU"
+    assert (
+        found["reason"]
+        == "JAX ran on cpu (cpu) and not on a GPU, which takes pytest-af3mem[gpu]; --af3-method compiled needs no GPU"
+    )
     assert not {"peak", "total_bytes"} & found.keys()
 
 
@@ -137,3 +143,15 @@ def test_running_out_of_gpu_memory_has_the_status_of_over(project, out_of_memory
     usual = ("--model", "analytic:Analytic", "--path", str(project.models), "--cache-dir", str(project.cache))
     assert cli.main(["measure", *usual, "--tokens", "100", "--method", "run"]) == cli.OVER
     assert f"GPU peak is over: {OUT} [" in capsys.readouterr().out
+
+
+def test_the_command_runs_again(session):
+    command = session.command(session.request(size=100, method="run"), size=100)
+    assert command.startswith("af3mem measure --tokens 100 --target h100-80gb --method run --model analytic:Analytic")
+
+
+def test_jax_without_cudas_libraries_falls_back_and_is_refused(session):
+    """As with the extra `compile` on a machine that has a GPU: the worker is shown one that its JAX cannot use."""
+    message = {"do": "rehearse", "request": session.request(size=100, method="run").to_json()}
+    found = session.pool._ask_once(message, running.environment(os.environ, "GPU-1"))
+    assert found["reason"].startswith("JAX ran on cpu (cpu) and not on a GPU, which takes pytest-af3mem[gpu]; ")

@@ -42,7 +42,7 @@ def test_a_mig_slice_is_a_device_of_its_own():
     [
         (
             {"platform": "cpu", "device": "cpu", "fresh": None, "final": None},
-            "JAX ran on cpu (cpu) and not on a GPU; --af3-method compiled needs no GPU",
+            "JAX ran on cpu (cpu) and not on a GPU, which takes pytest-af3mem[gpu]; --af3-method compiled needs no GPU",
         ),
         (
             {"no_nvml": "no NVIDIA driver: NVML Shared Library Not Found"},

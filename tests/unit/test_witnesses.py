@@ -62,6 +62,7 @@ def test_lines(a_run):
         "                500.00 MiB  outside the allocator: CUDA context, libraries, kernels",
         "  device      NVIDIA H100 80GB HBM3, GPU-1, driver 570.124",
     ]
+    assert witnesses.lines(a_run(allocator_bytes=9 * GIB))[-1].startswith("  the two witnesses differ by +12.5 %: ")
     unnamed = dataclasses.replace(a_run().run, allocator_gap_ms=2.1, process_note="NVML does not name this process")
     lines = witnesses.lines(a_run(unnamed, process_bytes=None))
     assert lines[2] == "  steady          8.00 GiB  of the run without its compile (read every 2.1 ms at the longest)"
