@@ -61,10 +61,7 @@ def test_a_rehearsal_makes_every_step_and_no_number(session):
         "running",
         "running again",
     ]
-    assert (
-        found["reason"]
-        == "JAX ran on cpu (cpu) and not on a GPU, which takes pytest-af3mem[gpu]; --af3-method compiled needs no GPU"
-    )
+    assert found["reason"].startswith("JAX ran on cpu (cpu) and not on a GPU, ")
     assert not {"peak", "total_bytes"} & found.keys()
 
 
