@@ -292,6 +292,7 @@ class _Worker:
         }
         self.doing = ""
         self._log_start = 0
+        self._asked = False
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 (closed in `release`)
         self._unread = b""
         start = _START.format(init=str(package / "__init__.py"), folder=str(package))
@@ -311,7 +312,9 @@ class _Worker:
         """The worker's reply. Raises NotJudged when it dies or takes longer than `seconds`; it is of no use afterwards."""
         assert self._process.stdin is not None
         deadline = time.monotonic() + seconds
-        self._log_start = self._log_size()
+        if self._asked:  # what it printed before it was first asked, as one that cannot start does, is of the first answer
+            self._log_start = self._log_size()
+        self._asked = True
         try:
             self._process.stdin.write(json.dumps(message).encode() + b"\n")
             self._process.stdin.flush()
