@@ -1,17 +1,21 @@
 """`run` on a machine without a GPU: refused with the reason; rehearsed and run in sequence on JAX's CPU device."""
 
+import importlib.util
 import os
+import sys
+from pathlib import Path
 
 import pytest
 
-from pytest_af3mem import cli
-from pytest_af3mem.errors import OutOfMemory
+from pytest_af3mem import cli, turns
+from pytest_af3mem.errors import NotJudged, OutOfMemory
 from pytest_af3mem.pool import Pool
 from pytest_af3mem.probes import running
 from pytest_af3mem.probes.nvml import visible_gpus
 from pytest_af3mem.session import Session
 from pytest_af3mem.settings import Settings
 
+STAND_INS = Path(__file__).parents[1] / "stand_ins"
 no_gpu_here = pytest.mark.skipif(bool(visible_gpus()[0]), reason="shows what happens without a GPU")
 
 
@@ -152,3 +156,41 @@ def test_jax_without_cudas_libraries_falls_back_and_is_refused(session):
     message = {"do": "rehearse", "request": session.request(size=100, method="run").to_json()}
     found = session.pool._ask_once(message, running.environment(os.environ, "GPU-1"))
     assert found["reason"].startswith("JAX ran on cpu (cpu) and not on a GPU, which takes pytest-af3mem[gpu]; ")
+
+
+@pytest.fixture
+def a_driver_without_a_gpu(monkeypatch, tmp_path):
+    """NVML reports an H100, here and in workers, and JAX finds none."""
+    spec = importlib.util.spec_from_file_location("pynvml", STAND_INS / "pynvml.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    monkeypatch.setitem(sys.modules, "pynvml", module)
+    monkeypatch.setenv("PYTHONPATH", str(STAND_INS))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+
+
+@no_gpu_here
+def test_all_the_way_to_a_device_that_is_no_gpu(session, a_driver_without_a_gpu):
+    """By NVML, the lock and a worker of its own: what JAX then ran on is no GPU, and no number comes of it."""
+    assert session.method("h100-80gb", "auto") == "run"
+    with pytest.raises(NotJudged, match=r"^JAX ran on cpu \(cpu\) and not on a GPU, "):
+        session.wait(session.pool.submit(session.request(size=100, method="run")))
+    assert turns.lock_path("GPU-stand-in").exists()
+
+
+@no_gpu_here
+@pytest.mark.parametrize(
+    ("variable", "value", "reason"),
+    [
+        ("TF_FORCE_UNIFIED_MEMORY", "1", "unified memory is on"),
+        ("XLA_PYTHON_CLIENT_ALLOCATOR", "platform", "XLA_PYTHON_CLIENT_ALLOCATOR=platform replaces JAX's allocator"),
+        ("CUDA_VISIBLE_DEVICES", "", "CUDA_VISIBLE_DEVICES= leaves no GPU to see"),
+    ],
+)
+def test_what_is_refused_before_a_worker_starts(session, a_driver_without_a_gpu, monkeypatch, variable, value, reason):
+    request = session.request(size=100, method="run")
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(NotJudged, match=f"^{reason}"):
+        session.wait(session.pool.submit(request))
+    assert not turns.lock_path("GPU-stand-in").exists()
