@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from pytest_af3mem import gpus, visible
 from pytest_af3mem.errors import NotJudged, UsageError
 from pytest_af3mem.probes import nvml
 from pytest_af3mem.size import format_bytes
@@ -34,15 +35,17 @@ def look(pid: int) -> list[Seen]:
     """The process on each device where NVML names it. Raises NotJudged where it names it nowhere, UsageError for no process."""
     if not Path("/proc", str(pid)).exists():
         raise UsageError(f"there is no process {pid} here")
-    gpus, reason = nvml.visible_gpus()
-    if not gpus:
+    visible_gpus, reason = nvml.visible_gpus()
+    if not visible_gpus:
         raise NotJudged(f"no GPU is visible ({reason})")
     found = []
-    for gpu in gpus:
+    for gpu in visible_gpus:
         with contextlib.closing(nvml.Gauge(gpu.uuid)) as gauge:
             usage = gauge.read()
         if pid in usage.processes:
-            where, held = (gpu.name, gpu.uuid, usage.memory_bytes), usage.processes[pid]
+            target = visible.target_of(gpu)  # CUDA's total, of which JAX takes its share, is less than NVML's
+            memory_bytes = gpus.find(target).memory_bytes if target else usage.memory_bytes
+            where, held = (gpu.name, gpu.uuid, memory_bytes), usage.processes[pid]
             found.append(Seen(pid, nvml.process_name(pid), *where, held, _environment(pid), _has_jax(pid)))
     if not found:
         raise NotJudged(
