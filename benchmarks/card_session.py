@@ -17,9 +17,11 @@ import tempfile
 import time
 from pathlib import Path
 
-from featurised import path_of
-
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))  # the machine with the card need not have the package installed
+
+from featurised import path_of  # noqa: E402
+
 SIZES = (256, 512, 1024, 2048, 3072)
 WHEELS = (
     # AlphaFold 3 and what it imports, beyond JAX, Flax, jaxtyping and what these bring
