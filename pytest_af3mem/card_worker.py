@@ -44,7 +44,7 @@ class CardWorker(Worker):
             _check(surroundings.hindrance(around))
             forward, parameters = self._network(request, batch, device, full)
             with _unless_shared(around, watched), running.watching(gauge, watched):
-                reading = running.run(forward, parameters, batch.features, device, self._progress)
+                reading = running.run(forward, parameters, batch.features, device, self._model.packages, self._progress)
         around = dataclasses.replace(
             around,
             final=reading.counted.final if reading.counted else None,
@@ -64,7 +64,7 @@ class CardWorker(Worker):
             batch = self._featurised(request)
             device = running.device()
             forward, parameters = self._network(request, batch, device, full)
-            running.run(forward, parameters, batch.features, device, self._progress)
+            running.run(forward, parameters, batch.features, device, self._model.packages, self._progress)
         finally:
             self._progress = show
         around = Surroundings(request.target, device.platform, device.device_kind, running.stated())
@@ -86,7 +86,7 @@ class CardWorker(Worker):
                 device = running.device()
                 before = running.live()
             forward, parameters = self._network(request, batch, device, full)
-            counted = running.run(forward, parameters, batch.features, device, self._progress).counted
+            counted = running.run(forward, parameters, batch.features, device, self._model.packages, self._progress).counted
             del forward
             steps.append(
                 {
@@ -133,6 +133,9 @@ class CardWorker(Worker):
             allocator_bytes=allocator_bytes,
             process_bytes=process_bytes,
             run=run,
+            holders=program.attribution.holders,
+            high_water=program.attribution.high_water,
+            unattributed=program.attribution.reason,
             kernels=program.kernels,
             model=Model(self._model.name, installation.distribution, installation.fingerprint, forward.config),
             software={**installation.software, "driver": driver, "xla_flags": flags(forward.compiler_options)},

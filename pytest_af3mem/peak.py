@@ -100,7 +100,8 @@ class Peak:
 
     With the method `run` a real GPU was read: `total_bytes` is then what JAX's allocator peaked at, `allocator_bytes` the same,
     `process_bytes` NVML's figure of the process, context and libraries included (None where NVML does not name it), `run` the
-    rest of the readings. The other bytes stay those of the program, as it was compiled on that GPU: `program_bytes` is their sum.
+    rest of the readings. The other bytes stay those of the program, as it was compiled on that GPU: `program_bytes` is their sum,
+    and that of `holders`.
 
     Peaks compare with each other and with sizes: `peak <= "12 GiB"`, `peak < "95 %"` (of the target's memory), `a == b`.
     """

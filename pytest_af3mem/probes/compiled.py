@@ -174,18 +174,28 @@ def compile(
     """
     import jax
 
-    def program(parameters: Any, key: Any, features: Mapping[str, Any]) -> Any:
-        """`apply`, with the names of arguments that `scopes.ARGUMENTS` states."""
-        return forward.apply(parameters, key, features)
-
     target = device(gpu)
     place = functools.partial(_placed, sharding=jax.sharding.SingleDeviceSharding(target))
     with pretending(target), _translated("the model does not trace"):
-        traced = jax.jit(program).trace(place(parameters), place(_key()), place(shapes(features)))
+        traced = jax.jit(program(forward)).trace(place(parameters), place(_key()), place(shapes(features)))
         lowered = traced.lower(lowering_platforms=("cuda",))
     options = {**forward.compiler_options, **FLAGS, "xla_gpu_cuda_data_dir": str(toolchain)}
     with _translated(f"XLA cannot compile the model for {gpu.name}"):
         compiled = lowered.compile(compiler_options=options)
+    return read(compiled, forward, packages)
+
+
+def program(forward: Forward) -> Callable[..., Any]:
+    """`forward.apply`, with the names of arguments that `scopes.ARGUMENTS` states."""
+
+    def program(parameters: Any, key: Any, features: Mapping[str, Any]) -> Any:
+        return forward.apply(parameters, key, features)
+
+    return program
+
+
+def read(compiled: Any, forward: Forward, packages: Sequence[str]) -> Compiled:
+    """What XLA says of a program that JAX compiled, for a device that is there or not."""
     memory = compiled.memory_analysis()
     measured = Compiled(
         argument_bytes=memory.argument_size_in_bytes,

@@ -10,15 +10,14 @@ import contextlib
 import gc
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from pytest_af3mem.errors import NotJudged, OutOfMemory, first_line
 from pytest_af3mem.models.model import Forward
 from pytest_af3mem.peak import Run
-from pytest_af3mem.probes import nvml, out_of_memory
-from pytest_af3mem.probes.compiled import Compiled, kernels
+from pytest_af3mem.probes import compiled, nvml, out_of_memory
 from pytest_af3mem.probes.out_of_memory import Cause
 from pytest_af3mem.probes.sampling import Sampler
 from pytest_af3mem.probes.surroundings import VARIABLES, Counters, Tenant
@@ -109,7 +108,7 @@ class Counted:
 class Reading:
     """What was read of one program on one device. `counted` is None on a device without counters."""
 
-    program: Compiled
+    program: compiled.Compiled
     counted: Counted | None
     allocator_gap_seconds: float
 
@@ -157,10 +156,17 @@ def counters(device: Any) -> Counters | None:
     )
 
 
-def run(forward: Forward, parameters: Any, features: Mapping[str, Any], device: Any, show: Callable[[str], None]) -> Reading:
+def run(
+    forward: Forward,
+    parameters: Any,
+    features: Mapping[str, Any],
+    device: Any,
+    packages: Sequence[str],
+    show: Callable[[str], None],
+) -> Reading:
     """Runs the program twice. Raises OutOfMemory, or NotJudged with the reason, when it does not come to an end.
 
-    `parameters` are shapes. Nothing of it stays on the device.
+    `parameters` are shapes; `packages` as for `compiled.compile`. Nothing of it stays on the device.
     """
     import jax
 
@@ -172,11 +178,11 @@ def run(forward: Forward, parameters: Any, features: Mapping[str, Any], device: 
     loaded = counters(device)
     show("compiling")
     with _translated("tracing", device), jax.default_device(device):
-        lowered = jax.jit(forward.apply).lower(*arguments)
+        lowered = jax.jit(compiled.program(forward)).lower(*arguments)
     with _translated("compiling", device):
         options: Any = dict(forward.compiler_options)
         program = lowered.compile(compiler_options=options)
-    compiled = counters(device)
+    tuned = counters(device)
     show("running")
     _call(program, arguments, device)
     show("running again")
@@ -186,13 +192,13 @@ def run(forward: Forward, parameters: Any, features: Mapping[str, Any], device: 
     ) as sampler:
         _call(program, arguments, device)
     final = counters(device)
-    analysis = _analysis(program, forward)
+    analysis = compiled.read(program, forward, packages)
     del arguments, program, lowered
     gc.collect()
     left = counters(device)
-    counted = (
-        Counted(fresh, loaded, compiled, final, left, max(in_use)) if fresh and loaded and compiled and final and left else None
-    )
+    counted = None
+    if fresh and loaded and tuned and final and left:
+        counted = Counted(fresh, loaded, tuned, final, left, max(in_use))
     return Reading(analysis, counted, sampler.gap_seconds)
 
 
@@ -253,18 +259,6 @@ def _call(program: Any, arguments: tuple[Any, ...], device: Any) -> None:
 
     with _translated("running", device):
         jax.tree.map(np.asarray, program(*arguments))
-
-
-def _analysis(program: Any, forward: Forward) -> Compiled:
-    memory = program.memory_analysis()
-    return Compiled(
-        argument_bytes=memory.argument_size_in_bytes,
-        output_bytes=memory.output_size_in_bytes,
-        temp_bytes=memory.temp_size_in_bytes,
-        alias_bytes=memory.alias_size_in_bytes,
-        live_bytes=memory.peak_memory_in_bytes,
-        kernels=kernels(program.as_text(), forward.left_to_xla),
-    )
 
 
 @contextlib.contextmanager
