@@ -95,11 +95,7 @@ def command(tmp_path, a_request):
 
 def test_command_that_measures_the_same_again(command, tmp_path):
     stated = {"python": "/bin/sh", "path": tmp_path, "buckets": "256,512", "model": "my models:x"}
-    assert command(
-        {"attention": "xla", "num_samples": 1},
-        (("chains", 2), ("ligands", ("ATP", "MG")), ("msa_depth", 3), ("smiles", "CC O")),
-        **stated,
-    ) == (
+    assert command({"attention": "xla", "num_samples": 1}, (("chains", 2), ("ligands", ("ATP", "MG")), ("msa_depth", 3), ("smiles", "CC O")), **stated) == (
         "af3mem measure --tokens 500 --target l4-24gb --chains 2 --ligands ATP+MG --msa-depth 3 --smiles 'CC O' --set attention=xla --set num_samples=1 "
         f"--model 'my models:x' --python /bin/sh --path {tmp_path} --buckets 256,512"
     )
