@@ -25,9 +25,15 @@ from pytest_af3mem.peak import Kernels
 from pytest_af3mem.probes import executable
 from pytest_af3mem.scopes import UNNAMED, component
 
-# JAX reads these when it is imported: no GPU is looked for, a CUDA plugin without CUDA's libraries is accepted, and compiled
-# programs are not kept, since without a device they cannot be loaded again.
-ENVIRONMENT = {"JAX_PLATFORMS": "cpu", "JAX_SKIP_CUDA_CONSTRAINTS_CHECK": "1", "JAX_ENABLE_COMPILATION_CACHE": "false"}
+# JAX and CUDA read these when they are imported: no GPU is looked for, and one that is there is not seen, so that a compile
+# leaves nothing on it beside what is measured there; a CUDA plugin without CUDA's libraries is accepted, and compiled programs
+# are not kept, since without a device they cannot be loaded again.
+ENVIRONMENT = {
+    "CUDA_VISIBLE_DEVICES": "",
+    "JAX_ENABLE_COMPILATION_CACHE": "false",
+    "JAX_PLATFORMS": "cpu",
+    "JAX_SKIP_CUDA_CONSTRAINTS_CHECK": "1",
+}
 
 # Autotuning takes a GPU. Without it XLA keeps the largest workspace that a matrix product may ask for.
 FLAGS: Mapping[str, bool | int | str] = {"xla_gpu_autotune_level": 0}
