@@ -19,7 +19,7 @@ from tox.plugin import impl
 from tox.tox_env.errors import Fail
 
 SKIPPED_WITHOUT = {"py311": "3.11", "py312": "3.12", "py313": "3.13"}
-FAILED_WITHOUT = {"alphafold3": "3.12", "demo": "3.12"}
+FAILED_WITHOUT = {"alphafold3": "3.12", "demo": "3.12", "gpu": "3.12"}
 MISSING = (
     "it needs Python {0}, and none was found on the path or among those of pyenv, uv and conda: install it with "
     "`uv python install {0}`, `pyenv install {0}` or `apt install python{0} python{0}-venv`, "

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from pytest_af3mem import __version__, doctor, gpus
+from pytest_af3mem import __version__, calibration, cli_gpu, doctor, gpus
 from pytest_af3mem.errors import Af3memError, NotJudged, UsageError
 from pytest_af3mem.inputs.job import Job
 from pytest_af3mem.peak import Peak
@@ -20,7 +20,7 @@ from pytest_af3mem.request import bucket, freeze
 from pytest_af3mem.session import Session
 from pytest_af3mem.settings import OPTIONS, Option, Settings
 from pytest_af3mem.size import Size
-from pytest_af3mem.verdict import Measurement
+from pytest_af3mem.verdict import Measurement, Outcome
 
 OK, OVER, USAGE, NOT_JUDGED = 0, 1, 2, 3
 
@@ -101,7 +101,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     checkup.set_defaults(run=_doctor)
 
-    for command in (measure, varied, tokens, checkup):
+    for command in (measure, varied, tokens, checkup, *cli_gpu.add(commands, _show)):
         for option in (each for each in OPTIONS if not each.of_tests_alone):
             how: dict[str, Any] = {"metavar": option.metavar} if option.metavar else {"action": "store_true"}
             command.add_argument(_flag(option), dest=option.name, help=option.help, **how)
@@ -142,10 +142,13 @@ def _measure(parsed: argparse.Namespace, settings: Settings) -> int:
     if settings.json == Path("-"):
         print(report, end="")
     else:
-        print(*notes, *terminal.table([measurement]), terminal.section(measurement), sep="\n")
+        beside = calibration.beside([measurement], settings.cache_dir)
+        print(*notes, *terminal.table([measurement]), terminal.section(measurement), *beside, sep="\n")
         if settings.json:
             settings.json.write_text(report)
-    return NOT_JUDGED if measurement.peak is None else OVER if terminal.failed([measurement]) else OK
+    if measurement.verdict is None or measurement.verdict.outcome is Outcome.WITHIN:
+        return OK
+    return OVER if measurement.verdict.outcome is Outcome.OVER else NOT_JUDGED
 
 
 def _vary(parsed: argparse.Namespace, settings: Settings) -> int:

@@ -6,7 +6,7 @@ import platform
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from pytest_af3mem import gpus
+from pytest_af3mem import calibration, gpus
 from pytest_af3mem.errors import Af3memError
 from pytest_af3mem.probes import nvml
 from pytest_af3mem.request import Installation
@@ -28,6 +28,7 @@ class Findings:
     no_gpu: str
     cache: str
     workers: int
+    calibrations: tuple[str, ...] = ()
 
     @property
     def healthy(self) -> bool:
@@ -47,6 +48,7 @@ def examine(session: Session, show: Callable[[str], None]) -> Findings:
     except Af3memError as error:
         problem = str(error)
     visible, no_gpu = nvml.visible_gpus()
+    records, problems = calibration.known(session.settings.cache_dir)
     return Findings(
         python=platform.python_version(),
         interpreter=session.settings.python,
@@ -58,6 +60,7 @@ def examine(session: Session, show: Callable[[str], None]) -> Findings:
         no_gpu=no_gpu,
         cache=str(session.settings.cache_dir),
         workers=session.pool.workers,
+        calibrations=(*map(str, records), *problems),
     )
 
 
@@ -73,6 +76,8 @@ def render(findings: Findings) -> str:
     lines += [f"GPU               {gpu.name}, {format_bytes(gpu.memory_bytes)}, driver {gpu.driver}" for gpu in findings.gpus]
     if findings.no_gpu:
         lines.append(f"GPU               none visible ({findings.no_gpu}); measuring compiled needs none")
+    none = "none: how far a real card differs from what is compiled is not known (af3mem calibrate, on one)"
+    lines += [f"calibration       {line}" for line in findings.calibrations or (none,)]
     if findings.targets:
         lines += ["", "targets, with their memory and whether a program compiles for them here:"]
         for name, error in findings.targets.items():

@@ -39,6 +39,17 @@ class NotJudged(Af3memError):
         self.detail = detail
 
 
+class OutOfMemory(NotJudged):
+    """A real GPU ran out of memory: no number, and still a verdict, for it is over whatever that GPU has.
+
+    `asked_bytes` were asked for in one piece, of an allocator that may take `limit_bytes`; None where nobody told.
+    """
+
+    def __init__(self, reason: str, detail: str = "", *, asked_bytes: int | None = None, limit_bytes: int | None = None):
+        super().__init__(reason, detail)
+        self.asked_bytes, self.limit_bytes = asked_bytes, limit_bytes
+
+
 def first_line(error: BaseException) -> str:
     """An error in one line, with its type; the log has the rest."""
     text = str(error).strip().splitlines()

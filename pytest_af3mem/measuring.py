@@ -6,13 +6,13 @@ import contextlib
 import dataclasses
 import os
 import sys
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pytest_af3mem import gpus, marks
+from pytest_af3mem import calibration, gpus, marks, witnesses
 from pytest_af3mem.errors import Af3memError, NotJudged, UsageError
 from pytest_af3mem.inputs import generate
 from pytest_af3mem.inputs.job import Job
@@ -24,10 +24,11 @@ from pytest_af3mem.reporting import annotate, summarize, write
 from pytest_af3mem.reports import inputs, junit, terminal
 from pytest_af3mem.reports.failures import Failure
 from pytest_af3mem.request import Request, freeze
+from pytest_af3mem.sequence import Sequence as JobSequence
 from pytest_af3mem.session import Session
 from pytest_af3mem.settings import Settings
 from pytest_af3mem.size import Size, format_bytes
-from pytest_af3mem.verdict import Measurement, Reference, judge, not_judged
+from pytest_af3mem.verdict import Measurement, Reference, judge, not_judged, unmeasured
 
 _TITLE = "GPU memory of AlphaFold 3"
 
@@ -66,7 +67,7 @@ class GpuPeak:
           job: The job to measure. Without it one is generated, of exactly `tokens` tokens.
           tokens: Size of the generated job; by default what `af3_tokens` gives the test.
           target: Card or MIG slice, such as "a100-40gb"; by default that of the test's budget, else of `--af3-target`.
-          method: "compiled"; by default that of `--af3-method`.
+          method: "compiled", "run" or "auto"; by default that of `--af3-method`.
           **options: Of the generated job, as for `af3_tokens`: chains, ligands, msa_depth, ...; see `inputs.generate.Mix`.
 
         The test fails, with the reason, when the peak cannot be measured.
@@ -74,6 +75,18 @@ class GpuPeak:
         __tracebackhide__ = True
         try:
             return self._measuring.measure(job, tokens, target, method, options)
+        except Af3memError as error:
+            raise _failure(str(error)) from None
+
+    def sequence(self, jobs: Sequence[Job], *, target: str | None = None) -> JobSequence:
+        """Runs jobs one after the other in one process, and the last alone in another; nothing is judged.
+
+        On the GPU that is `target` where it is visible; else on JAX's CPU device, which counts no bytes: what is left alive
+        is seen there too. `assert not gpu_peak.sequence([a, b]).leaks`
+        """
+        __tracebackhide__ = True
+        try:
+            return self._measuring.sequence(jobs, target)
         except Af3memError as error:
             raise _failure(str(error)) from None
 
@@ -147,7 +160,7 @@ class Measuring:
         major, minor = gpu.compute_capability
         workers = self.session.pool.workers
         lines = [
-            f"af3mem: {self.session.settings.method} for {gpu.name} (sm_{major}{minor}, {format_bytes(gpu.memory_bytes)}), "
+            f"af3mem: {self.session.method(gpu.name)} for {gpu.name} (sm_{major}{minor}, {format_bytes(gpu.memory_bytes)}), "
             f"{workers} worker{'s' if workers > 1 else ''}"
         ]
         if self.described:
@@ -234,11 +247,21 @@ class Measuring:
         try:
             peak = self._answer(running, request)
         except NotJudged as error:
-            raise NotJudged(not_judged(str(error), request.conditions).line) from error
+            raise NotJudged(unmeasured(error, request.conditions).line) from error
         if _is_in_hypothesis():  # which then looks for the smallest job that is over
             for one in terminal.failed(self._held(running, request, peak)):
                 raise _failure(one.verdict.line if one.verdict else "")
         return peak
+
+    def sequence(self, jobs: Sequence[Job], target: str | None) -> JobSequence:
+        """What `gpu_peak.sequence` does. Raises as `measure`."""
+        if not isinstance(jobs, Sequence) or len(jobs) < 2:
+            raise UsageError("gpu_peak.sequence takes at least two jobs, as in gpu_peak.sequence([generate(256), generate(512)])")
+        requests = [self._asked(job, None, target, "run", {})[1] for job in jobs]
+        try:
+            return self.session.pool.sequence(requests)
+        except NotJudged as error:
+            raise NotJudged(unmeasured(error, requests[-1].conditions).line) from error
 
     def shapes(self, job: Job | None, size: int | None, options: Mapping[str, Any]) -> dict[str, str]:
         """What `gpu_peak.shapes` does. Raises as `measure`."""
@@ -392,7 +415,8 @@ class Measuring:
         notes += self.keeping.note(self._measurements) if self.keeping else ()
         if self._measurements or notes:
             terminalreporter.section(_TITLE)
-            for line in [*(terminal.table(self._measurements) if self._measurements else ()), *notes]:
+            table = [*terminal.table(self._measurements), *witnesses.summary(self._measurements)] if self._measurements else []
+            for line in [*table, *calibration.beside(self._measurements, self.session.settings.cache_dir), *notes]:
                 terminalreporter.line(line)
             for path in self._written:
                 terminalreporter.line(f"report: {path}")

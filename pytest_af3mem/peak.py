@@ -56,15 +56,52 @@ class Holder:
     count: int = 1
 
 
+@dataclass(frozen=True)
+class Run:
+    """What was read on a real GPU while one program ran twice in a clean process. Bytes are of JAX's allocator unless said.
+
+    `before_bytes` are in use before anything was put on the device, `loaded_bytes` with parameters and features there,
+    `after_bytes` once the results are on the host. `compile_peak_bytes` is the most in use up to the end of the compile,
+    autotuning's scratch included; `steady_peak_bytes` the most in use while the program runs. The allocator's counter cannot be
+    set back: where the compile peaked higher, `steady_peak_bytes` comes of readings at most `allocator_gap_ms` apart, else it is
+    exact and that is 0. `largest_bytes` is the largest single allocation, `pool_bytes` what the allocator took from the device,
+    `limit_bytes` what it may take.
+
+    `device_bytes` is NVML's figure of all that was taken on the device meanwhile, less what was taken before; NVML was read
+    at most `nvml_gap_ms` apart. `process_note` says why `Peak.process_bytes` is None.
+    """
+
+    device: str
+    uuid: str
+    driver: str
+    before_bytes: int
+    loaded_bytes: int
+    compile_peak_bytes: int
+    steady_peak_bytes: int
+    after_bytes: int
+    largest_bytes: int
+    pool_bytes: int
+    limit_bytes: int
+    device_bytes: int
+    allocator_gap_ms: float = 0.0
+    nvml_gap_ms: float = 0.0
+    process_note: str = ""
+
+
 @dataclass(frozen=True, eq=False)
 class Peak:
     """Peak GPU memory of one inference: `total_bytes` is the number that is judged.
 
     `total_bytes` = argument + output + temp - alias, what the runtime asks the allocator for; `live_bytes` is XLA's peak of
-    live buffers, without fragmentation (None where the JAX version cannot tell). `allocator_bytes` and `process_bytes` are
-    read on a real GPU only. `holders` say who holds the peak, the largest first: their bytes add up to `total_bytes`.
-    `high_water` is the most that temporaries of each component ever take, in bytes, whenever that is; what is carried through
-    loops and belongs to a component counts. Where the two are not known they are empty, and `unattributed` says why.
+    live buffers, without fragmentation (None where the JAX version cannot tell). `holders` say who holds the peak, the largest
+    first: their bytes add up to `total_bytes`. `high_water` is the most that temporaries of each component ever take, in bytes,
+    whenever that is; what is carried through loops and belongs to a component counts. Where the two are not known they are
+    empty, and `unattributed` says why.
+
+    With the method `run` a real GPU was read: `total_bytes` is then what JAX's allocator peaked at, `allocator_bytes` the same,
+    `process_bytes` NVML's figure of the process, context and libraries included (None where NVML does not name it), `run` the
+    rest of the readings. The other bytes stay those of the program, as it was compiled on that GPU: `program_bytes` is their sum,
+    and that of `holders`.
 
     Peaks compare with each other and with sizes: `peak <= "12 GiB"`, `peak < "95 %"` (of the target's memory), `a == b`.
     """
@@ -84,6 +121,7 @@ class Peak:
     software: Mapping[str, str]
     allocator_bytes: int | None = None
     process_bytes: int | None = None
+    run: Run | None = None
     holders: tuple[Holder, ...] = ()
     high_water: Mapping[str, int] = field(default_factory=dict)
     unattributed: str = ""
@@ -95,6 +133,11 @@ class Peak:
 
     def __repr__(self) -> str:
         return f"<{self}>"
+
+    @property
+    def program_bytes(self) -> int:
+        """What the compiled program asks the allocator for: argument + output + temp - alias."""
+        return self.argument_bytes + self.output_bytes + self.temp_bytes - self.alias_bytes
 
     @property
     def conditions(self) -> str:
@@ -141,4 +184,5 @@ class Peak:
         known = {item.name: data[item.name] for item in dataclasses.fields(cls) if item.name in data}
         kernels = Kernels(data["kernels"]["triton"], tuple(data["kernels"]["xla_fallbacks"]))
         holders = tuple(Holder(**one) for one in data.get("holders", ()))
-        return cls(**{**known, "kernels": kernels, "model": Model(**data["model"]), "holders": holders})
+        run = Run(**data["run"]) if data.get("run") else None
+        return cls(**{**known, "kernels": kernels, "model": Model(**data["model"]), "run": run, "holders": holders})

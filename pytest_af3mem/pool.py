@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
 import select
@@ -11,22 +12,25 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from pytest_af3mem import turns, visible
 from pytest_af3mem.cache import Cache, find_peak, prepared
-from pytest_af3mem.errors import Af3memError, NotJudged, SetupError, UsageError
+from pytest_af3mem.errors import Af3memError, NotJudged, OutOfMemory, SetupError, UsageError
 from pytest_af3mem.peak import Peak
+from pytest_af3mem.probes import compiled, nvml, running, surroundings
 from pytest_af3mem.request import Installation, Request, batch_identity, peak_identity
+from pytest_af3mem.sequence import Sequence
 from pytest_af3mem.settings import Settings
 
 _WORKER_MEMORY_BYTES = 4 * 2**30  # a worker was seen to take 2 to 3 GiB of host memory
 _DESCRIBE_SECONDS = 120
 _LOG_LINES, _LOG_LINE_LENGTH, _LOG_TAIL_BYTES = 20, 300, 2**16
-_ERRORS: dict[str, type[Af3memError]] = {error.__name__: error for error in (NotJudged, SetupError, UsageError)}
+_ERRORS: dict[str, type[Af3memError]] = {error.__name__: error for error in (NotJudged, OutOfMemory, SetupError, UsageError)}
 
 # The package is loaded by its folder: the worker's interpreter need not have it, and nothing else of ours gets on its path.
 # The current folder comes last, so that a model of the user's own is found there and shadows nothing.
@@ -65,6 +69,7 @@ class Pool:
         self._idle: list[_Worker] = []
         self._alive: set[_Worker] = set()
         self._worker_notes: list[str] = []
+        self._runs: list[tuple[Any, str, Peak]] = []
         self.closed = False
 
     @property
@@ -119,7 +124,7 @@ class Pool:
         with self._lock:
             if request in self._answers:
                 return self._answers[request]
-            peak = self._cached(request)
+            peak = None if request.method == "run" else self._cached(request)
             answer: Future[Peak] = Future()
             self._answers[request] = answer
             if peak is not None:
@@ -132,6 +137,23 @@ class Pool:
         else:
             first.add_done_callback(lambda _: self._start(request, answer))
         return answer
+
+    def rehearse(self, request: Request) -> dict[str, Any]:
+        """What a run on a GPU would do, done on JAX's CPU device: its steps, and why that is no measurement."""
+        return dict(self._ask_once({"do": "rehearse", "request": request.to_json()}, compiled.ENVIRONMENT))
+
+    def sequence(self, requests: list[Request]) -> Sequence:
+        """The requests one after the other in one process, and the last alone in another.
+
+        On the GPU that is their target where one is visible, else on JAX's CPU device, which counts no bytes.
+        """
+        on_gpu = requests[0].target in visible.targets(os.environ)
+        answers = []
+        for asked in (requests, requests[-1:]):
+            message = {"do": "sequence", "requests": [one.to_json() for one in asked]}
+            steps = self._ask_on_gpu(message, asked[0].target) if on_gpu else self._ask_once(message, compiled.ENVIRONMENT)
+            answers.append(steps)
+        return Sequence.from_json(*answers, device=requests[0].target if on_gpu else "JAX's CPU device")
 
     def status(self) -> str:
         """What is going on, in one line: `compiling 512 tokens for h100-80gb (34 s), 3 waiting`."""
@@ -162,13 +184,49 @@ class Pool:
         with self._lock:
             self._running[request] = time.monotonic()
         try:
-            reply = self._ask({"do": "measure", "request": request.to_json()}, self._settings.timeout)
-            answer.set_result(Peak.from_json(reply))
+            answer.set_result(self._run_on_gpu(request) if request.method == "run" else self._compile(request))
         except BaseException as error:
             answer.set_exception(error)
         finally:
             with self._lock:
                 del self._running[request]
+
+    def _compile(self, request: Request) -> Peak:
+        return Peak.from_json(self._ask({"do": "measure", "request": request.to_json()}, self._settings.timeout))
+
+    def _run_on_gpu(self, request: Request) -> Peak:
+        """A program that was run in this session is not run again; nothing else of a run is kept, for a card is no constant."""
+        same = [run for run in self._runs if run[0] == (request.target, request.settings)]
+        if same:
+            signature = self.featurise(request)["signature"]
+            for _, known, peak in same:
+                if known == signature:
+                    return dataclasses.replace(peak, tokens=request.tokens, seconds=0.0, cached=True)
+        reply = self._ask_on_gpu({"do": "run", "request": request.to_json()}, request.target)
+        peak = Peak.from_json(reply["peak"])
+        self._runs.append(((request.target, request.settings), reply["signature"], peak))
+        return peak
+
+    def _ask_on_gpu(self, message: Mapping[str, Any], target: str) -> Any:
+        """The answer of a process of its own on a free GPU that is `target`."""
+        if reason := surroundings.allocator(os.environ):
+            raise NotJudged(reason)
+        with turns.turn(visible.candidates(target, os.environ), lambda: self.closed) as (gpu, lock):
+            environment = running.environment(os.environ, gpu.uuid)
+            return self._ask_once({**message, "uuid": gpu.uuid}, environment, lock)
+
+    def _ask_once(self, message: Mapping[str, Any], environment: Mapping[str, str], *inherited: int) -> Any:
+        """The answer of a new worker, which is ended then."""
+        with self._lock:
+            if self.closed:
+                raise NotJudged("the session ended before it was measured")
+            worker = _Worker(self._settings, self._results, environment, inherited)
+            self._alive.add(worker)
+        try:
+            asked = {**message, "full": self._settings.full_run}
+            return self._value(worker, worker.ask(asked, self._settings.timeout))
+        finally:
+            self._end(worker)
 
     def _cached(self, request: Request) -> Peak | None:
         signature = self._cache.get("signatures", batch_identity(self.installation, request))
@@ -178,22 +236,30 @@ class Pool:
         with self._lock:
             if self.closed:
                 raise NotJudged("the session ended before it was measured")
-            worker = self._idle.pop() if self._idle else _Worker(self._settings, self._results)
+            worker = self._idle.pop() if self._idle else _Worker(self._settings, self._results, compiled.ENVIRONMENT)
             self._alive.add(worker)
         try:
             reply = worker.ask(message, seconds)
         except BaseException:
             self._end(worker)
             raise
-        detail = (worker.log(),) if reply.get("error") == NotJudged.__name__ else ()
+        try:
+            return self._value(worker, reply)
+        finally:
+            if reply.get("last"):
+                self._end(worker)
+            else:
+                with self._lock:
+                    self._idle.append(worker)
+
+    def _value(self, worker: _Worker, reply: Mapping[str, Any]) -> Any:
+        """What a worker answered; its error is raised."""
         with self._lock:
             self._worker_notes += reply.get("notes", ())
-            if not reply.get("last"):
-                self._idle.append(worker)
-        if reply.get("last"):
-            self._end(worker)
         if "error" in reply:
-            raise _ERRORS[reply["error"]](reply["text"], *detail)
+            error = _ERRORS[reply["error"]]
+            detail = (worker.log(),) if issubclass(error, NotJudged) else ()
+            raise error(reply["text"], *detail, **reply.get("fields", {}))
         return reply["value"]
 
     def _end(self, worker: _Worker) -> None:
@@ -214,16 +280,19 @@ class _Died(NotJudged):
 class _Worker:
     """One child process and its log."""
 
-    def __init__(self, settings: Settings, results: Path):
+    def __init__(self, settings: Settings, results: Path, environment: Mapping[str, str], inherited: Iterable[int] = ()):
         package = Path(__file__).parent
         options = {
             "model": settings.model,
             "path": str(settings.path) if settings.path else None,
             "folder": str(settings.cache_dir.resolve()),
             "results": str(results.resolve()),
+            "environment": dict(environment),
+            "nvml": nvml.library(),
         }
         self.doing = ""
         self._log_start = 0
+        self._asked = False
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 (closed in `release`)
         self._unread = b""
         start = _START.format(init=str(package / "__init__.py"), folder=str(package))
@@ -234,6 +303,7 @@ class _Worker:
                 stdout=subprocess.PIPE,
                 stderr=self._log,
                 start_new_session=True,  # Ctrl-C is for pytest, which then ends its workers
+                pass_fds=tuple(inherited),
             )
         except OSError as error:
             raise SetupError(f"--af3-python {settings.python} cannot be started: {error.strerror}") from error
@@ -242,7 +312,9 @@ class _Worker:
         """The worker's reply. Raises NotJudged when it dies or takes longer than `seconds`; it is of no use afterwards."""
         assert self._process.stdin is not None
         deadline = time.monotonic() + seconds
-        self._log_start = self._log_size()
+        if self._asked:  # what it printed before it was first asked, as one that cannot start does, is of the first answer
+            self._log_start = self._log_size()
+        self._asked = True
         try:
             self._process.stdin.write(json.dumps(message).encode() + b"\n")
             self._process.stdin.flush()

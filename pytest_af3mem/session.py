@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import atexit
+import os
 import shlex
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
@@ -11,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
-from pytest_af3mem import gpus
+from pytest_af3mem import gpus, visible
 from pytest_af3mem.errors import Af3memError, UsageError, near
 from pytest_af3mem.inputs import chemistry, generate, reading, tokens
 from pytest_af3mem.inputs.job import Job
@@ -102,14 +103,22 @@ class Session:
             job = generate.generate(size, **options, components=self.components if generate.needs_components(options) else None)
         else:
             reading.check(job, self.components if chemistry.needs_components(job) else None)
+        target = gpus.find(target).name if target else self.settings.target
         return Request(
             job=job.to_json(),
             tokens=self.tokens(job),
             buckets=self.buckets,
-            target=gpus.find(target).name if target else self.settings.target,
-            method=read_method(method, "method") if method else self.settings.method,
+            target=target,
+            method=self.method(target, method),
             settings=freeze(settings),
         )
+
+    def method(self, target: str, method: str | None = None) -> str:
+        """How `target` is measured, by default as the settings say: `auto` runs what is visible, and compiles for the rest."""
+        method = read_method(method, "method") if method else self.settings.method
+        if method != "auto":
+            return method
+        return "run" if target in visible.targets(os.environ) else "compiled"
 
     def wait(self, answer: Future[Peak], show: Callable[[str], None] = lambda text: None) -> Peak:
         """The answer, when it is there; `show` gets a line about what is going on twice a second.
@@ -139,6 +148,8 @@ class Session:
         for name, value in request.settings:
             words += ["--set", f"{name}={_spelled(value)}"]
         stated, usual = self.settings, Settings()
+        if request.method != "compiled" or stated.method == "auto":
+            words += ["--method", request.method, *(["--full-run"] if stated.full_run else ())]
         if stated.model != usual.model:
             words += ["--model", stated.model]
         if stated.python != usual.python:

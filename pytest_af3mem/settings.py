@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 from pytest_af3mem.errors import UsageError
 from pytest_af3mem.size import Size, read_tolerance
 
-METHODS = ("auto", "compiled")
+METHODS = ("auto", "compiled", "run")
 DEFAULT_TARGET = "h100-80gb"
 
 
@@ -54,10 +54,10 @@ class Option(NamedTuple):
 
 
 def read_method(text: str, name: str) -> str:
-    """How to measure: `compiled`, which is also what `auto` means. Raises UsageError for another word."""
+    """How to measure: `compiled`, `run` on a GPU, or `auto`. Raises UsageError for another word."""
     if text not in METHODS:
         raise UsageError(f"{name} {text!r} is not one of {', '.join(METHODS)}")
-    return "compiled"
+    return text
 
 
 def _target(text: str, name: str) -> str:
@@ -136,8 +136,13 @@ def _is_whole_number(text: str) -> bool:
 
 
 OPTIONS = (
-    Option("method", "how to measure; auto is compiled (default: auto)", "{auto,compiled}", read_method),
-    Option("target", f"card or MIG slice to size for, such as a100-40gb (default: {DEFAULT_TARGET})", "NAME", _target),
+    Option(
+        "method",
+        "how to measure: compiled needs no GPU; run reads a real one; auto runs where the target is visible (default: auto)",
+        "{auto,compiled,run}",
+        read_method,
+    ),
+    Option("target", f"card or MIG slice, such as a100-40gb (default: the visible GPU, else {DEFAULT_TARGET})", "NAME", _target),
     Option("model", "alphafold3, or package.module:object for your own (default: alphafold3)", "NAME"),
     Option("python", "interpreter that holds the model (default: this one)", "PATH", _interpreter),
     Option("path", "source tree of the model, measured as it is instead of the installed one", "DIR", _source_tree),
@@ -153,6 +158,7 @@ OPTIONS = (
     Option("timeout", "seconds that one measurement may take (default: 900)", "SECONDS", _whole_number),
     Option("cache_dir", "folder for results and the chemical dictionary (default: ~/.cache/pytest-af3mem)", "DIR", _folder),
     Option("no_cache", "measure everything anew, and keep nothing"),
+    Option("full_run", "with run: all recycles and diffusion steps, which cost time and leave the peak as it is"),
 )
 
 
@@ -177,6 +183,7 @@ class Settings:
     timeout: int = 900
     cache_dir: Path = field(default_factory=default_folder)
     no_cache: bool = False
+    full_run: bool = False
 
     @property
     def folder(self) -> Path:
@@ -203,7 +210,16 @@ class Settings:
                 if value:
                     values[option.name] = option.read(str(value), name) if option.metavar else is_true(value, name)
                     break
-        return cls(**values)
+        return cls(**{**values, **_here(values.get("method", "auto"), values.get("target"))})
+
+
+def _here(method: str, target: str | None) -> dict[str, str]:
+    """Method and target on this machine: `auto` stays where a GPU is visible, and the first of those is the default target."""
+    from pytest_af3mem import visible
+
+    found = visible.targets(os.environ) if method != "compiled" else []
+    default = found[0] if found else DEFAULT_TARGET
+    return {"method": method if found or method != "auto" else "compiled", "target": target or default}
 
 
 def is_true(value: Any, name: str) -> bool:

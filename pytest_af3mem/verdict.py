@@ -10,7 +10,7 @@ from typing import Any
 
 from pytest_af3mem.attribution import explained
 from pytest_af3mem.baseline import Entry, differing_versions
-from pytest_af3mem.errors import NotJudged
+from pytest_af3mem.errors import NotJudged, OutOfMemory
 from pytest_af3mem.inputs.document import Node
 from pytest_af3mem.peak import Peak
 from pytest_af3mem.request import Request
@@ -140,15 +140,22 @@ def not_judged(reason: str, conditions: str, budget_bytes: int | None = None) ->
     return Verdict(Outcome.NOT_JUDGED, f"GPU peak not judged: {reason} {conditions}", reason, budget_bytes)
 
 
+def unmeasured(error: NotJudged, conditions: str, budget_bytes: int | None = None) -> Verdict:
+    """What no number comes to: over where a real GPU ran out of memory, else not judged."""
+    if isinstance(error, OutOfMemory):
+        return Verdict(Outcome.OVER, f"GPU peak is over: {error} {conditions}", str(error), budget_bytes)
+    return not_judged(str(error), conditions, budget_bytes)
+
+
 @dataclass(frozen=True)
 class Measurement:
     """One line of every report: which test asked, what was measured, how it was judged (None: against nothing).
 
     `peak` is None when nothing was measured, and the verdict is then NOT_JUDGED, as it is for a peak that has no baseline to be
-    held against. `baseline` is the entry that the peak was compared with, and `accept` the command that makes the peak the new
-    baseline, where the old one refuses it. `command` measures the same again from a shell. `input` is the file in which the
-    AlphaFold 3 JSON of a failed one was kept. `detail` is what a failed worker printed last; it is for the terminal and not in
-    reports.
+    held against; or OVER, where a real GPU ran out of memory. `baseline` is the entry that the peak was compared with, and
+    `accept` the command that makes the peak the new baseline, where the old one refuses it. `command` measures the same again
+    from a shell. `input` is the file in which the AlphaFold 3 JSON of a failed one was kept. `detail` is what a failed worker
+    printed last; it is for the terminal and not in reports.
     """
 
     test: str
@@ -203,7 +210,7 @@ class Measurement:
         """The answer to a request, judged against a budget and a baseline where there are such."""
         verdict, accept = None, None
         if isinstance(answer, NotJudged):
-            verdict = not_judged(str(answer), request.conditions, budget_bytes)
+            verdict = unmeasured(answer, request.conditions, budget_bytes)
         elif budget_bytes is not None or reference is not None:
             verdict = judge(answer, budget_bytes, reference)
             if reference is not None and judge(answer, None, reference).outcome is not Outcome.WITHIN:

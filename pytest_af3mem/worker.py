@@ -24,7 +24,7 @@ from pytest_af3mem.errors import Af3memError, NotJudged, SetupError, first_line
 from pytest_af3mem.models import model as models
 from pytest_af3mem.models import sources
 from pytest_af3mem.peak import Model, Peak
-from pytest_af3mem.probes import compiled
+from pytest_af3mem.probes import compiled, nvml
 from pytest_af3mem.request import Installation, Request, batch_identity, digest, parameters_identity, peak_identity
 
 _OLDEST_JAX = (0, 7, 2)  # the first that was seen to compile without a device
@@ -118,7 +118,7 @@ class Worker:
         self._progress("setting up the network")
         with compiled.pretending(compiled.device(gpu)):
             forward = self._model.forward(dict(request.settings), gpu.compute_capability)
-        parameters = self._parameter_shapes(request, forward, batch)
+        parameters = self._parameter_shapes(request, lambda: compiled.parameters(forward, batch.features, gpu))
         self._progress("compiling")
         toolchain = compiled.toolchain(self._folder)
         program = compiled.compile(forward, parameters, batch.features, gpu, toolchain, self._model.packages)
@@ -138,11 +138,11 @@ class Worker:
             high_water=program.attribution.high_water,
             unattributed=program.attribution.reason,
             model=Model(self._model.name, installation.distribution, installation.fingerprint, forward.config),
-            software={**installation.software, "xla_flags": _flags({**forward.compiler_options, **compiled.FLAGS})},
+            software={**installation.software, "xla_flags": flags({**forward.compiler_options, **compiled.FLAGS})},
             seconds=round(time.perf_counter() - start, 3),
         )
 
-    def _parameter_shapes(self, request: Request, forward: models.Forward, batch: models.Batch) -> Any:
+    def _parameter_shapes(self, request: Request, find: Callable[[], Any]) -> Any:
         """Shapes of the parameters: those of one network are the same for every bucket, and take long to find."""
         identity = parameters_identity(self.installation, request)
         key = digest(identity)
@@ -150,7 +150,7 @@ class Worker:
             stored = self.cache.get("parameters", identity)
             if stored is None:
                 self._progress("reading the shapes of the parameters")
-                self._parameters[key] = compiled.parameters(forward, batch.features, gpus.find(request.target))
+                self._parameters[key] = find()
                 if description := compiled.described(self._parameters[key]):
                     self.cache.put("parameters", identity, description)
             else:
@@ -158,7 +158,7 @@ class Worker:
         return self._parameters[key]
 
 
-def _flags(options: Mapping[str, bool | int | str]) -> str:
+def flags(options: Mapping[str, bool | int | str]) -> str:
     stated = [f"--{name}={str(value).lower() if isinstance(value, bool) else value}" for name, value in options.items()]
     return " ".join([*os.environ.get("XLA_FLAGS", "").split(), *stated])
 
@@ -181,12 +181,14 @@ def _serve(options: Mapping[str, Any], read: Any, write: Any) -> None:
         write.write(json.dumps(message) + "\n")
         write.flush()
 
-    worker: Worker | None = None
+    from pytest_af3mem.card_worker import CardWorker
+
+    worker: CardWorker | None = None
     for line in read:
         message = json.loads(line)
         try:
             if worker is None:
-                worker = Worker(
+                worker = CardWorker(
                     options["model"],
                     Path(options["folder"]),
                     results=Path(options["results"]),
@@ -200,11 +202,18 @@ def _serve(options: Mapping[str, Any], read: Any, write: Any) -> None:
                 value = worker.targets()
             elif message["do"] == "featurise":
                 value = worker.featurise(Request.from_json(message["request"]))
+            elif message["do"] == "run":
+                value = worker.run(Request.from_json(message["request"]), message["uuid"], message["full"])
+            elif message["do"] == "rehearse":
+                value = worker.rehearse(Request.from_json(message["request"]), message["full"])
+            elif message["do"] == "sequence":
+                value = worker.sequence([Request.from_json(one) for one in message["requests"]], message["full"])
             else:
                 value = worker.measure(Request.from_json(message["request"])).to_json()
         except Af3memError as error:
             traceback.print_exception(error.__cause__ or error)
-            say({"error": type(error).__name__, "text": str(error)})
+            fields = {name: getattr(error, name) for name in ("asked_bytes", "limit_bytes") if hasattr(error, name)}
+            say({"error": type(error).__name__, "text": str(error), "fields": fields})
         except MemoryError:
             traceback.print_exc()
             text = "the worker ran out of host memory; --af3-workers 1 needs less"
@@ -231,7 +240,8 @@ def main() -> None:
     threading.Thread(target=_die_with, args=(os.getppid(),), daemon=True).start()
     replies = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
-    os.environ.update(compiled.ENVIRONMENT)
+    os.environ.update(options["environment"])
+    nvml.lend(options["nvml"])
     if not os.environ.get("XLA_FLAGS", "x").strip():
         del os.environ["XLA_FLAGS"]  # XLA aborts the process on flags that are only blanks
     if options["path"]:

@@ -54,6 +54,7 @@ class AlphaFold3:
     name = "alphafold3"
     packages: tuple[str, ...] = ("alphafold3", "tokamax", "haiku", "colabfold_kernels", "jax")
     settings: tuple[str, ...] = tuple(_SETTINGS)
+    fewer_iterations: Mapping[str, Any] = {"num_recycles": 1, "num_steps": 2}
 
     def __init__(self) -> None:
         self._ccd: ccd.Store | None = None

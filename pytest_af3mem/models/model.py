@@ -43,7 +43,11 @@ class Forward:
 
 @runtime_checkable
 class Model(Protocol):
-    """A network whose memory can be measured."""
+    """A network whose memory can be measured.
+
+    It may have `fewer_iterations`, settings with which its loops run short: a real run uses them where a test does not say
+    otherwise, to save time, so they must leave the peak as it is.
+    """
 
     name: str
     packages: tuple[str, ...]

@@ -25,9 +25,15 @@ from pytest_af3mem.peak import Kernels
 from pytest_af3mem.probes import executable
 from pytest_af3mem.scopes import UNNAMED, component
 
-# JAX reads these when it is imported: no GPU is looked for, a CUDA plugin without CUDA's libraries is accepted, and compiled
-# programs are not kept, since without a device they cannot be loaded again.
-ENVIRONMENT = {"JAX_PLATFORMS": "cpu", "JAX_SKIP_CUDA_CONSTRAINTS_CHECK": "1", "JAX_ENABLE_COMPILATION_CACHE": "false"}
+# JAX and CUDA read these when they are imported: no GPU is looked for, and one that is there is not seen, so that a compile
+# leaves nothing on it beside what is measured there; a CUDA plugin without CUDA's libraries is accepted, and compiled programs
+# are not kept, since without a device they cannot be loaded again.
+ENVIRONMENT = {
+    "CUDA_VISIBLE_DEVICES": "",
+    "JAX_ENABLE_COMPILATION_CACHE": "false",
+    "JAX_PLATFORMS": "cpu",
+    "JAX_SKIP_CUDA_CONSTRAINTS_CHECK": "1",
+}
 
 # Autotuning takes a GPU. Without it XLA keeps the largest workspace that a matrix product may ask for.
 FLAGS: Mapping[str, bool | int | str] = {"xla_gpu_autotune_level": 0}
@@ -174,18 +180,28 @@ def compile(
     """
     import jax
 
-    def program(parameters: Any, key: Any, features: Mapping[str, Any]) -> Any:
-        """`apply`, with the names of arguments that `scopes.ARGUMENTS` states."""
-        return forward.apply(parameters, key, features)
-
     target = device(gpu)
     place = functools.partial(_placed, sharding=jax.sharding.SingleDeviceSharding(target))
     with pretending(target), _translated("the model does not trace"):
-        traced = jax.jit(program).trace(place(parameters), place(_key()), place(shapes(features)))
+        traced = jax.jit(program(forward)).trace(place(parameters), place(_key()), place(shapes(features)))
         lowered = traced.lower(lowering_platforms=("cuda",))
     options = {**forward.compiler_options, **FLAGS, "xla_gpu_cuda_data_dir": str(toolchain)}
     with _translated(f"XLA cannot compile the model for {gpu.name}"):
         compiled = lowered.compile(compiler_options=options)
+    return read(compiled, forward, packages)
+
+
+def program(forward: Forward) -> Callable[..., Any]:
+    """`forward.apply`, with the names of arguments that `scopes.ARGUMENTS` states."""
+
+    def program(parameters: Any, key: Any, features: Mapping[str, Any]) -> Any:
+        return forward.apply(parameters, key, features)
+
+    return program
+
+
+def read(compiled: Any, forward: Forward, packages: Sequence[str]) -> Compiled:
+    """What XLA says of a program that JAX compiled, for a device that is there or not."""
     memory = compiled.memory_analysis()
     measured = Compiled(
         argument_bytes=memory.argument_size_in_bytes,

@@ -1,41 +1,174 @@
-"""NVIDIA's management library: which GPUs are visible here. The only module that touches NVML."""
+"""NVIDIA's management library: which GPUs this machine has, and who holds memory on them. The only module that touches NVML.
+
+It runs in the worker too, whose interpreter may lack `pynvml`: that is one file of the standard library's modules alone, and
+`lend` lets the worker load the one that this interpreter has.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import contextlib
+import importlib.util
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pytest_af3mem.errors import NotJudged
 
 
 @dataclass(frozen=True)
 class VisibleGpu:
-    """A GPU that the driver of this machine reports."""
+    """A GPU that the driver of this machine reports, or a MIG slice of one.
+
+    `name` is the one that CUDA gives the device as well; `uuid` begins with `GPU-` or `MIG-`; `card` is, for a slice, the UUID
+    of the card that it is cut from; `index` is the card's, as nvidia-smi counts.
+    """
 
     name: str
     memory_bytes: int
     driver: str
+    uuid: str = ""
+    card: str = ""
+    index: int = 0
+
+    @property
+    def is_slice(self) -> bool:
+        return bool(self.card)
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Memory of one device at one moment, in bytes.
+
+    `used_bytes` is all that is taken, without what the driver keeps for itself; `processes` maps the process ids that NVML
+    names to what each holds, None where the driver does not tell. In a container NVML may name nobody.
+    """
+
+    used_bytes: int
+    memory_bytes: int
+    processes: Mapping[int, int | None] = field(default_factory=dict)
 
 
 def visible_gpus() -> tuple[list[VisibleGpu], str]:
-    """The GPUs of this machine, and, where there are none, why."""
+    """The GPUs of this machine, a card with MIG on as its slices, and, where there are none, why."""
+    try:
+        with _library() as pynvml:
+            driver = _text(pynvml.nvmlSystemGetDriverVersion())
+            gpus = [gpu for index in range(pynvml.nvmlDeviceGetCount()) for gpu in _gpus(pynvml, index, driver)]
+        return gpus, "" if gpus else "the driver reports no GPU"
+    except NotJudged as error:
+        return [], str(error)
+
+
+class Gauge:
+    """Reads the memory of one device, again and again. Raises NotJudged, with NVML's words, when it cannot."""
+
+    def __init__(self, uuid: str):
+        self._open = contextlib.ExitStack()
+        with self._open:
+            self._pynvml = self._open.enter_context(_library())
+            self._handle = self._pynvml.nvmlDeviceGetHandleByUUID(uuid)
+            self._open = self._open.pop_all()  # kept open until `close`
+
+    def read(self) -> Usage:
+        with _translated(self._pynvml):
+            memory = _memory(self._pynvml, self._handle)
+            return Usage(memory.used, memory.total, _processes(self._pynvml, self._handle))
+
+    def close(self) -> None:
+        self._open.close()
+
+
+def library() -> str:
+    """Path of this interpreter's pynvml, for a worker that has none; empty where it is missing here too."""
+    spec = importlib.util.find_spec("pynvml")
+    return spec.origin or "" if spec else ""
+
+
+def lend(path: str) -> None:
+    """Makes `import pynvml` work in this process, with the file at `path`, unless it is installed here."""
+    if not path or "pynvml" in sys.modules or importlib.util.find_spec("pynvml"):
+        return
+    spec = importlib.util.spec_from_file_location("pynvml", path)
+    if spec and spec.loader and Path(path).exists():
+        sys.modules["pynvml"] = module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+
+
+def process_name(pid: int) -> str:
+    """What a process of this machine is called; empty where that cannot be seen."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    return ""
+
+
+@contextlib.contextmanager
+def _library() -> Iterator[Any]:
+    """NVML, started; its errors become NotJudged."""
     try:
         import pynvml
-    except ImportError:
-        return [], "nvidia-ml-py is not installed"
+    except ImportError as error:
+        raise NotJudged("nvidia-ml-py is not installed") from error
     try:
         pynvml.nvmlInit()
     except pynvml.NVMLError as error:
-        return [], f"no NVIDIA driver: {error}"
+        raise NotJudged(f"no NVIDIA driver: {error}") from error
     try:
-        driver = _text(pynvml.nvmlSystemGetDriverVersion())
-        handles = [pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(pynvml.nvmlDeviceGetCount())]
-        gpus = [
-            VisibleGpu(_text(pynvml.nvmlDeviceGetName(handle)), pynvml.nvmlDeviceGetMemoryInfo(handle).total, driver)
-            for handle in handles
-        ]
-        return gpus, "" if gpus else "the driver reports no GPU"
-    except pynvml.NVMLError as error:
-        return [], f"the driver does not answer: {error}"
+        with _translated(pynvml):
+            yield pynvml
     finally:
         pynvml.nvmlShutdown()
+
+
+@contextlib.contextmanager
+def _translated(pynvml: Any) -> Iterator[None]:
+    try:
+        yield
+    except pynvml.NVMLError as error:
+        raise NotJudged(f"the driver does not answer: {error}") from error
+
+
+def _gpus(pynvml: Any, index: int, driver: str) -> Iterator[VisibleGpu]:
+    """The card with this index, or the slices that it is cut into."""
+    handle = pynvml.nvmlDeviceGetHandleByIndex(index)
+    slices = list(_slices(pynvml, handle))
+    card = _text(pynvml.nvmlDeviceGetUUID(handle)) if slices else ""
+    for one in slices or [handle]:
+        yield VisibleGpu(
+            name=_text(pynvml.nvmlDeviceGetName(one)),
+            memory_bytes=_memory(pynvml, one).total,
+            driver=driver,
+            uuid=_text(pynvml.nvmlDeviceGetUUID(one)),
+            card=card,
+            index=index,
+        )
+
+
+def _slices(pynvml: Any, handle: Any) -> Iterator[Any]:
+    """Handles of a card's MIG devices; none where MIG is off or unknown to the card."""
+    try:
+        on, _ = pynvml.nvmlDeviceGetMigMode(handle)
+    except pynvml.NVMLError:
+        return
+    for index in range(pynvml.nvmlDeviceGetMaxMigDeviceCount(handle) if on else 0):
+        with contextlib.suppress(pynvml.NVMLError):  # of a place that holds no slice
+            yield pynvml.nvmlDeviceGetMigDeviceHandleByIndex(handle, index)
+
+
+def _memory(pynvml: Any, handle: Any) -> Any:
+    """Total and used bytes; version 2 leaves out what the driver reserves, and older drivers lack it."""
+    with contextlib.suppress(pynvml.NVMLError):
+        return pynvml.nvmlDeviceGetMemoryInfo(handle, pynvml.nvmlMemory_v2)
+    return pynvml.nvmlDeviceGetMemoryInfo(handle)
+
+
+def _processes(pynvml: Any, handle: Any) -> dict[int, int | None]:
+    found: dict[int, int | None] = {}
+    for ask in (pynvml.nvmlDeviceGetComputeRunningProcesses, pynvml.nvmlDeviceGetGraphicsRunningProcesses):
+        with contextlib.suppress(pynvml.NVMLError):  # graphics are not supported on every card and slice
+            found |= {process.pid: process.usedGpuMemory for process in ask(handle)}
+    return found
 
 
 def _text(value: str | bytes) -> str:

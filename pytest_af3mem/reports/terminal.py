@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pytest_af3mem import witnesses
 from pytest_af3mem.attribution import by_component, explained
 from pytest_af3mem.peak import Kernels, Peak
 from pytest_af3mem.reports import comparison
@@ -91,6 +92,7 @@ def section(measurement: Measurement) -> str:
     if peak and measurement.baseline:
         lines = [*comparison.lost_kernels(measurement.baseline, peak), *lines]
     if peak:
+        lines += witnesses.lines(peak)
         parts = (
             ("arguments", peak.argument_bytes, "parameters and features"),
             ("outputs", peak.output_bytes, ""),

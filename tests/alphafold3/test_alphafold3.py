@@ -12,6 +12,7 @@ import pytest
 
 from pytest_af3mem.attribution import by_component, explained
 from pytest_af3mem.errors import NotJudged, UsageError
+from pytest_af3mem.models.alphafold3 import AlphaFold3
 from pytest_af3mem.session import Session
 from pytest_af3mem.settings import Settings
 
@@ -88,6 +89,18 @@ def test_who_holds_the_peak_is_told_to_the_byte_in_the_models_own_names(session)
     sources = {holder.source.partition(":")[0] for holder in peak.holders if holder.kind == "temporary" and holder.source}
     assert all((MODEL / source).is_file() for source in sources)
     assert "alphafold3/model/network/diffusion_transformer.py" in sources
+
+
+def test_fewer_recycles_and_diffusion_steps_leave_the_program_as_large_as_it_is(session):
+    """What a real run leaves out to save time; tests/gpu sees the same on a card. Costs a compile."""
+    usual, fewer = (
+        session.wait(session.pool.submit(session.request(size=256, settings=settings)))
+        for settings in ({}, AlphaFold3.fewer_iterations)
+    )
+    assert (fewer.model.config["num_recycles"], fewer.model.config["num_steps"]) == (1, 2)
+    assert usual.model.config["num_recycles"] > 1
+    sizes = ("argument_bytes", "output_bytes", "temp_bytes", "alias_bytes", "live_bytes")
+    assert [getattr(fewer, name) for name in sizes] == [getattr(usual, name) for name in sizes]
 
 
 def test_a_gate_on_the_real_network_goes_red(pytester, cache_dir):

@@ -122,6 +122,25 @@ class ByContent(Analytic):
         return Batch({"positions": np.zeros(width, np.float32)}, batch.tokens, batch.bucket)
 
 
+class Leaking(Analytic):
+    """Keeps an array on the device for each job."""
+
+    name = "leaking"
+    packages = ("analytic", "misbehaving")
+    kept = ()
+
+    def featurise(self, job, buckets):
+        self.bucket = super().featurise(job, buckets).bucket
+        return super().featurise(job, buckets)
+
+    def forward(self, settings, compute_capability):
+        import jax.numpy as jnp
+
+        forward = super().forward(settings, compute_capability)
+        self.kept = (*self.kept, jnp.zeros((self.bucket, 3)))
+        return forward
+
+
 class NotInstalled(Analytic):
     """Lacks something that it needs."""
 

@@ -12,7 +12,7 @@ ONE_TEST = "def test_any(gpu_peak): gpu_peak(tokens=100)"
 OPTIONS = {
     "--af3-target=h100": "unknown target 'h100': did you mean h100-80gb? (all: af3mem doctor)",
     "--af3-target=gtx-1080": "unknown target 'gtx-1080' (all: af3mem doctor)",
-    "--af3-method=guess": "--af3-method 'guess' is not one of auto, compiled",
+    "--af3-method=guess": "--af3-method 'guess' is not one of auto, compiled, run",
     "--af3-model=alphafold4": "unknown model 'alphafold4': use 'alphafold3', or 'package.module:object' for a model of your own",
     "--af3-model=:Model": "model ':Model' cannot be loaded: Empty module name",
     "--af3-model=nowhere:Model": "model 'nowhere:Model' cannot be loaded: No module named 'nowhere'",
@@ -79,7 +79,7 @@ CALLS = {
     "tokens=512, ligands='ATP'": "ligand 'ATP' cannot be counted: this model has no chemical component dictionary",
     "tokens=512, target='h100'": "unknown target 'h100': did you mean h100-80gb? (all: af3mem doctor)",
     "tokens=512, target=80": "unknown target 80 (all: af3mem doctor)",
-    "tokens=512, method='guess'": "method 'guess' is not one of auto, compiled",
+    "tokens=512, method='guess'": "method 'guess' is not one of auto, compiled, run",
     "tokens=512, chain=2": f"'chain' is no option of a generated job; did you mean chains? ({OPTIONS_OF_A_JOB})",
 }
 

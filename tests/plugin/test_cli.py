@@ -27,10 +27,11 @@ def test_measure(af3mem):
     table, section = output.strip().splitlines()[:2], output.strip().splitlines()[2:]
     assert table[0].split() == ["tokens", "bucket", "target", "total", "kernels", "time", "test"]
     assert table[1].startswith("   500     512  h100-80gb  1.00 MiB  triton 0 ")
-    *numbers, again = section
+    *numbers, again, calibration = section
     assert again.startswith("  measure it again: ")
     words = "arguments outputs temporaries live kernels model who 1.00 2.12 2.00".split()
     assert [line.split()[0] for line in numbers] == words
+    assert calibration.strip().startswith("h100-80gb: never held against a real card")
 
 
 def test_measure_with_all_holders(af3mem, needed_bytes):
@@ -83,7 +84,7 @@ def test_what_is_not_judged_has_a_status_of_its_own(af3mem, options):
             ["--tokens", "512", "--ligands", "ATP"],
             "ligand 'ATP' cannot be counted: this model has no chemical component dictionary",
         ),
-        (["--tokens", "512", "--method", "guess"], "--method 'guess' is not one of auto, compiled"),
+        (["--tokens", "512", "--method", "guess"], "--method 'guess' is not one of auto, compiled, run"),
         (["--tokens", "512", "--workers", "0"], "--workers '0' must be a whole number of at least 1"),
     ],
 )

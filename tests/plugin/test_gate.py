@@ -73,6 +73,7 @@ def test_a_measurement_in_the_json_report(project, needed_bytes):
         "live_bytes": needed_bytes(512),
         "allocator_bytes": None,
         "process_bytes": None,
+        "run": None,
         "budget_bytes": 2 * 2**20,
         "baseline_bytes": None,
         "verdict": "within",

@@ -12,12 +12,12 @@ from typing import ClassVar
 import pytest
 
 from pytest_af3mem.inputs.chemistry import RESIDUES
-from pytest_af3mem.peak import Kernels, Model, Peak
+from pytest_af3mem.peak import Kernels, Model, Peak, Run
 from pytest_af3mem.request import Installation, Request
 from pytest_af3mem.session import Session
 from pytest_af3mem.verdict import Measurement, judge
 
-GIB = 2**30
+GIB, MIB = 2**30, 2**20
 
 INSTALLATION = Installation(
     spec="alphafold3",
@@ -45,6 +45,21 @@ PEAK = Peak(
     software={**INSTALLATION.software, "xla_flags": "--xla_gpu_autotune_level=0"},
     seconds=61.25,
 )
+RUN = Run(
+    device="NVIDIA H100 80GB HBM3",
+    uuid="GPU-1",
+    driver="570.124",
+    before_bytes=0,
+    loaded_bytes=2 * GIB,
+    compile_peak_bytes=3 * GIB,
+    steady_peak_bytes=8 * GIB + 4 * MIB,
+    after_bytes=512,
+    largest_bytes=6 * GIB,
+    pool_bytes=9 * GIB,
+    limit_bytes=75 * GIB,
+    device_bytes=10 * GIB,
+    nvml_gap_ms=23.0,
+)
 MEASUREMENT = Measurement(
     test="t.py::test_fits",
     tokens=1000,
@@ -62,6 +77,17 @@ def _varied(example):
 
 
 an_installation, a_request, a_peak, a_measurement = map(_varied, (INSTALLATION, REQUEST, PEAK, MEASUREMENT))
+
+
+@pytest.fixture
+def a_run(a_peak):
+    """A peak that was read on a GPU: the readings, then what `Peak` has of them."""
+
+    def run(readings=RUN, allocator_bytes=8 * GIB + 4 * MIB, process_bytes=9 * GIB + 500 * MIB, **changes):
+        read = {"run": readings, "allocator_bytes": allocator_bytes, "process_bytes": process_bytes}
+        return a_peak(method="run", total_bytes=allocator_bytes, **read, **changes)
+
+    return run
 
 
 @pytest.fixture(autouse=True)

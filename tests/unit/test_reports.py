@@ -8,7 +8,7 @@ from pytest_af3mem.verdict import judge, not_judged
 GIB = 2**30
 SCHEMA_1 = """
     accept alias_bytes allocator_bytes argument_bytes baseline baseline_bytes bucket budget_bytes cached command explained
-    high_water holders improved input kernels line live_bytes method model output_bytes process_bytes reason seconds
+    high_water holders improved input kernels line live_bytes method model output_bytes process_bytes reason run seconds
     software target temp_bytes test tokens total_bytes unattributed verdict
 """.split()
 CONDITIONS = "[2000 tokens, bucket 2000, l4-24gb, compiled]"

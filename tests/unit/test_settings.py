@@ -20,6 +20,11 @@ def test_every_setting_is_an_option_of_its_own_name():
     assert (usual.workers, usual.timeout, usual.no_cache) == (None, 900, False)
 
 
+@pytest.fixture(autouse=True)
+def _no_gpu_is_visible(monkeypatch):
+    monkeypatch.setattr("pytest_af3mem.visible.targets", lambda environment: [])
+
+
 @pytest.mark.parametrize(
     ("command_line", "variable", "ini", "target"),
     [
@@ -72,7 +77,7 @@ def refused(*places, **how):
 @pytest.mark.parametrize(
     ("name", "rule", "values"),
     [
-        ("method", "is not one of auto, compiled", ["run"]),
+        ("method", "is not one of auto, compiled, run", ["ran"]),
         ("python", "is not a program that can be run: give the path of a Python that holds AlphaFold 3", ["python9.9"]),
         ("path", "is not a folder: give the one that holds the model's package", ["/no/such"]),
         (
@@ -157,3 +162,21 @@ def test_default_folder(monkeypatch):
     assert default_folder() == Settings().cache_dir == Path("/home/me/.cache/pytest-af3mem")
     monkeypatch.setattr(Path, "home", no_home)
     assert default_folder() == Path(tempfile.gettempdir(), "pytest-af3mem")
+
+
+@pytest.mark.parametrize(
+    ("here", "command_line", "method", "target"),
+    [
+        ([], {}, "compiled", "h100-80gb"),
+        ([], {"method": "auto", "target": "l4-24gb"}, "compiled", "l4-24gb"),
+        ([], {"method": "run"}, "run", "h100-80gb"),
+        (["l4-24gb", "h200-141gb"], {}, "auto", "l4-24gb"),
+        (["l4-24gb"], {"method": "run"}, "run", "l4-24gb"),
+        (["l4-24gb"], {"method": "run", "target": "h100-80gb"}, "run", "h100-80gb"),
+        (["l4-24gb"], {"method": "compiled"}, "compiled", "h100-80gb"),
+    ],
+)
+def test_method_and_target_where_a_gpu_is_visible(monkeypatch, here, command_line, method, target):
+    monkeypatch.setattr("pytest_af3mem.visible.targets", lambda environment: here)
+    settings = Settings.read(command_line)
+    assert (settings.method, settings.target) == (method, target)

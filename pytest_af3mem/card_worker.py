@@ -1,0 +1,159 @@
+"""What a worker does on a real GPU: one program, run twice; or several jobs one after the other. Then its process ends.
+
+On JAX's CPU device the same steps can be rehearsed. That gives no `Peak`: there is no way from there to one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from pytest_af3mem.errors import NotJudged, OutOfMemory
+from pytest_af3mem.models import model as models
+from pytest_af3mem.peak import Model, Peak
+from pytest_af3mem.probes import compiled, nvml, running, surroundings
+from pytest_af3mem.probes.surroundings import Surroundings
+from pytest_af3mem.request import Request
+from pytest_af3mem.worker import Worker, flags
+
+
+class CardWorker(Worker):
+    """Answers one request on the device that this process was shown."""
+
+    def run(self, request: Request, uuid: str, full: bool) -> dict[str, Any]:
+        """The peak that was read, and the signature of its features. Raises OutOfMemory; NotJudged where it is not believed."""
+        start = time.perf_counter()
+        gauge = nvml.Gauge(uuid)
+        with contextlib.closing(gauge):
+            watched = running.Watched(uuid, gauge.read())
+            batch = self._featurised(request)
+            device = running.device()
+            around = Surroundings(
+                target=request.target,
+                platform=device.platform,
+                device=device.device_kind,
+                environment=running.stated(),
+                fresh=running.counters(device),
+                tenants=watched.tenants,
+                unnamed_bytes=watched.unnamed_bytes,
+            )
+            _check(surroundings.hindrance(around))
+            forward, parameters = self._network(request, batch, device, full)
+            with _unless_shared(around, watched), running.watching(gauge, watched):
+                reading = running.run(forward, parameters, batch.features, device, self._model.packages, self._progress)
+        around = dataclasses.replace(
+            around,
+            final=reading.counted.final if reading.counted else None,
+            argument_bytes=reading.program.argument_bytes,
+            tenants=watched.tenants,
+        )
+        _check(surroundings.refusal(around))
+        peak = self._peak(request, batch, forward, reading, watched, around, time.perf_counter() - start)
+        return {"peak": peak.to_json(), "signature": compiled.signature(batch.features)}
+
+    def rehearse(self, request: Request, full: bool) -> dict[str, Any]:
+        """The same steps on JAX's CPU device: what was done, how long it took, and why that is no measurement."""
+        steps: list[tuple[str, float]] = []
+        start = time.perf_counter()
+        show, self._progress = self._progress, lambda text: steps.append((text, time.perf_counter() - start))
+        try:
+            batch = self._featurised(request)
+            device = running.device()
+            forward, parameters = self._network(request, batch, device, full)
+            running.run(forward, parameters, batch.features, device, self._model.packages, self._progress)
+        finally:
+            self._progress = show
+        around = Surroundings(request.target, device.platform, device.device_kind, running.stated())
+        return {
+            "steps": [(text, round(seconds, 3)) for text, seconds in steps],
+            "seconds": round(time.perf_counter() - start, 3),
+            "config": dict(forward.config),
+            "reason": surroundings.refusal(around),
+        }
+
+    def sequence(self, requests: Sequence[Request], full: bool) -> list[dict[str, Any]]:
+        """One job after the other in this process; what is left of each, and the allocator's peak so far, where there is one."""
+        steps = []
+        device = None
+        before: Counter[str] = Counter()
+        for request in requests:
+            batch = self._featurised(request)
+            if device is None:
+                device = running.device()
+                before = running.live()
+            forward, parameters = self._network(request, batch, device, full)
+            counted = running.run(forward, parameters, batch.features, device, self._model.packages, self._progress).counted
+            del forward
+            steps.append(
+                {
+                    "tokens": batch.tokens,
+                    "bucket": batch.bucket,
+                    "peak_bytes": counted.final.peak_bytes if counted else None,
+                    "left_bytes": counted.left.in_use_bytes - counted.fresh.in_use_bytes if counted else None,
+                    "left_arrays": dict(running.live() - before),
+                }
+            )
+        return steps
+
+    def _network(self, request: Request, batch: models.Batch, device: Any, full: bool) -> tuple[models.Forward, Any]:
+        """The network as it is run here, and the shapes of its parameters."""
+        self._progress("setting up the network")
+        fewer: Mapping[str, Any] = {} if full else getattr(self._model, "fewer_iterations", {})
+        forward = self._model.forward({**fewer, **dict(request.settings)}, running.compute_capability(device))
+        return forward, self._parameter_shapes(request, lambda: running.parameters(forward, batch.features))
+
+    def _peak(
+        self,
+        request: Request,
+        batch: models.Batch,
+        forward: models.Forward,
+        reading: running.Reading,
+        watched: running.Watched,
+        around: Surroundings,
+        seconds: float,
+    ) -> Peak:
+        program, installation = reading.program, self.installation
+        driver = next(gpu.driver for gpu in nvml.visible_gpus()[0] if gpu.uuid == watched.uuid)
+        run, allocator_bytes, process_bytes = running.record(reading, watched, around.device, driver)
+        return Peak(
+            tokens=batch.tokens,
+            bucket=batch.bucket,
+            target=request.target,
+            method=request.method,
+            total_bytes=allocator_bytes,
+            live_bytes=program.live_bytes,
+            argument_bytes=program.argument_bytes,
+            output_bytes=program.output_bytes,
+            temp_bytes=program.temp_bytes,
+            alias_bytes=program.alias_bytes,
+            allocator_bytes=allocator_bytes,
+            process_bytes=process_bytes,
+            run=run,
+            holders=program.attribution.holders,
+            high_water=program.attribution.high_water,
+            unattributed=program.attribution.reason,
+            kernels=program.kernels,
+            model=Model(self._model.name, installation.distribution, installation.fingerprint, forward.config),
+            software={**installation.software, "driver": driver, "xla_flags": flags(forward.compiler_options)},
+            seconds=round(seconds, 3),
+        )
+
+
+def _check(reason: str) -> None:
+    if reason:
+        raise NotJudged(reason)
+
+
+@contextlib.contextmanager
+def _unless_shared(around: Surroundings, watched: running.Watched) -> Iterator[None]:
+    """Running out of memory is a result of the model's only where nobody else held any."""
+    try:
+        yield
+    except OutOfMemory as error:
+        if reason := surroundings.hindrance(dataclasses.replace(around, tenants=watched.tenants)):
+            raise NotJudged(reason) from error
+        raise

@@ -1,0 +1,68 @@
+"""Measures the same inputs compiled and on a real card, at several sizes."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from pytest_af3mem.calibration import Calibration, Size
+from pytest_af3mem.errors import NotJudged
+from pytest_af3mem.peak import Peak
+from pytest_af3mem.request import Request
+from pytest_af3mem.session import Session
+from pytest_af3mem.verdict import unmeasured
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One size measured in both ways; what gave no number stands there as its error."""
+
+    request: Request
+    compiled: Peak | NotJudged
+    run: Peak | NotJudged
+
+    @property
+    def is_whole(self) -> bool:
+        return isinstance(self.compiled, Peak) and isinstance(self.run, Peak)
+
+    @property
+    def problems(self) -> list[str]:
+        return [unmeasured(one, self.request.conditions).line for one in (self.compiled, self.run) if isinstance(one, NotJudged)]
+
+
+def measure(session: Session, sizes: Sequence[int], show: Callable[[str], None]) -> list[Pair]:
+    """Each size compiled and run; compiling goes on beside what the GPU does."""
+    requests = [(session.request(size=size, method="run"), session.request(size=size, method="compiled")) for size in sizes]
+    for run, compiled in requests:
+        session.pool.submit(run)
+        session.pool.submit(compiled)
+    return [Pair(run, _answer(session, compiled, show), _answer(session, run, show)) for run, compiled in requests]
+
+
+def record(pairs: Sequence[Pair], today: datetime.date) -> Calibration | None:
+    """The record of those that have both numbers; None where none has."""
+    sizes = []
+    last: Peak | None = None
+    for pair in pairs:
+        if isinstance(pair.compiled, Peak) and isinstance(pair.run, Peak):
+            sizes.append(Size.of(pair.compiled, pair.run))
+            last = pair.run
+    if last is None or last.run is None:
+        return None
+    return Calibration(
+        target=last.target,
+        device=last.run.device,
+        driver=last.run.driver,
+        date=today.isoformat(),
+        model=last.model.distribution,
+        software=dict(last.software),
+        sizes=tuple(sizes),
+    )
+
+
+def _answer(session: Session, request: Request, show: Callable[[str], None]) -> Peak | NotJudged:
+    try:
+        return session.wait(session.pool.submit(request), show)
+    except NotJudged as error:
+        return error

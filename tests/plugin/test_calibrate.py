@@ -1,0 +1,68 @@
+"""`af3mem calibrate` and `af3mem watch` on a machine without a GPU."""
+
+import os
+
+import pytest
+
+from pytest_af3mem import cli
+from pytest_af3mem.probes.nvml import visible_gpus
+
+pytestmark = pytest.mark.skipif(bool(visible_gpus()[0]), reason="shows what happens without a GPU")
+NO_GPU = "no GPU is visible (no NVIDIA driver: NVML Shared Library Not Found)"
+
+
+@pytest.fixture
+def af3mem(project, capsys):
+    def run(command, *arguments, model="analytic:Analytic"):
+        usual = ("--model", model, "--path", str(project.models), "--cache-dir", str(project.cache))
+        status = cli.main([command, *usual, *arguments])
+        return status, *capsys.readouterr()
+
+    return run
+
+
+def test_dry_run(af3mem, project):
+    status, output, errors = af3mem("calibrate", "--dry-run", "--sizes", "100,200")
+    assert (status, errors) == (cli.OK, "")
+    lines = output.splitlines()
+    assert [line for line in lines if not line.startswith(" ")] == [
+        "100 tokens: GPU peak 65.12 KiB [100 tokens, bucket 128, h100-80gb, compiled]",
+        "200 tokens: GPU peak 258.12 KiB [200 tokens, bucket 256, h100-80gb, compiled]",
+        "dry run for h100-80gb (NVIDIA H100 80GB HBM3): no record is written, for JAX's CPU device counts no bytes",
+    ]
+    assert [line.rsplit(maxsplit=2)[0].strip() for line in lines if line.endswith(" s")][-4:] == [
+        "compiling",
+        "running",
+        "running again",
+        "all",
+    ]
+    assert sum(line.startswith("  not judged: JAX ran on cpu (cpu) and not on a GPU, ") for line in lines) == 2
+    assert not (project.cache / "calibration").exists()
+
+
+def test_without_a_gpu_there_is_no_record(af3mem, project):
+    status, output, _ = af3mem("calibrate", "--sizes", "100", "--into", str(project.path))
+    assert status == cli.NOT_JUDGED
+    line = f"GPU peak not judged: {NO_GPU}; --af3-method compiled needs no GPU [100 tokens, bucket 128, h100-80gb, run]"
+    assert line in output.splitlines()
+    assert "record:" not in output
+    assert not list(project.path.glob("*.json"))
+
+
+@pytest.mark.parametrize("sizes", ["", "256,", "256,x", "0", "1.5"])
+def test_bad_sizes(af3mem, sizes):
+    status, _, errors = af3mem("calibrate", "--sizes", sizes)
+    assert status == cli.USAGE
+    assert errors == f"af3mem: --sizes {sizes!r} must be whole numbers of tokens, like 256,512,1024,2048,3072\n"
+
+
+def test_a_compiled_number_says_that_no_card_was_asked(af3mem):
+    output = af3mem("measure", "--tokens", "100")[1]
+    line = "h100-80gb: never held against a real card (af3mem calibrate, on one), so how far that differs is not known"
+    assert line in [one.strip() for one in output.splitlines()]
+
+
+def test_watch(af3mem):
+    assert af3mem("watch", str(os.getpid())) == (cli.NOT_JUDGED, "", f"af3mem: {NO_GPU}\n")
+    assert af3mem("watch", "4194305") == (cli.USAGE, "", "af3mem: there is no process 4194305 here\n")
+    assert af3mem("watch", "me")[2] == "af3mem: PID 'me' must be the number of a process, as nvidia-smi shows it\n"

@@ -1,0 +1,99 @@
+"""Records of cards: written, read, held against. Numbers are invented."""
+
+import dataclasses
+import datetime
+import json
+
+import pytest
+
+from pytest_af3mem import calibration
+from pytest_af3mem.calibration import Calibration, Size
+from pytest_af3mem.errors import NotJudged, SetupError
+from pytest_af3mem.planning.calibrate import Pair, record
+
+SOFTWARE = {"jax": "0.10.2", "jaxlib": "0.10.2", "tokamax": "0.0.12"}
+SIZES = (Size(256, 256, 1000, 1001, 1002, 1002, 2000, 2500), Size(1024, 1024, 4000, 4000, 4040, 4040, 5000, None))
+RECORD = Calibration("h100-80gb", "NVIDIA H100 80GB HBM3", "570.1", "2026-11-24", "alphafold3-colabfold 3.1.18", SOFTWARE, SIZES)
+LINE = (
+    "h100-80gb: the card took +0.20 to +1.00 % of what was compiled "
+    "(256 to 1024 tokens, alphafold3-colabfold 3.1.18, jax 0.10.2, driver 570.1, 2026-11-24)"
+)
+
+
+def test_written_and_read(tmp_path):
+    path = calibration.write(tmp_path / "new", RECORD)
+    assert path.name == "h100-80gb.json"
+    assert calibration.read([tmp_path / "new", tmp_path / "none"]) == ([RECORD], [])
+    slice_ = dataclasses.replace(RECORD, target="h100-80gb/1g.10gb")
+    assert calibration.write(tmp_path, slice_).name == "h100-80gb-1g.10gb.json"
+
+
+def test_of_one_target_the_later_counts(tmp_path):
+    later = dataclasses.replace(RECORD, date="2026-12-01")
+    for name, one in (("a", later), ("b", RECORD)):
+        calibration.write(tmp_path / name, one)
+    assert calibration.read([tmp_path / "a", tmp_path / "b"])[0] == [later]
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("{", "JSONDecodeError"),
+        ("{}", "KeyError: 'schema'"),
+        (json.dumps({**RECORD.to_json(), "schema": 2}), "ValueError: schema 2 is not 1"),
+        (json.dumps({**RECORD.to_json(), "sizes": []}), "ValueError: it has no sizes"),
+        (json.dumps({**RECORD.to_json(), "card": 1}), "TypeError: "),
+    ],
+)
+def test_a_record_that_cannot_be_read_is_said(tmp_path, text, problem):
+    (tmp_path / "x.json").write_text(text)
+    found, (line,) = calibration.read([tmp_path])
+    assert found == []
+    assert line.startswith(f"calibration {tmp_path / 'x.json'} is not used: {problem}")
+
+
+def test_a_record_that_cannot_be_written(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SetupError, match=r"cannot be written \(Not a directory\): choose another with --into$"):
+        calibration.write(tmp_path / "file" / "folder", RECORD)
+
+
+def test_expectation():
+    assert str(RECORD) == LINE
+    assert calibration.expectation("h100-80gb", [RECORD], SOFTWARE) == LINE
+    assert calibration.expectation("h100-80gb", [RECORD], {**SOFTWARE, "jax": "0.11.0"}) == f"{LINE}; that was with jax 0.10.2"
+
+
+def test_without_a_record_it_says_so():
+    assert calibration.expectation("l4-24gb", [RECORD], SOFTWARE) == (
+        "l4-24gb: never held against a real card (af3mem calibrate, on one), so how far that differs is not known"
+    )
+
+
+def test_a_record_is_made_of_whole_pairs(a_peak, a_run, a_request):
+    compiled, run = a_peak(total_bytes=1000), a_run(allocator_bytes=1002, process_bytes=2500)
+    read = run.run
+    whole, half = Pair(a_request(), compiled, run), Pair(a_request(), compiled, NotJudged("no GPU is visible"))
+    made = record([half, whole], datetime.date(2026, 11, 24))
+    assert made.sizes == (Size(1000, 1024, 1000, run.program_bytes, 1002, read.steady_peak_bytes, read.pool_bytes, 2500),)
+    assert (made.target, made.device, made.driver, made.date) == ("h100-80gb", read.device, read.driver, "2026-11-24")
+    assert (whole.is_whole, whole.problems, half.is_whole) == (True, [], False)
+    assert half.problems == ["GPU peak not judged: no GPU is visible [1000 tokens, bucket 1024, h100-80gb, compiled]"]
+    assert record([half], datetime.date(2026, 11, 24)) is None
+
+
+def test_beside_what_was_compiled(a_measurement, a_run, tmp_path):
+    compiled, run = a_measurement(), a_measurement(peak=a_run(), method="run")
+    none = calibration.expectation("h100-80gb", [], {})
+    assert calibration.beside([compiled, compiled], tmp_path) == [none]
+    assert (
+        calibration.beside([run], tmp_path)
+        == calibration.beside([compiled, run], tmp_path)
+        == calibration.beside([], tmp_path)
+        == []
+    )
+    calibration.write(tmp_path / "calibration", RECORD)
+    (tmp_path / "calibration" / "torn.json").write_text("{")
+    line, problem = calibration.beside([compiled], tmp_path)
+    assert line.startswith("h100-80gb: the card took +0.20 to +1.00 % of what was compiled")
+    assert "torn.json is not used" in problem

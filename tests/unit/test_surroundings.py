@@ -1,0 +1,134 @@
+"""Every reason for not believing a reading of a GPU, in full, and the one record that is believed."""
+
+import dataclasses
+
+import pytest
+
+from pytest_af3mem.probes.surroundings import Counters, Surroundings, Tenant, allocator, refusal
+
+GIB = 2**30
+FRESH = Counters(in_use_bytes=0, peak_bytes=0, largest_bytes=0, pool_bytes=0, limit_bytes=75 * GIB)
+FINAL = Counters(in_use_bytes=GIB, peak_bytes=4 * GIB, largest_bytes=3 * GIB, pool_bytes=6 * GIB, limit_bytes=75 * GIB)
+GOOD = Surroundings(
+    target="h100-80gb",
+    platform="gpu",
+    device="NVIDIA H100 80GB HBM3",
+    environment={"XLA_PYTHON_CLIENT_PREALLOCATE": "false", "XLA_CLIENT_MEM_FRACTION": "0.95"},
+    fresh=FRESH,
+    final=FINAL,
+    argument_bytes=GIB,
+)
+UNIFIED = (
+    "what the GPU lacks spills into host memory unseen, so that nothing is ever over; unset it, or measure with "
+    "--af3-method compiled, which says how much would spill"
+)
+PREALLOCATED = "the model sets it, or made JAX's client before it was asked to: leave XLA_PYTHON_CLIENT_PREALLOCATE alone"
+
+
+def test_believed():
+    assert refusal(GOOD) == ""
+
+
+def test_a_mig_slice_is_a_device_of_its_own():
+    around = dataclasses.replace(GOOD, target="a100-80gb/1g.10gb", device="NVIDIA A100-SXM4-80GB MIG 1g.10gb")
+    assert refusal(around) == ""
+    assert refusal(dataclasses.replace(around, device="NVIDIA A100-SXM4-80GB")).startswith(
+        "JAX ran on NVIDIA A100-SXM4-80GB, and "
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        (
+            {"platform": "cpu", "device": "cpu", "fresh": None, "final": None},
+            "JAX ran on cpu (cpu) and not on a GPU, which takes pytest-af3mem[gpu]; --af3-method compiled needs no GPU",
+        ),
+        (
+            {"no_nvml": "no NVIDIA driver: NVML Shared Library Not Found"},
+            "the GPU cannot be watched (no NVIDIA driver: NVML Shared Library Not Found): install nvidia-ml-py and NVIDIA's "
+            "driver; --af3-method compiled needs no GPU",
+        ),
+        (
+            {"device": "NVIDIA L4"},
+            "JAX ran on NVIDIA L4, and h100-80gb (NVIDIA H100 80GB HBM3) was asked for: name what is here; "
+            "--af3-method compiled needs no GPU",
+        ),
+        (
+            {"environment": {**GOOD.environment, "XLA_PYTHON_CLIENT_PREALLOCATE": "true"}},
+            f"preallocation is on (XLA_PYTHON_CLIENT_PREALLOCATE=true): {PREALLOCATED}",
+        ),
+        ({"environment": {}}, f"preallocation is on (XLA_PYTHON_CLIENT_PREALLOCATE=unset): {PREALLOCATED}"),
+        (
+            {"fresh": dataclasses.replace(FRESH, pool_bytes=75 * GIB)},
+            f"preallocation is on (75.00 GiB were taken before anything was asked for): {PREALLOCATED}",
+        ),
+        (
+            {"tenants": (Tenant(12, "python", 3 * GIB), Tenant(13, "", None))},
+            "another process holds memory on the GPU: python (pid 12, 3.00 GiB), a process (pid 13); end it, or choose a GPU "
+            "with CUDA_VISIBLE_DEVICES",
+        ),
+        (
+            {"unnamed_bytes": GIB},
+            "1.00 GiB of the GPU were taken before, by processes that NVML does not name here (as in a container): end them, or "
+            "choose a GPU with CUDA_VISIBLE_DEVICES",
+        ),
+        ({"final": None}, "JAX has no memory counters for NVIDIA H100 80GB HBM3: its allocator cannot be read"),
+        (
+            {"argument_bytes": 5 * GIB},
+            "the counters cannot be right: a peak of 4.00 GiB is below the 5.00 GiB of the program's own arguments",
+        ),
+        (
+            {"final": dataclasses.replace(FINAL, in_use_bytes=5 * GIB)},
+            "the counters cannot be right: a peak of 4.00 GiB, with 5.00 GiB in use and a limit of 75.00 GiB",
+        ),
+        (
+            {"final": dataclasses.replace(FINAL, limit_bytes=3 * GIB)},
+            "the counters cannot be right: a peak of 4.00 GiB, with 1.00 GiB in use and a limit of 3.00 GiB",
+        ),
+    ],
+)
+def test_refused(changes, reason):
+    assert refusal(dataclasses.replace(GOOD, **changes)) == reason
+
+
+@pytest.mark.parametrize(
+    ("environment", "reason"),
+    [
+        ({"XLA_PYTHON_CLIENT_ALLOCATOR": "platform"}, "XLA_PYTHON_CLIENT_ALLOCATOR=platform"),
+        ({"XLA_PYTHON_CLIENT_ALLOCATOR": "cuda_async"}, "XLA_PYTHON_CLIENT_ALLOCATOR=cuda_async"),
+        ({"TF_GPU_ALLOCATOR": "cuda_malloc_async"}, "TF_GPU_ALLOCATOR=cuda_malloc_async"),
+    ],
+)
+def test_a_replaced_allocator(environment, reason):
+    text = f"{reason} replaces JAX's allocator, whose counters are what is measured: unset it"
+    assert allocator(environment) == text
+    assert refusal(dataclasses.replace(GOOD, environment={**GOOD.environment, **environment})) == text
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("TF_FORCE_UNIFIED_MEMORY", "1"),
+        ("TF_FORCE_UNIFIED_MEMORY", "true"),
+        ("XLA_PYTHON_CLIENT_MEM_FRACTION", "4.0"),
+        ("XLA_CLIENT_MEM_FRACTION", "3.2"),
+    ],
+)
+def test_unified_memory(name, value):
+    """As AlphaFold 3's docs/performance.md sets it up for large inputs."""
+    assert allocator({name: value}) == f"unified memory is on ({name}={value}): {UNIFIED}"
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {},
+        {"XLA_PYTHON_CLIENT_ALLOCATOR": "default", "TF_GPU_ALLOCATOR": ""},
+        {"XLA_PYTHON_CLIENT_ALLOCATOR": "BFC", "TF_FORCE_UNIFIED_MEMORY": "false"},
+        {"XLA_CLIENT_MEM_FRACTION": "0.95"},
+        {"XLA_CLIENT_MEM_FRACTION": "most of it"},
+    ],
+)
+def test_an_allocator_that_can_be_measured(environment):
+    assert allocator(environment) == ""
