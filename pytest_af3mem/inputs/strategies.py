@@ -193,7 +193,8 @@ def _jobs(draw: st.DrawFn, bounds: _Bounds, pool: _Pool) -> Job:
     for _, ligand in ligands:
         placed = dataclasses.replace(ligand, ids=(next(ids),))
         links += [((placed.ids[0], at, "O4"), (placed.ids[0], at + 1, "C1")) for at in range(1, len(ligand.ccd_codes))]
-        if ligand.ccd_codes and draw(bounds.bonds):
+        is_bonded: bool = draw(bounds.bonds)
+        if is_bonded and ligand.ccd_codes:
             bonds.append((_atom(draw, sequences[0], pool.dictionary), _atom(draw, placed, pool.dictionary)))
         sequences.append(placed)
     seeds = draw(bounds.seeds)

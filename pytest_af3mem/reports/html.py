@@ -47,7 +47,7 @@ def render(
     )
     environment.filters |= {"size": format_bytes, "breakable": _breakable}
     headings, *rows = terminal.rows(failing.first(measurements)) if measurements else [()]
-    return environment.get_template("page.html.jinja").render(
+    page: str = environment.get_template("page.html.jinja").render(
         version=__version__,
         headline=failing.headline(measurements, failures),
         stories=failing.stories(measurements, failures),
@@ -65,6 +65,7 @@ def render(
         conditions=_conditions(measurements),
         plotly=_packed(get_plotlyjs()) if found else "",
     )
+    return page
 
 
 def _changes(measurements: Sequence[Measurement]) -> dict[str, list[Change]]:

@@ -155,11 +155,12 @@ def test_gauge_of_a_gpu_that_is_gone(pynvml):
         gauge.read()
 
 
-def test_a_worker_without_it_is_lent_ours(start):
+def test_a_worker_without_it_is_lent_ours(start, tmp_path):
+    (tmp_path / "pytest_af3mem").symlink_to(Path(nvml.__file__).parents[1])
     code = "import sys\nsys.path = [p for p in sys.path if 'site-packages' not in p]\nsys.path.insert(0, sys.argv[1])"
     code += "\nfrom pytest_af3mem.probes import nvml\nnvml.lend(sys.argv[2])\nprint(nvml.visible_gpus()[1])"
     for path, reason in (("", "nvidia-ml-py is not installed"), (nvml.library(), visible_gpus()[1])):
-        process = start(code, Path(nvml.__file__).parents[2], path)
+        process = start(code, tmp_path, path)
         assert process.communicate(timeout=30)[0].strip() == reason
 
 
