@@ -14,6 +14,7 @@ import pytest
 
 from pytest_af3mem import calibration, gpus, marks, witnesses
 from pytest_af3mem.errors import Af3memError, NotJudged, UsageError
+from pytest_af3mem.fixture import GpuPeak, failed_test
 from pytest_af3mem.inputs import generate
 from pytest_af3mem.inputs.job import Job
 from pytest_af3mem.keeping import Keeping
@@ -36,71 +37,6 @@ _TITLE = "GPU memory of AlphaFold 3"
 def _is_in_hypothesis() -> bool:
     hypothesis: Any = sys.modules.get("hypothesis")
     return hypothesis is not None and hypothesis.currently_in_test_context()
-
-
-def _failure(text: str) -> BaseException:
-    """A failed test whose whole message is `text`."""
-    return pytest.fail.Exception(text, pytrace=False)
-
-
-class GpuPeak:
-    """The `gpu_peak` fixture.
-
-    It lives as long as the session and knows the test that is running, so that it can be used under Hypothesis' `@given`.
-    """
-
-    def __init__(self, measuring: Measuring):
-        self._measuring = measuring
-
-    def __call__(
-        self,
-        job: Job | None = None,
-        *,
-        tokens: int | None = None,
-        target: str | None = None,
-        method: str | None = None,
-        **options: Any,
-    ) -> Peak:
-        """Measures one job, once: the same question is answered from memory or cache.
-
-        Args:
-          job: The job to measure. Without it one is generated, of exactly `tokens` tokens.
-          tokens: Size of the generated job; by default what `af3_tokens` gives the test.
-          target: Card or MIG slice, such as "a100-40gb"; by default that of the test's budget, else of `--af3-target`.
-          method: "compiled", "run" or "auto"; by default that of `--af3-method`.
-          **options: Of the generated job, as for `af3_tokens`: chains, ligands, msa_depth, ...; see `inputs.generate.Mix`.
-
-        The test fails, with the reason, when the peak cannot be measured.
-        """
-        __tracebackhide__ = True
-        try:
-            return self._measuring.measure(job, tokens, target, method, options)
-        except Af3memError as error:
-            raise _failure(str(error)) from None
-
-    def sequence(self, jobs: Sequence[Job], *, target: str | None = None) -> JobSequence:
-        """Runs jobs one after the other in one process, and the last alone in another; nothing is judged.
-
-        On the GPU that is `target` where it is visible; else on JAX's CPU device, which counts no bytes: what is left alive
-        is seen there too. `assert not gpu_peak.sequence([a, b]).leaks`
-        """
-        __tracebackhide__ = True
-        try:
-            return self._measuring.sequence(jobs, target)
-        except Af3memError as error:
-            raise _failure(str(error)) from None
-
-    def shapes(self, job: Job | None = None, *, tokens: int | None = None, **options: Any) -> dict[str, str]:
-        """Shape and type of each feature that the model's featuriser makes of a job; nothing is compiled.
-
-        Jobs whose features have the same shapes and types are the same program, and need the same memory. Arguments as for
-        a measurement.
-        """
-        __tracebackhide__ = True
-        try:
-            return self._measuring.shapes(job, tokens, options)
-        except Af3memError as error:
-            raise _failure(str(error)) from None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -190,7 +126,7 @@ class Measuring:
         try:
             self._running = self._start(item)
         except Af3memError as error:  # of a marker that was added after collection
-            raise _failure(str(error)) from None
+            raise failed_test(str(error)) from None
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, None, None]:
@@ -209,7 +145,7 @@ class Measuring:
             self._finished[item.nodeid] = measurements = self._judged(running, raised)
             item.user_properties[:] = junit.replaced(item.user_properties, measurements)
         if failed := terminal.failed(measurements):
-            raise _failure("\n".join(measurement.verdict.line for measurement in failed if measurement.verdict))
+            raise failed_test("\n".join(measurement.verdict.line for measurement in failed if measurement.verdict))
 
     def pytest_assertrepr_compare(self, op: str, left: object, right: object) -> list[str] | None:
         """`assert gpu_peak() <= "12 GiB"` fails with the same line as a budget."""
@@ -250,7 +186,7 @@ class Measuring:
             raise NotJudged(unmeasured(error, request.conditions).line) from error
         if _is_in_hypothesis():  # which then looks for the smallest job that is over
             for one in terminal.failed(self._held(running, request, peak)):
-                raise _failure(one.verdict.line if one.verdict else "")
+                raise failed_test(one.verdict.line if one.verdict else "")
         return peak
 
     def sequence(self, jobs: Sequence[Job], target: str | None) -> JobSequence:
@@ -326,10 +262,10 @@ class Measuring:
         try:
             running.asked.update(self._marked(running))
         except Af3memError as error:
-            raise _failure(str(error)) from None
+            raise failed_test(str(error)) from None
         if not running.asked:
             what = "budget" if running.marks.budgets else "baseline"
-            raise _failure(f"GPU peak not judged: the test has a {what}, but it never called gpu_peak")
+            raise failed_test(f"GPU peak not judged: the test has a {what}, but it never called gpu_peak")
         for request in list(running.asked):
             for budget in running.marks.budgets:
                 asked = dataclasses.replace(request, target=budget.target or request.target)

@@ -12,7 +12,8 @@ from pytest_af3mem.errors import Af3memError
 from pytest_af3mem.settings import OPTIONS, Settings, is_true
 
 if TYPE_CHECKING:
-    from pytest_af3mem.measuring import GpuPeak, Measuring
+    from pytest_af3mem.fixture import GpuPeak
+    from pytest_af3mem.measuring import Measuring
 
 _OFF = "needs --af3-gpu: it measures GPU memory of AlphaFold 3"
 _MARKERS = (
