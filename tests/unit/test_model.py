@@ -1,7 +1,7 @@
 import pytest
 
 from pytest_af3mem.errors import UsageError
-from pytest_af3mem.models.model import load
+from pytest_af3mem.models.model import ENTRY_POINTS, load
 
 SOURCE = """
 class Mine:
@@ -29,15 +29,40 @@ def test_alphafold3_or_an_object_or_a_class_of_ones_own(name, found):
 @pytest.mark.parametrize(
     ("name", "text"),
     [
-        ("alphafold2", "unknown model {!r}: use 'alphafold3', or 'package.module:object' for a model of your own"),
+        (
+            "alphafold2",
+            "unknown model {!r}; did you mean alphafold3? (use 'alphafold3', or 'package.module:object' for a model of your own)",
+        ),
         (":x", "model {!r} cannot be loaded: Empty module name"),
         (".a:b", "model {!r} cannot be loaded: the 'package' argument is required to perform a relative import for '.a'"),
         ("no_such_module:x", "model {!r} cannot be loaded: No module named 'no_such_module'"),
         ("models_of_mine:yours", "model {!r} cannot be loaded: module 'models_of_mine' has no attribute 'yours'"),
-        ("models_of_mine:half", "model {!r} is not a pytest_af3mem Model: see pytest_af3mem.models.model.Model"),
+        (
+            "models_of_mine:half",
+            "model {!r} is not a pytest_af3mem Model, for it has no name, packages, settings, distribution, buckets, components, "
+            "prepare, featurise, forward: see docs/models.md",
+        ),
     ],
 )
 def test_what_cannot_be_loaded(name, text):
     with pytest.raises(UsageError) as caught:
         load(name)
     assert str(caught.value) == text.format(name)
+
+
+@pytest.fixture
+def offered(tmp_path):
+    """A package is installed that offers models by name."""
+    folder = tmp_path / "models_of_mine-1.0.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: models-of-mine\nVersion: 1.0\n")
+    (folder / "entry_points.txt").write_text(f"[{ENTRY_POINTS}]\nmine = models_of_mine:Mine\nlost = models_of_mine:lost\n")
+
+
+@pytest.mark.usefixtures("offered")
+def test_entry_points():
+    assert load("mine").name == "mine"
+    with pytest.raises(UsageError, match="model 'lost' cannot be loaded: module 'models_of_mine' has no attribute 'lost'"):
+        load("lost")
+    with pytest.raises(UsageError, match=r"unknown model 'min'; did you mean mine\?.* of an installed package \(lost, mine\)"):
+        load("min")
