@@ -1,0 +1,64 @@
+"""What several commands take: options of a generated input, settings of the model, sizes; and progress on the terminal."""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import sys
+from typing import Any
+
+from pytest_af3mem.errors import UsageError
+from pytest_af3mem.request import freeze
+
+_JOB_OPTIONS = {
+    "chains": ("N", "polymer chains (default: one of each kind)"),
+    "kinds": ("KINDS", "what chains are in turn: protein, rna, dna, such as protein+rna (default: protein)"),
+    "copies": ("N", "copies of each chain (default: 1)"),
+    "ligands": ("CODES", "CCD codes of ligands and ions to add, such as ATP+MG+MG"),
+    "smiles": ("SMILES", "a ligand to add by SMILES; repeatable"),
+    "modifications": ("CODES", "CCD codes of modified residues, such as SEP+TPO"),
+    "msa_depth": ("N", "rows of the MSA of each protein and RNA (default: 0)"),
+    "paired_msa_depth": ("N", "rows of the paired MSA of each protein (default: 0)"),
+    "templates": ("N", "templates of each protein (default: 0)"),
+    "seed": ("N", "another input of the same kind (default: 0)"),
+}
+
+
+def add_job_options(command: argparse.ArgumentParser) -> None:
+    for name, (metavar, text) in _JOB_OPTIONS.items():
+        many: dict[str, Any] = {"action": "append"} if name == "smiles" else {}
+        command.add_argument(f"--{name.replace('_', '-')}", metavar=metavar, help=text, **many)
+
+
+def job_options(parsed: argparse.Namespace) -> dict[str, Any]:
+    """The stated options of a generated input, as `generate` takes them; numbers that are none are left for it to refuse."""
+    stated = {name: getattr(parsed, name) for name in _JOB_OPTIONS if getattr(parsed, name) is not None}
+    return {name: int(value) if str(value).isdecimal() and len(value) < 10 else value for name, value in stated.items()}
+
+
+def size(text: str) -> int:
+    if not (text.isdecimal() and len(text) < 10):
+        raise UsageError(f"--tokens {text!r} must be a whole number of at least 1")
+    return int(text)
+
+
+def sizes(text: str) -> list[int]:
+    """`512,1024` as sizes, each once, in increasing order. Raises UsageError."""
+    return sorted({size(part.strip()) for part in text.split(",")})
+
+
+def setting(text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    if not (name and equals):
+        raise UsageError(f"--set {text!r} must be NAME=VALUE, like num_samples=1")
+    try:
+        literal = ast.literal_eval(value.title() if value in ("true", "false") else value)
+    except (ValueError, SyntaxError, TypeError):
+        literal = value  # a bare word is text
+    return freeze({name: literal})[0]
+
+
+def show(text: str) -> None:
+    """Progress on standard error, on terminals only."""
+    if sys.stderr.isatty():
+        print(f"\r\033[K{f'af3mem: {text}' if text else ''}", end="", file=sys.stderr, flush=True)
