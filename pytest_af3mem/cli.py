@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_af3mem import __version__, calibration, cli_gpu, doctor, gpus
-from pytest_af3mem.commands import NOT_JUDGED, OK, OVER, USAGE, compare
+from pytest_af3mem.commands import NOT_JUDGED, OK, OVER, USAGE, compare, plan
 from pytest_af3mem.commands.arguments import add_job_options as _add_job_options
 from pytest_af3mem.commands.arguments import job_options as _job_options
 from pytest_af3mem.commands.arguments import setting as _setting
@@ -27,7 +27,7 @@ from pytest_af3mem.settings import OPTIONS, Option, Settings
 from pytest_af3mem.size import Size
 from pytest_af3mem.verdict import Measurement, Outcome
 
-_PLANNING = {"compare": compare}
+_PLANNING = {"compare": compare, "plan": plan}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -36,9 +36,9 @@ def job_options(parsed: argparse.Namespace) -> dict[str, Any]:
     return {name: int(value) if str(value).isdecimal() and len(value) < 10 else value for name, value in stated.items()}
 
 
-def size(text: str) -> int:
+def size(text: str, name: str = "--tokens") -> int:
     if not (text.isdecimal() and len(text) < 10):
-        raise UsageError(f"--tokens {text!r} must be a whole number of at least 1")
+        raise UsageError(f"{name} {text!r} must be a whole number of at least 1")
     return int(text)
 
 

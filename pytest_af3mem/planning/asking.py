@@ -1,21 +1,56 @@
-"""Many requests at once, each with its answer: what every plan is made of."""
+"""Many requests at once, and searches whose next request depends on the last answer: what every plan is made of."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from typing import TypeVar
 
 from pytest_af3mem.errors import NotJudged
 from pytest_af3mem.peak import Peak
 from pytest_af3mem.request import Request
 from pytest_af3mem.session import Session
 
+Answer = Peak | NotJudged
+_Result = TypeVar("_Result")
+Search = Generator[Request, Answer, _Result]
+"""Yields requests, is sent the answer to each, and returns what it found."""
 
-def ask(session: Session, requests: Iterable[Request], show: Callable[[str], None]) -> list[Peak | NotJudged]:
+_POLL_SECONDS = 0.5
+
+
+def ask(session: Session, requests: Iterable[Request], show: Callable[[str], None]) -> list[Answer]:
     """The answers, in the order of the requests, which are measured side by side. Raises UsageError and SetupError."""
-    answers: list[Peak | NotJudged] = []
-    for future in [session.pool.submit(request) for request in requests]:
+    pending = [session.pool.submit(request) for request in requests]
+    return [_answer(future, session, show) for future in pending]
+
+
+def pursue(session: Session, searches: Sequence[Search[_Result]], show: Callable[[str], None]) -> list[_Result]:
+    """What each search found. As many go on at once as there are workers, so that later ones know what earlier ones learnt."""
+    found: dict[int, _Result] = {}
+    waiting: dict[int, Future[Peak]] = {}
+    idle = list(range(len(searches)))[::-1]
+
+    def go_on(at: int, answer: Answer | None) -> None:
         try:
-            answers.append(session.wait(future, show))
-        except NotJudged as error:
-            answers.append(error)
-    return answers
+            request = next(searches[at]) if answer is None else searches[at].send(answer)
+        except StopIteration as end:
+            found[at] = end.value
+        else:
+            waiting[at] = session.pool.submit(request)
+
+    while idle or waiting:
+        while idle and len(waiting) < session.pool.workers:
+            go_on(idle.pop(), None)
+        wait(waiting.values(), _POLL_SECONDS, FIRST_COMPLETED)
+        show(f"{len(found)} of {len(searches)} done, {session.pool.status()}")
+        for at in [at for at, future in waiting.items() if future.done()]:
+            go_on(at, _answer(waiting.pop(at), session, show))
+    return [found[at] for at in range(len(searches))]
+
+
+def _answer(future: Future[Peak], session: Session, show: Callable[[str], None]) -> Answer:
+    try:
+        return session.wait(future, show)
+    except NotJudged as error:
+        return error
