@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from pytest_af3mem import __version__, calibration, cli_gpu, doctor, gpus
-from pytest_af3mem.commands import NOT_JUDGED, OK, OVER, USAGE, compare, plan
+from pytest_af3mem.commands import NOT_JUDGED, OK, OVER, USAGE, compare, plan, sweep
 from pytest_af3mem.commands.arguments import add_job_options as _add_job_options
+from pytest_af3mem.commands.arguments import axis as _axis
 from pytest_af3mem.commands.arguments import job_options as _job_options
 from pytest_af3mem.commands.arguments import setting as _setting
 from pytest_af3mem.commands.arguments import show as _show
@@ -27,7 +28,7 @@ from pytest_af3mem.settings import OPTIONS, Option, Settings
 from pytest_af3mem.size import Size
 from pytest_af3mem.verdict import Measurement, Outcome
 
-_PLANNING = {"compare": compare, "plan": plan}
+_PLANNING = {"sweep": sweep, "plan": plan, "compare": compare}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -166,15 +167,6 @@ def _vary(parsed: argparse.Namespace, settings: Settings) -> int:
         if settings.json:
             settings.json.write_text(effects_report.render(effects))
     return OK if all(isinstance(one.answer, Peak) for one in effects) else NOT_JUDGED
-
-
-def _axis(text: str) -> tuple[str, list[tuple[str, Any]]]:
-    name, equals, values = text.partition("=")
-    if not (name and equals and values):
-        raise UsageError(f"--over {text!r} must be NAME=VALUE,VALUE,..., like msa_depth=0,1000,16384")
-    can_be_none = name in ("ligands", "smiles", "modifications")
-    read = [() if value == "none" and can_be_none else _setting(f"{name}={value}")[1] for value in values.split(",")]
-    return name, list(zip(values.split(","), read, strict=True))
 
 
 def _only_job(session: Session, path: Path) -> Job:

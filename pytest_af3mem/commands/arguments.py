@@ -58,6 +58,15 @@ def setting(text: str) -> tuple[str, Any]:
     return freeze({name: literal})[0]
 
 
+def axis(text: str) -> tuple[str, list[tuple[str, Any]]]:
+    name, equals, values = text.partition("=")
+    if not (name and equals and values):
+        raise UsageError(f"--over {text!r} must be NAME=VALUE,VALUE,..., like msa_depth=0,1000,16384")
+    can_be_none = name in ("ligands", "smiles", "modifications")
+    read = [() if value == "none" and can_be_none else setting(f"{name}={value}")[1] for value in values.split(",")]
+    return name, list(zip(values.split(","), read, strict=True))
+
+
 def show(text: str) -> None:
     """Progress on standard error, on terminals only."""
     if sys.stderr.isatty():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from typing import TypeVar
@@ -22,7 +23,20 @@ _POLL_SECONDS = 0.5
 def ask(session: Session, requests: Iterable[Request], show: Callable[[str], None]) -> list[Answer]:
     """The answers, in the order of the requests, which are measured side by side. Raises UsageError and SetupError."""
     pending = [session.pool.submit(request) for request in requests]
-    return [_answer(future, session, show) for future in pending]
+    start, known = time.monotonic(), sum(future.done() for future in pending)
+
+    def show_all(text: str) -> None:
+        done = sum(future.done() for future in pending)
+        show(f"{progress(len(pending), done, known, time.monotonic() - start)}: {text}")
+
+    return [_answer(future, session, show_all) for future in pending]
+
+
+def progress(all: int, done: int, known: int, seconds: float) -> str:
+    """`12 of 40, about 35 min left`, when `known` were done at the start, `seconds` ago; no guess before another one is."""
+    left = seconds / (done - known) * (all - done) if done > known else None
+    told = "" if left is None else f", about {left / 60:.0f} min left" if left >= 90 else f", about {left:.0f} s left"
+    return f"{done} of {all}{told}"
 
 
 def pursue(session: Session, searches: Sequence[Search[_Result]], show: Callable[[str], None]) -> list[_Result]:
