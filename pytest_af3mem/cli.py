@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_af3mem import __version__, calibration, cli_gpu, doctor, gpus
-from pytest_af3mem.commands import NOT_JUDGED, OK, OVER, USAGE, compare, plan, sweep
+from pytest_af3mem.commands import NOT_JUDGED, OK, OVER, USAGE, compare, fit, plan, sweep
 from pytest_af3mem.commands.arguments import add_job_options as _add_job_options
 from pytest_af3mem.commands.arguments import axis as _axis
 from pytest_af3mem.commands.arguments import job_options as _job_options
@@ -28,7 +28,7 @@ from pytest_af3mem.settings import OPTIONS, Option, Settings
 from pytest_af3mem.size import Size
 from pytest_af3mem.verdict import Measurement, Outcome
 
-_PLANNING = {"sweep": sweep, "plan": plan, "compare": compare}
+_PLANNING = {"sweep": sweep, "plan": plan, "compare": compare, "fit": fit}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -119,6 +119,11 @@ class AlphaFold3:
         return Forward(transformed.init, transformed.apply, report, _xla_flags(compute_capability), left_to_xla)
 
 
+def config_path(setting: str) -> str:
+    """Where a setting lies in `model.Model.Config`: `num_samples` in `heads.diffusion.eval.num_samples`; paths as they are."""
+    return _SETTINGS.get(setting, setting)
+
+
 def default_attention(compute_capability: tuple[int, int]) -> str:
     """`triton`, and `xla` before Ampere, which Triton needs (run_alphafold.py, --flash_attention_implementation)."""
     return "triton" if compute_capability >= (8, 0) else "xla"
