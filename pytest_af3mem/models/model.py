@@ -82,18 +82,19 @@ class Model(Protocol):
 def load(name: str) -> Model:
     """The model called `name`: `alphafold3`, an object (or a class, then called) at `package.module:object`, or an entry point.
 
+    A name that the installed AlphaFold 3 gives to a model of its family is one too, such as `boltz2` in ColabFold's wheel.
     Raises UsageError for another name, for what cannot be imported, and for an object that is no `Model`.
     """
-    if name == "alphafold3":
-        from pytest_af3mem.models.alphafold3 import AlphaFold3
+    from pytest_af3mem.models import alphafold3
 
-        return AlphaFold3()
+    if name in (family := alphafold3.family()):
+        return alphafold3.AlphaFold3(name)
     offered = {entry.name: entry.value for entry in importlib.metadata.entry_points(group=ENTRY_POINTS)}
     module, colon, attribute = offered.get(name, name).partition(":")
     if not colon:
-        installed = f", of an installed package ({', '.join(sorted(offered))})" if offered else ""
-        rule = f"use 'alphafold3'{installed}, or 'package.module:object' for a model of your own"
-        raise UsageError(f"unknown model {name!r}{near(name, ('alphafold3', *offered))} ({rule})")
+        known = (*family, *sorted(offered))
+        rule = f"there are {', '.join(known)}, and 'package.module:object' for a model of your own"
+        raise UsageError(f"unknown model {name!r}{near(name, known)} ({rule})")
     try:
         found = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError, TypeError, ValueError) as error:

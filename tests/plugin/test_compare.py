@@ -179,7 +179,7 @@ def test_a_revision_that_does_not_import(compare, repository):
         ("'", 'NEW "\'": No closing quotation'),
         ("/no/where", "NEW '/no/where' is no file or folder: it must be a Python"),
         ("python@v1 widht=3", "NEW 'python@v1 widht=3': analytic has no setting 'widht'; did you mean width?"),
-        ("alphafold2", "NEW 'alphafold2': unknown model 'alphafold2'; did you mean alphafold3?"),
+        ("alphafold2", "NEW 'alphafold2': unknown model 'alphafold2'; did you mean alphafold3"),
         ("python9.99", "NEW 'python9.99' is not a program that can be run"),
         ("@v3", "has no revision 'v3'; did you mean v2 or v1?"),
         ("/@v3", "'/' is in no git repository: a revision is given as FOLDER@REVISION"),

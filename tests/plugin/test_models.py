@@ -48,4 +48,4 @@ def test_it_is_measured(installed, shared_cache, capsys, name):
 def test_another_name_is_refused(installed, shared_cache, capsys):
     where = ("--model", "pairnets", "--path", str(installed), "--cache-dir", str(shared_cache))
     assert cli.main(["measure", *where, "--tokens", "300"]) == cli.USAGE
-    assert "unknown model 'pairnets'; did you mean pairnet?" in capsys.readouterr().err
+    assert "unknown model 'pairnets'; did you mean pairnet" in capsys.readouterr().err

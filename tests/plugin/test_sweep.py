@@ -74,7 +74,7 @@ def test_several_models_of_which_some_cannot_be_measured(sweep):
     [
         (["--over", "widht=1,2"], "'widht' cannot be varied; did you mean width?"),
         (["--over", "width"], "--over 'width' must be NAME=VALUE,VALUE,..., like msa_depth=0,1000,16384"),
-        (["--models", "analytic:Analytic,alphafold2"], "unknown model 'alphafold2'; did you mean alphafold3?"),
+        (["--models", "analytic:Analytic,alphafold2"], "unknown model 'alphafold2'; did you mean alphafold3"),
         (["--models", "misbehaving:NotInstalled"], "analytic needs its weights: pip install analytic-weights"),
         (["--tokens", "100,"], "--tokens '' must be a whole number of at least 1"),
         (["--targets", "v101"], "unknown target 'v101'"),
