@@ -16,8 +16,8 @@ OPTIONS = {
     "--af3-model=:Model": "model ':Model' cannot be loaded: Empty module name",
     "--af3-model=nowhere:Model": "model 'nowhere:Model' cannot be loaded: No module named 'nowhere'",
     "--af3-model=analytic:Other": "model 'analytic:Other' cannot be loaded: module 'analytic' has no attribute 'Other'",
-    "--af3-model=misbehaving:Unfinished": "model 'misbehaving:Unfinished' is not a pytest_af3mem Model: "
-    "see pytest_af3mem.models.model.Model",
+    "--af3-model=misbehaving:Unfinished": "model 'misbehaving:Unfinished' is not a pytest_af3mem Model, for it has "
+    "no packages, settings, distribution, buckets, components, prepare, featurise, forward: see docs/models.md",
     "--af3-model=misbehaving:NotInstalled": "analytic needs its weights: pip install analytic-weights",
     "--af3-buckets=512,256": "--af3-buckets '512,256' must be increasing whole numbers of tokens, like 256,512,1024",
     "--af3-buckets=many": "--af3-buckets 'many' must be increasing whole numbers of tokens, like 256,512,1024",
