@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import functools
 from pathlib import Path
 
 from pytest_af3mem import gpus
 from pytest_af3mem.commands import NOT_JUDGED, OK
 from pytest_af3mem.commands.arguments import add_job_options, axis, job_options, setting, show, sizes
+from pytest_af3mem.planning.cluster import Cluster
 from pytest_af3mem.planning.sweep import Grid, sweep
+from pytest_af3mem.pool import Pool
 from pytest_af3mem.reports import sweep as report
 from pytest_af3mem.settings import Settings
 
@@ -32,6 +35,9 @@ def prepare(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=VALUE,...",
         help="a setting of the model, or an option of the input, and its values; repeatable, for all combinations",
     )
+    parser.add_argument(
+        "--scheduler", metavar="ADDRESS", help="measure on the workers of a Dask cluster, such as tcp://10.0.0.1:8786"
+    )
     parser.add_argument("--markdown", action="store_true", help="print one table as Markdown")
 
 
@@ -44,8 +50,9 @@ def run(parsed: argparse.Namespace, settings: Settings) -> int:
         settings=dict(map(setting, parsed.set)),
         axes=dict(map(axis, parsed.over)),
     )
+    pool = functools.partial(Cluster, address=parsed.scheduler) if parsed.scheduler else Pool
     try:
-        found = sweep(settings, grid, show)
+        found = sweep(settings, grid, show, pool)
     finally:
         show("")
     if settings.json == Path("-"):

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-from pytest_af3mem.errors import NotJudged, SetupError
+from pytest_af3mem.errors import SetupError
 from pytest_af3mem.gpus import Gpu
 from pytest_af3mem.peak import Peak
 from pytest_af3mem.planning import law
 from pytest_af3mem.planning.asking import Answer, ask
 from pytest_af3mem.planning.vary import Conditions
+from pytest_af3mem.pool import Pool
 from pytest_af3mem.request import Request
 from pytest_af3mem.session import Session
 from pytest_af3mem.settings import Settings
@@ -70,36 +72,51 @@ class Swept:
         return not self.unmeasured and all(isinstance(answer, Peak) for curve in self.curves for answer in curve.answers)
 
 
-def sweep(settings: Settings, grid: Grid, show: Callable[[str], None] = lambda text: None) -> Swept:
+def sweep(
+    settings: Settings,
+    grid: Grid,
+    show: Callable[[str], None] = lambda text: None,
+    pool: Callable[[Settings], Pool] = Pool,
+) -> Swept:
     """Measures the whole grid, one model after the other and all else side by side.
 
     A model that is not installed is told with the reason. Raises UsageError, before anything is measured, for a model, setting
     or option that does not exist.
     """
-    sessions = {model: Session(replace(settings, model=model)) for model in grid.models}
+    sessions: dict[str, Session] = {}
     try:
+        for model in grid.models:
+            sessions[model] = Session(replace(settings, model=model), pool)
         unmeasured: dict[str, str] = {}
         planned: dict[str, list[tuple[str, Mapping[str, str], list[Request]]]] = {}
         for model, session in sessions.items():
-            try:
+            with _told(unmeasured, model, alone=len(sessions) == 1):
                 planned[model] = _planned(session, grid)
-            except SetupError as error:
-                if len(sessions) == 1:
-                    raise
-                unmeasured[model] = str(error)
         curves: list[Curve] = []
         notes: list[str] = []
         for model, plans in planned.items():
             session = sessions[model]
-            answers = iter(_measured(session, [request for *_, requests in plans for request in requests], show))
-            for target, changed, requests in plans:
-                curves.append(Curve(model, target, changed, tuple(requests), tuple(itertools.islice(answers, len(requests)))))
+            with _told(unmeasured, model, alone=len(sessions) == 1):
+                answers = iter(ask(session, [request for *_, requests in plans for request in requests], show))
+                for target, changed, requests in plans:
+                    curves.append(Curve(model, target, changed, tuple(requests), tuple(itertools.islice(answers, len(requests)))))
             notes += session.pool.notes
             session.close()
     finally:
         for session in sessions.values():
             session.close()
     return Swept(tuple(curves), unmeasured, tuple(notes))
+
+
+@contextmanager
+def _told(unmeasured: dict[str, str], model: str, alone: bool) -> Iterator[None]:
+    """What one model of several lacks is told of it, and the others are measured."""
+    try:
+        yield
+    except SetupError as error:
+        if alone:
+            raise
+        unmeasured[model] = str(error)
 
 
 def _planned(session: Session, grid: Grid) -> list[tuple[str, Mapping[str, str], list[Request]]]:
@@ -115,11 +132,3 @@ def _planned(session: Session, grid: Grid) -> list[tuple[str, Mapping[str, str],
         one = [session.request(size=size, options=base.options, settings=base.settings, target=first) for size in sizes]
         planned += [(target.name, changed, [replace(request, target=target.name) for request in one]) for target in grid.targets]
     return planned
-
-
-def _measured(session: Session, requests: Sequence[Request], show: Callable[[str], None]) -> list[Answer]:
-    """As `ask`; where the dictionary cannot be made, say, every request of the model has that for an answer."""
-    try:
-        return ask(session, requests, show)
-    except SetupError as error:
-        return [NotJudged(str(error))] * len(requests)
