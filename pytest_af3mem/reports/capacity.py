@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -29,12 +30,18 @@ def table(found: Sequence[Capacity], fraction: Size) -> list[str]:
 
 
 def markdown(found: Sequence[Capacity], fraction: Size) -> list[str]:
-    """The same table as Markdown, for documents."""
+    """The same table as Markdown, for documents, with the day and what it was measured with."""
+    peak = next((peak for one in found for peak in (one.fits, one.beyond) if peak), None)
+    made = [f"Measured by `af3mem plan` on {datetime.date.today():%Y-%m-%d}"]
+    if peak:
+        software = ", ".join(f"{name} {peak.software[name]}" for name in ("jax", "tokamax") if peak.software.get(name))
+        made = [f"{made[0]}, of {peak.model.distribution} with {software}."]
     rows = [_HEADINGS, tuple("---" for _ in _HEADINGS), *(_row(one) for one in found)]
     return [
         *(f"| {' | '.join(row)} |" for row in rows),
         "",
         f"Fits: within {fraction} of the target's memory. Next: inputs of all these sizes need the same, which does not fit.",
+        *made,
         *(f"\n{one.target.name} is not judged further: {one.reason}" for one in found if one.reason),
     ]
 
