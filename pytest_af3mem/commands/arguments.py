@@ -63,8 +63,21 @@ def axis(text: str) -> tuple[str, list[tuple[str, Any]]]:
     if not (name and equals and values):
         raise UsageError(f"--over {text!r} must be NAME=VALUE,VALUE,..., like msa_depth=0,1000,16384")
     can_be_none = name in ("ligands", "smiles", "modifications")
-    read = [() if value == "none" and can_be_none else setting(f"{name}={value}")[1] for value in values.split(",")]
-    return name, list(zip(values.split(","), read, strict=True))
+    texts = _split(values)
+    read = [() if value == "none" and can_be_none else setting(f"{name}={value}")[1] for value in texts]
+    return name, list(zip(texts, read, strict=True))
+
+
+def _split(values: str) -> list[str]:
+    """At commas, but for those in brackets: a setting may be a list."""
+    parts, depth = [""], 0
+    for letter in values:
+        depth += (letter in "([") - (letter in ")]")
+        if letter == "," and not depth:
+            parts.append("")
+        else:
+            parts[-1] += letter
+    return parts
 
 
 def show(text: str) -> None:

@@ -39,13 +39,14 @@ def prepare(parser: argparse.ArgumentParser) -> None:
 
 
 def run(parsed: argparse.Namespace, settings: Settings) -> int:
-    limit_bytes = Size.parse(parsed.fraction, name="--fraction").of(gpus.find(settings.target).memory_bytes)
+    target = gpus.find(settings.target)
+    limit_bytes = Size.parse(parsed.fraction, name="--fraction").of(target.memory_bytes)
     stated = {name: [value for _, value in values] for name, values in map(axis, parsed.over)}
     session = Session(settings)
     try:
         chosen = dict(map(setting, parsed.set))
         request = session.request(size=size(parsed.tokens), options=job_options(parsed), settings=chosen)
-        (found,) = pursue(session, [fit.search(request, limit_bytes, fit.savings_of(session, stated))], show)
+        (found,) = pursue(session, [fit.search(request, limit_bytes, fit.savings_of(session, stated, target))], show)
         notes = session.pool.notes
     finally:
         show("")

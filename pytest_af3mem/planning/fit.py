@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from pytest_af3mem.errors import NotJudged, UsageError
+from pytest_af3mem.gpus import Gpu
+from pytest_af3mem.models.alphafold3 import default_attention
 from pytest_af3mem.peak import Peak
 from pytest_af3mem.planning.asking import Answer, Search
 from pytest_af3mem.request import Request, freeze
@@ -78,15 +80,19 @@ class Fit:
         return {one.name: one.cost for one in self.savings if self.best and one.name in self.best.changes}
 
 
-def savings_of(session: Session, stated: Mapping[str, Sequence[Any]]) -> tuple[Saving, ...]:
-    """The stated ones, in their order; without any, those of AlphaFold 3. Raises UsageError for a model with other settings."""
+def savings_of(session: Session, stated: Mapping[str, Sequence[Any]], target: Gpu) -> tuple[Saving, ...]:
+    """The stated ones, in their order; without any, those of AlphaFold 3 on this target.
+
+    Raises UsageError for a model with other settings.
+    """
     if stated:
         session.check_settings(stated)
         return tuple(Saving(name, tuple(values), "as stated") for name, values in stated.items())
     named = {one.name for one in SAVINGS if "." not in one.name}
     if not named <= {*session.installation.settings}:
         raise UsageError(f"what may be changed in {session.installation.model} to save memory? Say so with --over NAME=VALUE,...")
-    return SAVINGS
+    has_kernels = default_attention(target.compute_capability) == "triton"
+    return tuple(one for one in SAVINGS if one.name != "attention" or has_kernels)
 
 
 def search(request: Request, limit_bytes: int, savings: Sequence[Saving]) -> Search[Fit]:
