@@ -119,6 +119,15 @@ def test_an_interpreter(compare, project, tmp_path):
     assert line.endswith(" TOKAMAX_OTHER=1")
 
 
+def test_an_interpreter_that_lacks_what_measuring_needs(compare, project, tmp_path):
+    bare = tmp_path / "python"
+    bare.write_text(f'#!/bin/sh\nexec {sys.executable} -S "$@"\n')
+    bare.chmod(0o755)
+    status, output, errors = compare(sys.executable, bare, "--path", str(project.models))
+    assert (status, output) == (cli.USAGE, "")
+    assert errors.startswith(f"af3mem: NEW '{bare}': JAX is not installed in {sys.executable}: pip install")
+
+
 def _git(*arguments, at):
     who = {"GIT_AUTHOR_NAME": "A", "GIT_AUTHOR_EMAIL": "a@b", "GIT_COMMITTER_NAME": "A", "GIT_COMMITTER_EMAIL": "a@b"}
     return subprocess.run(
