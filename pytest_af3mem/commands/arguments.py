@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import ast
 import sys
+from pathlib import Path
 from typing import Any
 
 from pytest_af3mem.errors import UsageError
 from pytest_af3mem.request import freeze
+from pytest_af3mem.settings import Settings
 
 _JOB_OPTIONS = {
     "chains": ("N", "polymer chains (default: one of each kind)"),
@@ -78,6 +80,16 @@ def _split(values: str) -> list[str]:
         else:
             parts[-1] += letter
     return parts
+
+
+def deliver(settings: Settings, text: str, json: str, markdown: str = "") -> None:
+    """Writes the reports that are asked for; what goes to no file stands on standard output, by default the text."""
+    asked = [(settings.json, json), (settings.markdown, markdown)]
+    aloud = [report for path, report in asked if path == Path("-") and report]
+    print(*(aloud or [text]), sep="\n", end="")
+    for path, report in asked:
+        if path and path != Path("-") and report:
+            path.write_text(report)
 
 
 def show(text: str) -> None:

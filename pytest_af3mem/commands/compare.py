@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from pytest_af3mem.commands import NOT_JUDGED, OK, OVER, sides
-from pytest_af3mem.commands.arguments import add_job_options, job_options, setting, show, sizes
+from pytest_af3mem.commands.arguments import add_job_options, deliver, job_options, setting, show, sizes
 from pytest_af3mem.planning.compare import compare
 from pytest_af3mem.reports import compared
 from pytest_af3mem.settings import Settings
@@ -39,10 +38,5 @@ def run(parsed: argparse.Namespace, settings: Settings) -> int:
         found = compare(old, new, sizes(parsed.tokens), job_options(parsed), tolerance, show)
     finally:
         show("")
-    if settings.json == Path("-"):
-        print(compared.render_json(found), end="")
-    else:
-        print(compared.render_text(found), end="")
-        if settings.json:
-            settings.json.write_text(compared.render_json(found))
+    deliver(settings, compared.render_text(found), compared.render_json(found))
     return _STATUS[found.outcome]

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from pytest_af3mem import gpus
 from pytest_af3mem.commands import NOT_JUDGED, OK, OVER
-from pytest_af3mem.commands.arguments import add_job_options, axis, job_options, setting, show, size
+from pytest_af3mem.commands.arguments import add_job_options, axis, deliver, job_options, setting, show, size
 from pytest_af3mem.planning import fit
 from pytest_af3mem.planning.asking import pursue
 from pytest_af3mem.reports import fit as report
@@ -51,10 +50,5 @@ def run(parsed: argparse.Namespace, settings: Settings) -> int:
     finally:
         show("")
         session.close()
-    if settings.json == Path("-"):
-        print(report.render_json(found), end="")
-    else:
-        print(*notes, report.render_text(found), sep="\n", end="")
-        if settings.json:
-            settings.json.write_text(report.render_json(found))
+    deliver(settings, "\n".join([*notes, report.render_text(found)]), report.render_json(found))
     return OK if found.best else OVER if found.is_judged else NOT_JUDGED

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pytest_af3mem import gpus
 from pytest_af3mem.commands import NOT_JUDGED, OK, OVER, USAGE
-from pytest_af3mem.commands.arguments import setting, show, size
+from pytest_af3mem.commands.arguments import deliver, setting, show, size
 from pytest_af3mem.errors import UsageError
 from pytest_af3mem.gpus import Gpu
 from pytest_af3mem.planning import capacity, jobs
@@ -43,7 +43,9 @@ def prepare(parser: argparse.ArgumentParser) -> None:
         metavar="TARGET=TYPE",
         help="what Slurm calls a target, such as a100-40gb=a100; repeatable",
     )
-    parser.add_argument("--markdown", action="store_true", help="print the table of targets as Markdown")
+    parser.add_argument(
+        "--markdown", metavar="FILE", help="write the table of targets as Markdown to this file; - for standard output"
+    )
 
 
 def run(parsed: argparse.Namespace, settings: Settings) -> int:
@@ -61,8 +63,9 @@ def run(parsed: argparse.Namespace, settings: Settings) -> int:
     finally:
         show("")
         session.close()
-    text = capacity_report.markdown if parsed.markdown else capacity_report.table
-    _print(settings, [*notes, *text(found, fraction)], capacity_report.render_json(found, fraction))
+    lines = "\n".join([*notes, *capacity_report.table(found, fraction), ""])
+    told = "\n".join([*capacity_report.markdown(found, fraction), ""])
+    deliver(settings, lines, capacity_report.render_json(found, fraction), told)
     return NOT_JUDGED if any(one.reason for one in found) else OK
 
 
@@ -78,17 +81,8 @@ def _jobs(
     plan = jobs.plan(session, files, targets, fraction, chosen, show)
     show("")
     told = capacity_report.render_json([], fraction, jobs_report.to_json(plan, gres))
-    _print(session.settings, [*session.pool.notes, *jobs_report.table(plan, gres)], told)
+    deliver(session.settings, "\n".join([*session.pool.notes, *jobs_report.table(plan, gres), ""]), told)
     return USAGE if plan.broken else NOT_JUDGED if not plan.is_judged else OVER if plan.nowhere else OK
-
-
-def _print(settings: Settings, lines: list[str], report: str) -> None:
-    if settings.json == Path("-"):
-        print(report, end="")
-        return
-    print(*lines, sep="\n")
-    if settings.json:
-        settings.json.write_text(report)
 
 
 def _gres(text: str) -> tuple[str, str]:

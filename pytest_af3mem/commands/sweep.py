@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import argparse
 import functools
-from pathlib import Path
 
 from pytest_af3mem import gpus
 from pytest_af3mem.commands import NOT_JUDGED, OK
-from pytest_af3mem.commands.arguments import add_job_options, axis, job_options, setting, show, sizes
+from pytest_af3mem.commands.arguments import add_job_options, axis, deliver, job_options, setting, show, sizes
 from pytest_af3mem.planning.cluster import Cluster
 from pytest_af3mem.planning.sweep import Grid, sweep
 from pytest_af3mem.pool import Pool
@@ -38,7 +37,8 @@ def prepare(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--scheduler", metavar="ADDRESS", help="measure on the workers of a Dask cluster, such as tcp://10.0.0.1:8786"
     )
-    parser.add_argument("--markdown", action="store_true", help="print one table as Markdown")
+    parser.add_argument("--markdown", metavar="FILE", help="write one table as Markdown to this file; - for standard output")
+    parser.add_argument("--html", metavar="FILE", help="write a page with the curves to this file; needs pytest-af3mem[html]")
 
 
 def run(parsed: argparse.Namespace, settings: Settings) -> int:
@@ -55,10 +55,7 @@ def run(parsed: argparse.Namespace, settings: Settings) -> int:
         found = sweep(settings, grid, show, pool)
     finally:
         show("")
-    if settings.json == Path("-"):
-        print(report.render_json(found), end="")
-    else:
-        print(report.markdown(found) if parsed.markdown else report.render_text(found), end="")
-        if settings.json:
-            settings.json.write_text(report.render_json(found))
+    deliver(settings, report.render_text(found), report.render_json(found), report.markdown(found))
+    if settings.html:
+        settings.html.write_text(report.page(found))
     return OK if found.is_judged else NOT_JUDGED

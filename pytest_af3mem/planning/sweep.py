@@ -61,10 +61,11 @@ class Grid:
 
 @dataclass(frozen=True)
 class Swept:
-    """All curves; why models could not be measured at all; and what users should know of the cache."""
+    """All curves; why models could not be measured at all; the buckets of the models; what users should know of the cache."""
 
     curves: tuple[Curve, ...]
     unmeasured: Mapping[str, str]
+    buckets: tuple[int, ...] = ()
     notes: tuple[str, ...] = ()
 
     @property
@@ -94,6 +95,7 @@ def sweep(
                 planned[model] = _planned(session, grid)
         curves: list[Curve] = []
         notes: list[str] = []
+        buckets: set[int] = set()
         for model, plans in planned.items():
             session = sessions[model]
             with _told(unmeasured, model, alone=len(sessions) == 1):
@@ -101,11 +103,12 @@ def sweep(
                 for target, changed, requests in plans:
                     curves.append(Curve(model, target, changed, tuple(requests), tuple(itertools.islice(answers, len(requests)))))
             notes += session.pool.notes
+            buckets.update(session.buckets)
             session.close()
     finally:
         for session in sessions.values():
             session.close()
-    return Swept(tuple(curves), unmeasured, tuple(notes))
+    return Swept(tuple(curves), unmeasured, tuple(sorted(buckets)), tuple(notes))
 
 
 @contextmanager

@@ -77,6 +77,18 @@ def render_json(found: Swept) -> str:
     return json.dumps(report, indent=2) + "\n"
 
 
+def page(found: Swept) -> str:
+    """All curves as one HTML page. Needs the extra `html`."""
+    from pytest_af3mem.reports import html
+
+    measured = [
+        Measurement.of(_title(curve), request, answer)
+        for curve in found.curves
+        for request, answer in zip(curve.asked, curve.answers, strict=True)
+    ]
+    return html.render(measured, buckets=found.buckets)
+
+
 def _title(curve: Curve) -> str:
     return " ".join([curve.model, "for", curve.target, *(f"{name}={text}" for name, text in curve.changed.items())])
 

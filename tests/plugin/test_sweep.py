@@ -54,7 +54,7 @@ def test_all_combinations(sweep, needed_bytes):
 
 def test_several_models_of_which_some_cannot_be_measured(sweep):
     models = "analytic:Analytic,misbehaving:NotInstalled,misbehaving:Unreadable"
-    status, output, _ = sweep("--models", models, "--tokens", "100", "--markdown")
+    status, output, _ = sweep("--models", models, "--tokens", "100", "--markdown", "-")
     assert status == cli.NOT_JUDGED
     assert output.splitlines() == [
         "| model | target | 100 tokens |",
@@ -67,6 +67,19 @@ def test_several_models_of_which_some_cannot_be_measured(sweep):
         "- misbehaving:NotInstalled: analytic needs its weights: pip install analytic-weights",
         "- misbehaving:Unreadable for h100-80gb: unreadable does not featurise the job: ValueError: no MSA was given",
     ]
+
+
+def test_reports_in_files(sweep, tmp_path):
+    pytest.importorskip("plotly")
+    files = [tmp_path / name for name in ("sweep.json", "sweep.md", "sweep.html")]
+    status, output, _ = sweep(
+        "--tokens", "100,200,500", *(f"--{file.suffix[1:].replace('md', 'markdown')}={file}" for file in files)
+    )
+    assert (status, output.splitlines()[0]) == (cli.OK, "analytic:Analytic for h100-80gb")
+    report, table, page = (file.read_text() for file in files)
+    assert len(json.loads(report)["measurements"]) == 3
+    assert "| analytic:Analytic | h100-80gb | 65.12 KiB | 258.12 KiB | 1.00 MiB |" in table.splitlines()
+    assert page.lower().startswith("<!doctype html>")
 
 
 @pytest.mark.parametrize(
