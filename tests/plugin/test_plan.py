@@ -2,6 +2,11 @@
 
 import json
 import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 
@@ -142,6 +147,26 @@ def test_jobs_that_are_not_judged(plan, folder):
 )
 def test_bad_arguments(plan, arguments, line):
     assert plan(*arguments) == (cli.USAGE, "", f"af3mem: {line}\n")
+
+
+def test_ctrl_c_while_jobs_are_featurised(project, folder, tmp_path):
+    where = ("--model", "misbehaving:Endless", "--path", project.models, "--cache-dir", tmp_path / "cache")
+    command = [sys.executable, "-m", "pytest_af3mem.cli", "plan", *map(str, where), "--workers", "2", str(folder)]
+    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    try:
+        deadline = time.monotonic() + 60
+        while not (tmp_path / "endless").exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        worker = Path("/proc", (tmp_path / "endless").read_text().split()[0])
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=10)
+        assert (process.returncode, errors) == (130, "af3mem: interrupted\n")
+        while worker.exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert not worker.exists()
+    finally:
+        process.kill()
+        process.wait()
 
 
 def test_a_folder_without_jobs(plan, tmp_path):
