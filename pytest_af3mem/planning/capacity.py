@@ -22,6 +22,7 @@ _GUESSES = 4
 class Capacity:
     """What fits in `limit_bytes` of a target. `fits` and `beyond` were both measured, and nothing in between is a size.
 
+    That all larger sizes need more is taken for granted. A model that works in pieces above some size may need less there.
     `fits` is None where the smallest size is too large already, and `beyond` where the largest that was asked for fits. A
     measurement that failed is the `reason`; then the edge is not known, and what was measured so far is still told.
     """
