@@ -1,11 +1,12 @@
 """Who holds the peak of a large input, and what a change there gives: `python benchmarks/case_study.py > docs/case-study.md`.
 
-It measures the model, names the component whose temporaries hold most, copies the sources, changes one number there that makes
-that component work in smaller pieces, and compares: by size, by component, and in the targets that the input fits. Two compiles
-for each size and target. Of the model's sources nothing is written but the number.
+It measures the model, names the component whose temporaries hold most, copies the sources, changes that component there so
+that it works in smaller pieces, and compares: by size, by component, and in the targets that the input fits. Two compiles for each size
+and target, of which those that were made before are in the cache.
 """
 
 import argparse
+import ast
 import dataclasses
 import datetime
 import importlib.util
@@ -13,6 +14,7 @@ import re
 import shutil
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from pytest_af3mem import gpus
@@ -26,12 +28,73 @@ from pytest_af3mem.reports.columns import aligned
 from pytest_af3mem.settings import Settings
 from pytest_af3mem.size import EXACT, Size, format_bytes
 
-# By the end of a component's name: the file, what precedes the number, and the smaller number.
-EDITS = {
-    "triangle_multiplication_outgoing": ("model/network/modules.py", r"channel_block: int = ", "8"),
-    "triangle_multiplication_incoming": ("model/network/modules.py", r"channel_block: int = ", "8"),
-    "outer_product_mean": ("model/network/modules.py", r"chunk_size: int = ", "32"),
-    "pair_transition": ("model/model_config.py", r"\(None, (?=1024\))", "256"),
+Edit = Callable[[Path], str]
+"""Changes a package in a folder, and says what it changed."""
+
+
+def number(file: str, pattern: str, smaller: str) -> Edit:
+    """Writes a number behind each place in a file where the pattern is."""
+
+    def edit(package: Path) -> str:
+        text = (package / file).read_text()
+        found = re.findall(rf"{pattern}(\d+)", text)
+        if not found:
+            sys.exit(f"{file} has nothing like {pattern!r}")
+        (package / file).write_text(re.sub(rf"({pattern})\d+", rf"\g<1>{smaller}", text))
+        return f"in pieces of {smaller} in the place of {' and '.join(dict.fromkeys(found))}"
+
+    return edit
+
+
+_IN_ROWS = """
+def _in_rows(project, norm, parts):
+    from alphafold3.model.components import mapping
+
+    rows = mapping.sharded_apply(lambda *some: project(norm(jnp.concatenate(some, axis=-1))), 256)
+    return rows(*parts)
+"""
+
+
+class _InRows(ast.NodeTransformer):
+    """Leaves the parts of the pair features as they are, and gives them to `_in_rows` with what is made of them."""
+
+    def visit_Assign(self, node: ast.Assign) -> ast.Assign:
+        self.generic_visit(node)
+        value = node.value
+        if _named(node.targets[0]) and isinstance(value, ast.Call) and isinstance(value.args[0], ast.List):
+            node.value = ast.Tuple(value.args[0].elts, ast.Load())
+        return node
+
+    def visit_Call(self, node: ast.Call) -> ast.Call:
+        self.generic_visit(node)
+        inner = node.args[0] if node.args else None
+        if isinstance(node.func, ast.Call) and isinstance(inner, ast.Call) and inner.args and _named(inner.args[0]):
+            return ast.Call(ast.Name("_in_rows", ast.Load()), [node.func, inner.func, inner.args[0]], [])
+        return node
+
+
+def _named(node: ast.expr) -> bool:
+    return isinstance(node, ast.Name) and node.id == "features_2d"
+
+
+def pair_features_in_rows(package: Path) -> str:
+    """The pair features of the diffusion head, 267 numbers for each two tokens, are normed and projected at once otherwise."""
+    file = package / "model" / "network" / "diffusion_head.py"
+    before = ast.parse(file.read_text())
+    after = ast.unparse(ast.fix_missing_locations(_InRows().visit(before))) + "\n" + _IN_ROWS
+    if after.count("_in_rows(") != 2:
+        sys.exit(f"{file.name} makes its pair features in another way than is known here")
+    file.write_text(after)
+    return "256 rows of the pair features normed and projected at once in the place of all"
+
+
+# By the end of a component's name.
+EDITS: dict[str, Edit] = {
+    "diffusion_head": pair_features_in_rows,
+    "triangle_multiplication_outgoing": number("model/network/modules.py", r"channel_block: int = ", "8"),
+    "triangle_multiplication_incoming": number("model/network/modules.py", r"channel_block: int = ", "8"),
+    "outer_product_mean": number("model/network/modules.py", r"chunk_size: int = ", "32"),
+    "pair_transition": number("model/model_config.py", r"\(None, (?=1024\))", "256"),
 }
 
 
@@ -59,15 +122,15 @@ def main() -> None:
         settings = {name: dataclasses.replace(usual, path=root) for name, root in roots.items()}
         first = _measured(settings["as_it_is"], parsed.tokens, parsed.target)
         holder = _largest(first)
-        edit = tuple(re.split("[:=]", parsed.edit, maxsplit=2)) if parsed.edit else _known(holder)
-        before = _change(trees["changed"] / sources.name / edit[0], edit[1], edit[2])
+        edit = number(*re.split("[:=]", parsed.edit, maxsplit=2)) if parsed.edit else _known(holder)
+        changed = edit(trees["changed"] / sources.name)
         print(
             f"# {parsed.tokens:,} tokens\n\nMade by `benchmarks/case_study.py` on {datetime.date.today():%Y-%m-%d}, "
             f"of {first.model.distribution} with jax {first.software['jax']}.\n"
         )
         print(f"{format_bytes(first.total_bytes)} {first.conditions}, most of it held by:\n")
         print(*_shares(first), sep="\n")
-        print(f"\nThe largest, `{holder}`, works in pieces of {before}. A copy of the model with pieces of {edit[2]}:\n")
+        print(f"\nThe largest is `{holder}`. A copy of the model has it changed: {changed}.\n")
         old, new = (Side(name.upper(), name.replace("_", " "), one, {}) for name, one in settings.items())
         sizes = sorted({parsed.tokens, *map(int, filter(None, parsed.sizes.split(",")))})
         print(f"```\n{compared.render_text(compare(old, new, sizes, {}, EXACT, show))}```\n")
@@ -89,21 +152,11 @@ def _largest(peak: Peak) -> str:
     return next(iter(by_component(temporary)))
 
 
-def _known(holder: str) -> tuple[str, str, str]:
+def _known(holder: str) -> Edit:
     found = EDITS.get(holder.rpartition("/")[2])
     if found is None:
-        sys.exit(f"{holder} holds most, and no number is known that makes it work in smaller pieces: state one with --edit")
+        sys.exit(f"{holder} holds most, and no change is known that makes it work in smaller pieces: state one with --edit")
     return found
-
-
-def _change(file: Path, pattern: str, number: str) -> str:
-    """Writes the number behind each place where the pattern is; the one that stood there."""
-    text = file.read_text()
-    found = re.findall(rf"{pattern}(\d+)", text)
-    if not found:
-        sys.exit(f"{file.name} has nothing like {pattern!r}")
-    file.write_text(re.sub(rf"({pattern})\d+", rf"\g<1>{number}", text))
-    return " and ".join(dict.fromkeys(found))
 
 
 def _shares(peak: Peak) -> list[str]:
