@@ -1,8 +1,8 @@
 """Who holds the peak of a large input, and what a change there gives: `python benchmarks/case_study.py > docs/case-study.md`.
 
 It measures the model, names the component whose temporaries hold most, copies the sources, changes that component there so
-that it works in smaller pieces, and compares: by size, by component, and in the targets that the input fits. Two compiles for each size
-and target, of which those that were made before are in the cache.
+that it works in smaller pieces, and compares: by size, by component, and in the targets that the input fits. Two compiles for
+each size and target, of which those that were made before are in the cache.
 """
 
 import argparse
