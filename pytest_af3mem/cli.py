@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import ast
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from pytest_af3mem import __version__, calibration, cli_gpu, doctor, gpus
+from pytest_af3mem.commands import NOT_JUDGED, OK, OVER, USAGE, compare, fit, plan, sweep
+from pytest_af3mem.commands.arguments import add_job_options as _add_job_options
+from pytest_af3mem.commands.arguments import axis as _axis
+from pytest_af3mem.commands.arguments import job_options as _job_options
+from pytest_af3mem.commands.arguments import setting as _setting
+from pytest_af3mem.commands.arguments import show as _show
+from pytest_af3mem.commands.arguments import size as _size
 from pytest_af3mem.errors import Af3memError, NotJudged, UsageError
 from pytest_af3mem.inputs.job import Job
 from pytest_af3mem.peak import Peak
@@ -22,20 +28,7 @@ from pytest_af3mem.settings import OPTIONS, Option, Settings
 from pytest_af3mem.size import Size
 from pytest_af3mem.verdict import Measurement, Outcome
 
-OK, OVER, USAGE, NOT_JUDGED = 0, 1, 2, 3
-
-_JOB_OPTIONS = {
-    "chains": ("N", "polymer chains (default: one of each kind)"),
-    "kinds": ("KINDS", "what chains are in turn: protein, rna, dna, such as protein+rna (default: protein)"),
-    "copies": ("N", "copies of each chain (default: 1)"),
-    "ligands": ("CODES", "CCD codes of ligands and ions to add, such as ATP+MG+MG"),
-    "smiles": ("SMILES", "a ligand to add by SMILES; repeatable"),
-    "modifications": ("CODES", "CCD codes of modified residues, such as SEP+TPO"),
-    "msa_depth": ("N", "rows of the MSA of each protein and RNA (default: 0)"),
-    "paired_msa_depth": ("N", "rows of the paired MSA of each protein (default: 0)"),
-    "templates": ("N", "templates of each protein (default: 0)"),
-    "seed": ("N", "another input of the same kind (default: 0)"),
-}
+_PLANNING = {"sweep": sweep, "plan": plan, "compare": compare, "fit": fit}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -101,7 +94,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     checkup.set_defaults(run=_doctor)
 
-    for command in (measure, varied, tokens, checkup, *cli_gpu.add(commands, _show)):
+    planning = []
+    for name, module in _PLANNING.items():
+        planning.append(commands.add_parser(name, help=module.HELP, description=module.__doc__))
+        module.prepare(planning[-1])
+        planning[-1].set_defaults(run=module.run)
+
+    for command in (measure, varied, tokens, checkup, *planning, *cli_gpu.add(commands, _show)):
         for option in (each for each in OPTIONS if not each.of_tests_alone):
             how: dict[str, Any] = {"metavar": option.metavar} if option.metavar else {"action": "store_true"}
             command.add_argument(_flag(option), dest=option.name, help=option.help, **how)
@@ -170,33 +169,6 @@ def _vary(parsed: argparse.Namespace, settings: Settings) -> int:
     return OK if all(isinstance(one.answer, Peak) for one in effects) else NOT_JUDGED
 
 
-def _axis(text: str) -> tuple[str, list[tuple[str, Any]]]:
-    name, equals, values = text.partition("=")
-    if not (name and equals and values):
-        raise UsageError(f"--over {text!r} must be NAME=VALUE,VALUE,..., like msa_depth=0,1000,16384")
-    can_be_none = name in ("ligands", "smiles", "modifications")
-    read = [() if value == "none" and can_be_none else _setting(f"{name}={value}")[1] for value in values.split(",")]
-    return name, list(zip(values.split(","), read, strict=True))
-
-
-def _add_job_options(command: argparse.ArgumentParser) -> None:
-    for name, (metavar, text) in _JOB_OPTIONS.items():
-        many: dict[str, Any] = {"action": "append"} if name == "smiles" else {}
-        command.add_argument(f"--{name.replace('_', '-')}", metavar=metavar, help=text, **many)
-
-
-def _job_options(parsed: argparse.Namespace) -> dict[str, Any]:
-    """The stated options of a generated input, as `generate` takes them; numbers that are none are left for it to refuse."""
-    stated = {name: getattr(parsed, name) for name in _JOB_OPTIONS if getattr(parsed, name) is not None}
-    return {name: int(value) if str(value).isdecimal() and len(value) < 10 else value for name, value in stated.items()}
-
-
-def _size(text: str) -> int:
-    if not (text.isdecimal() and len(text) < 10):
-        raise UsageError(f"--tokens {text!r} must be a whole number of at least 1")
-    return int(text)
-
-
 def _only_job(session: Session, path: Path) -> Job:
     try:
         first, *others = session.read(path)
@@ -205,23 +177,6 @@ def _only_job(session: Session, path: Path) -> Job:
     if others:
         raise UsageError(f"--job {str(path)!r} holds {1 + len(others)} jobs: give a file with one")
     return first
-
-
-def _setting(text: str) -> tuple[str, Any]:
-    name, equals, value = text.partition("=")
-    if not (name and equals):
-        raise UsageError(f"--set {text!r} must be NAME=VALUE, like num_samples=1")
-    try:
-        literal = ast.literal_eval(value.title() if value in ("true", "false") else value)
-    except (ValueError, SyntaxError, TypeError):
-        literal = value  # a bare word is text
-    return freeze({name: literal})[0]
-
-
-def _show(text: str) -> None:
-    """Progress on standard error, on terminals only."""
-    if sys.stderr.isatty():
-        print(f"\r\033[K{f'af3mem: {text}' if text else ''}", end="", file=sys.stderr, flush=True)
 
 
 def _tokens(parsed: argparse.Namespace, settings: Settings) -> int:

@@ -53,7 +53,7 @@ class Gpu:
 
     `description` is the name that CUDA, and so JAX's `device_kind`, gives the device. `core_count` counts SMs,
     `clock_rate_ghz` is the highest SM clock, `memory_bytes_per_second` the memory's theoretical bandwidth.
-    `source` is where the figures come from.
+    `memory_slices` are those of 8 that a slice has. `source` is where the figures come from.
     """
 
     name: str
@@ -65,6 +65,7 @@ class Gpu:
     memory_bytes_per_second: int
     l2_cache_bytes: int
     source: str
+    memory_slices: int = 8
 
     @property
     def card(self) -> str:
@@ -129,6 +130,27 @@ def find(name: str) -> Gpu:
     near = _near(name.lower()) if is_text else ()
     question = f": did you mean {' or '.join(near)}?" if near else ""
     raise UnknownTarget(f"unknown target {name!r}{question} (all: af3mem doctor)")
+
+
+def select(text: str) -> tuple[Gpu, ...]:
+    """The targets that `text` names: `l4-24gb,a100*`, `all`, or `cards` for those that are no slices; in catalogue order.
+
+    Raises UnknownTarget for a name, and for a pattern (`*`, `?`), that fits none.
+    """
+    from fnmatch import fnmatchcase
+
+    wanted: set[str] = set()
+    for word in (part.strip().lower() for part in text.split(",")):
+        if word in ("all", "cards"):
+            found = {name for name in _TARGETS if word == "all" or "/" not in name}
+        elif any(letter in word for letter in "*?["):
+            found = {name for name in _TARGETS if fnmatchcase(name, word)}
+        else:
+            found = {find(word).name}
+        if not found:
+            raise UnknownTarget(f"no target is like {word!r} (all: af3mem doctor)")
+        wanted |= found
+    return tuple(target for name, target in _TARGETS.items() if name in wanted)
 
 
 def _near(name: str) -> list[str]:
@@ -240,6 +262,7 @@ def _slice(card: Gpu, profile: str, memory_gib: float, core_count: int, memory_s
         memory_bytes_per_second=card.memory_bytes_per_second * memory_slices // 8,
         l2_cache_bytes=card.l2_cache_bytes * memory_slices // 8,
         source=source,
+        memory_slices=memory_slices,
     )
 
 

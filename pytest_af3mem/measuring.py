@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from pytest_af3mem import calibration, gpus, marks, witnesses
+from pytest_af3mem.against import Against
 from pytest_af3mem.errors import Af3memError, NotJudged, UsageError
 from pytest_af3mem.fixture import GpuPeak, failed_test
 from pytest_af3mem.inputs import generate
@@ -70,6 +71,9 @@ class Measuring:
         self.keeping = Keeping(config, settings) if settings.baseline else None
         if settings.update_baseline and self.keeping is None:
             raise UsageError("--af3-update-baseline needs to know the file: --af3-baseline FILE")
+        if settings.against and self.keeping:
+            raise UsageError("--af3-against and --af3-baseline both say what tests are held against: leave one out")
+        self.against = Against(settings) if settings.against else None
         self.session = Session(settings)
         self.gpu_peak = GpuPeak(self)
         self.described = False
@@ -308,6 +312,8 @@ class Measuring:
         """What the baseline says of an answer, for tests that are held against it."""
         if running.marks.baseline is None:
             return None
+        if self.against:
+            return self.against.reference(running.item.nodeid, request, answer, running.marks.baseline.tolerance)
         if self.keeping is None:
             return Reference(None, "no baseline to hold it against: name the file with --af3-baseline FILE")
         return self.keeping.reference(running.item, answer, request.method, running.marks.baseline.tolerance)
@@ -375,4 +381,6 @@ class Measuring:
         self._notes += getattr(node, "workeroutput", {}).get("af3mem_notes", ())
 
     def pytest_unconfigure(self) -> None:
+        if self.against:
+            self.against.close()
         self.session.close()

@@ -115,6 +115,11 @@ class Pool:
             self._featurised[request] = dict(self._ask(asked, self._settings.timeout))
         return self._featurised[request]
 
+    def signature(self, request: Request) -> str:
+        """What decides the compiled program of a job: a digest of its features' shapes, featurised where it is not known yet."""
+        known = self._cache.get("signatures", batch_identity(self.installation, request))
+        return str(known or self.featurise(request)["signature"])
+
     def submit(self, request: Request) -> Future[Peak]:
         """The peak, or NotJudged with the reason, in a while. An equal request is measured once a session.
 

@@ -46,9 +46,9 @@ class Session:
 
     running: ClassVar[list[Session]] = []
 
-    def __init__(self, settings: Settings):
+    def __init__(self, settings: Settings, pool: Callable[[Settings], Pool] = Pool):
         self.settings = settings
-        self.pool = Pool(settings)
+        self.pool = pool(settings)
         self.running.append(self)
 
     @property

@@ -154,6 +154,12 @@ OPTIONS = (
     Option("baseline", "committed file of accepted peaks, for tests marked af3_baseline", "FILE", _baseline, True),
     Option("update_baseline", "write what tests marked af3_baseline measure into that file", of_tests_alone=True),
     Option("tolerance", "growth over the baseline that passes (default: 0 compiled, 1 %% run)", "SIZE", read_tolerance, True),
+    Option(
+        "against",
+        "hold tests marked af3_baseline against this, measured now: see af3mem compare",
+        "PYTHON_OR_PATH",
+        of_tests_alone=True,
+    ),
     Option("workers", "measurements at once (default: as cores and memory allow)", "N", _whole_number),
     Option("timeout", "seconds that one measurement may take (default: 900)", "SECONDS", _whole_number),
     Option("cache_dir", "folder for results and the chemical dictionary (default: ~/.cache/pytest-af3mem)", "DIR", _folder),
@@ -179,6 +185,7 @@ class Settings:
     baseline: Path | None = None
     update_baseline: bool = False
     tolerance: Size | None = None
+    against: str | None = None
     workers: int | None = None
     timeout: int = 900
     cache_dir: Path = field(default_factory=default_folder)

@@ -248,5 +248,5 @@ def main() -> None:
         sys.path.insert(0, options["path"])
     # Python takes bytecode for current if the source has its size and its second: two quick edits of a source tree may have
     # both. What this process does not write there cannot hide the later one.
-    sys.dont_write_bytecode = bool(options["path"]) or ":" in options["model"]
+    sys.dont_write_bytecode = bool(options["path"]) or options["model"] != "alphafold3"
     _serve(options, sys.stdin, replies)

@@ -49,15 +49,21 @@ _MAX_TEMPLATE_DATE = datetime.date(2021, 9, 30)
 
 
 class AlphaFold3:
-    """The real network with random parameters; memory does not depend on their values."""
+    """The real network with random parameters; memory does not depend on their values.
+
+    `family` names one of the models that ColabFold's wheel runs on AlphaFold 3's graph, each with its own config and features.
+    """
 
     name = "alphafold3"
     packages: tuple[str, ...] = ("alphafold3", "tokamax", "haiku", "colabfold_kernels", "jax")
     settings: tuple[str, ...] = tuple(_SETTINGS)
     fewer_iterations: Mapping[str, Any] = {"num_recycles": 1, "num_steps": 2}
 
-    def __init__(self) -> None:
+    def __init__(self, family: str = "alphafold3") -> None:
         self._ccd: ccd.Store | None = None
+        self._family = family
+        if family != AlphaFold3.name:
+            self.name = family
 
     def distribution(self) -> str:
         root = _root()
@@ -68,6 +74,8 @@ class AlphaFold3:
         for package in ("jax", "haiku", "tokamax", "rdkit"):
             if importlib.util.find_spec(package) is None:
                 raise SetupError(f"AlphaFold 3 needs {package}, which is not installed in {sys.executable}: {INSTALL}")
+        if self._family in _stated(root, "AF2_MODELS"):
+            raise SetupError(f"{self._family} cannot be measured: it runs on AlphaFold 2's network, which takes other features")
         found = _distribution()
         if found is not None and _is_installed(root):
             return f"{found.name} {found.version}"
@@ -98,9 +106,13 @@ class AlphaFold3:
         read = folding_input.Input.from_json(job).fill_missing_fields()
         one = dataclasses.replace(read, rng_seeds=read.rng_seeds[:1])  # each seed would make a batch of the same shapes
         dictionary = _with_components_of(one.user_ccd, self._ccd) if one.user_ccd else self._ccd
-        (example,) = featurisation.featurise_input(
-            fold_input=one, ccd=dictionary, buckets=tuple(buckets), ref_max_modified_date=_MAX_TEMPLATE_DATE
+        featurise = functools.partial(
+            featurisation.featurise_input, ccd=dictionary, buckets=tuple(buckets), ref_max_modified_date=_MAX_TEMPLATE_DATE
         )
+        if self._family == AlphaFold3.name:
+            (example,) = featurise(one)
+        else:
+            example = _featurised_for(self._family, one, featurise)
         mask = np.asarray(example["seq_mask"])
         features = {name: np.asarray(array) for name, array in utils.remove_invalidly_typed_feats(example).items()}
         return Batch(features, tokens=int(mask.sum()), bucket=mask.shape[0])
@@ -109,7 +121,7 @@ class AlphaFold3:
         import haiku as hk
         from alphafold3.model import model
 
-        config = _runner_config()
+        config = _runner_config(self._family)
         chosen = {"attention": default_attention(compute_capability), **settings}
         for name, value in chosen.items():
             _set(config, name, value)
@@ -117,6 +129,11 @@ class AlphaFold3:
         report = {name: _get(config, _SETTINGS.get(name, name)) for name in (*_SETTINGS, *settings)}
         left_to_xla = frozenset({"attention"} if report["attention"] == "xla" else ())
         return Forward(transformed.init, transformed.apply, report, _xla_flags(compute_capability), left_to_xla)
+
+
+def config_path(setting: str) -> str:
+    """Where a setting lies in `model.Model.Config`: `num_samples` in `heads.diffusion.eval.num_samples`; paths as they are."""
+    return _SETTINGS.get(setting, setting)
 
 
 def default_attention(compute_capability: tuple[int, int]) -> str:
@@ -239,12 +256,44 @@ def _component_sets(store: ccd.Store) -> Path:
     return path
 
 
-def _runner_config() -> Any:
+def family() -> tuple[str, ...]:
+    """The models that the installed package runs, `alphafold3` first, without importing it: many in ColabFold's wheel."""
+    root = _root()
+    others = (*_stated(root, "MODELS"), *_stated(root, "AF2_MODELS")) if root else ()
+    return tuple(dict.fromkeys((AlphaFold3.name, *others)))
+
+
+def _stated(root: Path, name: str) -> tuple[str, ...]:
+    """A tuple of names in the package's model_config.py; empty where there is none, as upstream."""
+    file = root / "model" / "model_config.py"
+    for node in ast.parse(file.read_text()).body if file.exists() else ():
+        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", None) == name:
+            return tuple(ast.literal_eval(node.value))
+    return ()
+
+
+def _featurised_for(family: str, job: Any, featurise: Callable[..., Any]) -> Any:
+    """Features by the conventions of another model of the family, in the order in which the wheel's runner applies them.
+
+    Embeddings of a protein language model, which some of them read, are made by another network and are not there.
+    """
+    from alphafold3.model import model_registry
+    from alphafold3.model.pipeline import model_features
+
+    spec = model_registry.get(family)
+    prepared = model_features.prepare_input(job, spec)
+    featurise = functools.partial(featurise, prepared, **model_registry.featurise_kwargs(spec))
+    (example,) = featurise()
+    has_msa = model_features.input_has_msa(prepared)
+    return model_features.apply(example, spec, refeaturise=featurise, has_msa=has_msa, fold_input=prepared)
+
+
+def _runner_config(family: str) -> Any:
     """The config as the installed version's runner sets it up: through a factory in ColabFold's wheel, directly upstream."""
     if importlib.util.find_spec("alphafold3.model.config_factory"):
         from alphafold3.model import config_factory
 
-        return config_factory.make_model_config()
+        return config_factory.make_model_config(model_name=family)
     from alphafold3.model import model
 
     return model.Model.Config()

@@ -9,6 +9,7 @@ from typing import Any
 from pytest_af3mem.errors import NotJudged, UsageError, near
 from pytest_af3mem.inputs.generate import OPTIONS
 from pytest_af3mem.peak import Peak
+from pytest_af3mem.planning.asking import ask
 from pytest_af3mem.request import Request, peak_identity
 from pytest_af3mem.session import Session
 
@@ -75,13 +76,7 @@ def vary(
         program = str(_program(session, request))
         same.append(owners.get(program))
         owners.setdefault(program, f"{over}={text}" if over else "base")
-    answers: list[Peak | NotJudged] = []
-    pending = [session.pool.submit(request) for request in requests]
-    for future in pending:
-        try:
-            answers.append(session.wait(future, show))
-        except NotJudged as error:
-            answers.append(error)
+    answers = ask(session, requests, show)
     return [
         Effect(over, text, request, answer, owner)
         for (over, text, _), request, answer, owner in zip(asked, requests, answers, same, strict=True)

@@ -9,6 +9,7 @@ from typing import Any
 from pytest_af3mem import __version__
 from pytest_af3mem.peak import Peak
 from pytest_af3mem.planning.vary import Effect
+from pytest_af3mem.reports.columns import aligned
 from pytest_af3mem.size import format_bytes
 from pytest_af3mem.verdict import SCHEMA, Measurement
 
@@ -25,15 +26,7 @@ def table(effects: Sequence[Effect]) -> list[str]:
         total = format_bytes(one.answer.total_bytes) if isinstance(one.answer, Peak) else "not judged"
         bar = ("+" if change > 0 else "-") * max(1, round(abs(change) / longest * _WIDTH)) if change else ""
         rows.append((one.over or "base", one.value, total, _difference(one, base), bar, _how(one)))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    right = {2, 3}
-    return [
-        "  ".join(
-            cell.rjust(width) if at in right else cell.ljust(width)
-            for at, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]
+    return aligned(rows, right={2, 3})
 
 
 def render(effects: Sequence[Effect]) -> str:

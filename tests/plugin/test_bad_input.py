@@ -13,12 +13,11 @@ OPTIONS = {
     "--af3-target=h100": "unknown target 'h100': did you mean h100-80gb? (all: af3mem doctor)",
     "--af3-target=gtx-1080": "unknown target 'gtx-1080' (all: af3mem doctor)",
     "--af3-method=guess": "--af3-method 'guess' is not one of auto, compiled, run",
-    "--af3-model=alphafold4": "unknown model 'alphafold4': use 'alphafold3', or 'package.module:object' for a model of your own",
     "--af3-model=:Model": "model ':Model' cannot be loaded: Empty module name",
     "--af3-model=nowhere:Model": "model 'nowhere:Model' cannot be loaded: No module named 'nowhere'",
     "--af3-model=analytic:Other": "model 'analytic:Other' cannot be loaded: module 'analytic' has no attribute 'Other'",
-    "--af3-model=misbehaving:Unfinished": "model 'misbehaving:Unfinished' is not a pytest_af3mem Model: "
-    "see pytest_af3mem.models.model.Model",
+    "--af3-model=misbehaving:Unfinished": "model 'misbehaving:Unfinished' is not a pytest_af3mem Model, for it has "
+    "no packages, settings, distribution, buckets, components, prepare, featurise, forward: see docs/models.md",
     "--af3-model=misbehaving:NotInstalled": "analytic needs its weights: pip install analytic-weights",
     "--af3-buckets=512,256": "--af3-buckets '512,256' must be increasing whole numbers of tokens, like 256,512,1024",
     "--af3-buckets=many": "--af3-buckets 'many' must be increasing whole numbers of tokens, like 256,512,1024",
@@ -103,6 +102,10 @@ def refused(project):
 @pytest.mark.parametrize(("option", "line"), OPTIONS.items(), ids=OPTIONS)
 def test_options(refused, option, line):
     assert refused(option) == line
+
+
+def test_an_unknown_model(refused):
+    assert refused("--af3-model=alphafold4").startswith("unknown model 'alphafold4'; did you mean alphafold3")
 
 
 def test_a_cache_that_cannot_be_written(refused, project):

@@ -1,0 +1,192 @@
+"""Who holds the peak of a large input, and what a change there gives: `python benchmarks/case_study.py > docs/case-study.md`.
+
+It measures the model, names the component whose temporaries hold most, copies the sources, changes that component there so
+that it works in smaller pieces, and compares: by size, by component, and in the targets that the input fits. Two compiles for
+each size and target, of which those that were made before are in the cache.
+"""
+
+import argparse
+import ast
+import dataclasses
+import datetime
+import importlib.util
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from pytest_af3mem import gpus
+from pytest_af3mem.attribution import by_component
+from pytest_af3mem.commands.arguments import show
+from pytest_af3mem.peak import Peak
+from pytest_af3mem.planning.compare import Side, compare
+from pytest_af3mem.planning.sweep import Grid, sweep
+from pytest_af3mem.reports import compared
+from pytest_af3mem.reports.columns import aligned
+from pytest_af3mem.settings import Settings
+from pytest_af3mem.size import EXACT, Size, format_bytes
+
+Edit = Callable[[Path], str]
+"""Changes a package in a folder, and says what it changed."""
+
+
+def number(file: str, pattern: str, smaller: str) -> Edit:
+    """Writes a number behind each place in a file where the pattern is."""
+
+    def edit(package: Path) -> str:
+        text = (package / file).read_text()
+        found = re.findall(rf"{pattern}(\d+)", text)
+        if not found:
+            sys.exit(f"{file} has nothing like {pattern!r}")
+        (package / file).write_text(re.sub(rf"({pattern})\d+", rf"\g<1>{smaller}", text))
+        return f"in pieces of {smaller} in the place of {' and '.join(dict.fromkeys(found))}"
+
+    return edit
+
+
+_IN_ROWS = """
+def _in_rows(project, norm, parts):
+    from alphafold3.model.components import mapping
+
+    rows = mapping.sharded_apply(lambda *some: project(norm(jnp.concatenate(some, axis=-1))), 256)
+    return rows(*parts)
+"""
+
+
+class _InRows(ast.NodeTransformer):
+    """Leaves the parts of the pair features as they are, and gives them to `_in_rows` with what is made of them."""
+
+    def visit_Assign(self, node: ast.Assign) -> ast.Assign:
+        self.generic_visit(node)
+        value = node.value
+        if _named(node.targets[0]) and isinstance(value, ast.Call) and isinstance(value.args[0], ast.List):
+            node.value = ast.Tuple(value.args[0].elts, ast.Load())
+        return node
+
+    def visit_Call(self, node: ast.Call) -> ast.Call:
+        self.generic_visit(node)
+        inner = node.args[0] if node.args else None
+        if isinstance(node.func, ast.Call) and isinstance(inner, ast.Call) and inner.args and _named(inner.args[0]):
+            return ast.Call(ast.Name("_in_rows", ast.Load()), [node.func, inner.func, inner.args[0]], [])
+        return node
+
+
+def _named(node: ast.expr) -> bool:
+    return isinstance(node, ast.Name) and node.id == "features_2d"
+
+
+def pair_features_in_rows(package: Path) -> str:
+    """The pair features of the diffusion head, 267 numbers for each two tokens, are normed and projected at once otherwise."""
+    file = package / "model" / "network" / "diffusion_head.py"
+    before = ast.parse(file.read_text())
+    after = ast.unparse(ast.fix_missing_locations(_InRows().visit(before))) + "\n" + _IN_ROWS
+    if after.count("_in_rows(") != 2:
+        sys.exit(f"{file.name} makes its pair features in another way than is known here")
+    file.write_text(after)
+    return "256 rows of the pair features normed and projected at once in the place of all"
+
+
+# By the end of a component's name.
+EDITS: dict[str, Edit] = {
+    "diffusion_head": pair_features_in_rows,
+    "triangle_multiplication_outgoing": number("model/network/modules.py", r"channel_block: int = ", "8"),
+    "triangle_multiplication_incoming": number("model/network/modules.py", r"channel_block: int = ", "8"),
+    "outer_product_mean": number("model/network/modules.py", r"chunk_size: int = ", "32"),
+    "pair_transition": number("model/model_config.py", r"\(None, (?=1024\))", "256"),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--tokens", type=int, default=5120)
+    parser.add_argument("--sizes", default="1024,2048,3072,4096", help="other sizes to compare at")
+    parser.add_argument("--target", default="h100-80gb", help="where it is compared")
+    parser.add_argument("--targets", default="cards", help="where it is looked whether the input fits")
+    parser.add_argument("--fraction", default="95 %")
+    parser.add_argument("--model", default="alphafold3")
+    parser.add_argument("--sources", type=Path, help="the model's package or folder (default: the installed alphafold3)")
+    parser.add_argument("--edit", help="FILE:PATTERN=NUMBER, in the place of those that are known for AlphaFold 3")
+    parsed = parser.parse_args()
+    spec = importlib.util.find_spec("alphafold3")
+    if parsed.sources is None and (spec is None or spec.submodule_search_locations is None):
+        sys.exit("AlphaFold 3 is not installed here")
+    sources = parsed.sources or Path(next(iter(spec.submodule_search_locations)))
+    usual = Settings.read({"target": parsed.target, "model": parsed.model})
+    with tempfile.TemporaryDirectory() as scratch:
+        trees = {name: Path(scratch, name) for name in ("as_it_is", "changed")}
+        for tree in trees.values():
+            shutil.copytree(sources, tree / sources.name, ignore=shutil.ignore_patterns("*.so", "__pycache__"))
+        roots = {name: tree if parsed.sources is None else tree / sources.name for name, tree in trees.items()}
+        settings = {name: dataclasses.replace(usual, path=root) for name, root in roots.items()}
+        first = _measured(settings["as_it_is"], parsed.tokens, parsed.target)
+        holder = _largest(first)
+        edit = number(*re.split("[:=]", parsed.edit, maxsplit=2)) if parsed.edit else _known(holder)
+        changed = edit(trees["changed"] / sources.name)
+        print(
+            f"# {parsed.tokens:,} tokens\n\nMade by `benchmarks/case_study.py` on {datetime.date.today():%Y-%m-%d}, "
+            f"of {first.model.distribution} with jax {first.software['jax']}.\n"
+        )
+        print(f"{format_bytes(first.total_bytes)} {first.conditions}, most of it held by:\n")
+        print(*_shares(first), sep="\n")
+        print(f"\nThe largest is `{holder}`. A copy of the model has it changed: {changed}.\n")
+        old, new = (Side(name.upper(), name.replace("_", " "), one, {}) for name, one in settings.items())
+        sizes = sorted({parsed.tokens, *map(int, filter(None, parsed.sizes.split(",")))})
+        print(f"```\n{compared.render_text(compare(old, new, sizes, {}, EXACT, show))}```\n")
+        print(*_fits(settings, parsed), sep="\n")
+    show("")
+
+
+def _measured(settings: Settings, tokens: int, target: str) -> Peak:
+    (curve,) = sweep(settings, Grid([settings.model], [gpus.find(target)], [tokens]), show).curves
+    (answer,) = curve.answers
+    if not isinstance(answer, Peak):
+        sys.exit(f"not judged: {answer}")
+    return answer
+
+
+def _largest(peak: Peak) -> str:
+    """The component whose temporaries hold most at the peak."""
+    temporary = dataclasses.replace(peak, holders=tuple(one for one in peak.holders if one.kind in ("temporary", "carry")))
+    return next(iter(by_component(temporary)))
+
+
+def _known(holder: str) -> Edit:
+    found = EDITS.get(holder.rpartition("/")[2])
+    if found is None:
+        sys.exit(f"{holder} holds most, and no change is known that makes it work in smaller pieces: state one with --edit")
+    return found
+
+
+def _shares(peak: Peak) -> list[str]:
+    return [f"- {size / peak.total_bytes:.0%} `{name}`, {format_bytes(size)}" for name, size in [*by_component(peak).items()][:8]]
+
+
+def _fits(settings: dict[str, Settings], parsed: argparse.Namespace) -> list[str]:
+    """For each target whether the input fits before and after."""
+    targets, fraction = gpus.select(parsed.targets), Size.parse(parsed.fraction)
+    needs = [
+        {curve.target: curve.answers[0] for curve in sweep(one, Grid([one.model], targets, [parsed.tokens]), show).curves}
+        for one in settings.values()
+    ]
+    rows = [("target", "may use", "as it is", "changed", "")]
+    for target in targets:
+        limit = fraction.of(target.memory_bytes)
+        both = [need[target.name] for need in needs]
+        fits = [isinstance(one, Peak) and one.total_bytes <= limit for one in both]
+        told = "newly fits" if fits == [False, True] else "fits" if all(fits) else "no longer fits" if fits[0] else "does not fit"
+        words = [format_bytes(one.total_bytes) if isinstance(one, Peak) else "not judged" for one in both]
+        rows.append(
+            (target.name, format_bytes(limit), *words, told if all(isinstance(one, Peak) for one in both) else "not judged")
+        )
+    return [
+        f"{parsed.tokens:,} tokens on each card, within {fraction} of its memory:\n",
+        "```",
+        *aligned(rows, right={1, 2, 3}),
+        "```",
+    ]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,98 @@
+"""What several commands take: options of a generated input, settings of the model, sizes; and progress on the terminal."""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import sys
+from pathlib import Path
+from typing import Any
+
+from pytest_af3mem.errors import UsageError
+from pytest_af3mem.request import freeze
+from pytest_af3mem.settings import Settings
+
+_JOB_OPTIONS = {
+    "chains": ("N", "polymer chains (default: one of each kind)"),
+    "kinds": ("KINDS", "what chains are in turn: protein, rna, dna, such as protein+rna (default: protein)"),
+    "copies": ("N", "copies of each chain (default: 1)"),
+    "ligands": ("CODES", "CCD codes of ligands and ions to add, such as ATP+MG+MG"),
+    "smiles": ("SMILES", "a ligand to add by SMILES; repeatable"),
+    "modifications": ("CODES", "CCD codes of modified residues, such as SEP+TPO"),
+    "msa_depth": ("N", "rows of the MSA of each protein and RNA (default: 0)"),
+    "paired_msa_depth": ("N", "rows of the paired MSA of each protein (default: 0)"),
+    "templates": ("N", "templates of each protein (default: 0)"),
+    "seed": ("N", "another input of the same kind (default: 0)"),
+}
+
+
+def add_job_options(command: argparse.ArgumentParser) -> None:
+    for name, (metavar, text) in _JOB_OPTIONS.items():
+        many: dict[str, Any] = {"action": "append"} if name == "smiles" else {}
+        command.add_argument(f"--{name.replace('_', '-')}", metavar=metavar, help=text, **many)
+
+
+def job_options(parsed: argparse.Namespace) -> dict[str, Any]:
+    """The stated options of a generated input, as `generate` takes them; numbers that are none are left for it to refuse."""
+    stated = {name: getattr(parsed, name) for name in _JOB_OPTIONS if getattr(parsed, name) is not None}
+    return {name: int(value) if str(value).isdecimal() and len(value) < 10 else value for name, value in stated.items()}
+
+
+def size(text: str, name: str = "--tokens") -> int:
+    if not (text.isdecimal() and len(text) < 10):
+        raise UsageError(f"{name} {text!r} must be a whole number of at least 1")
+    return int(text)
+
+
+def sizes(text: str) -> list[int]:
+    """`512,1024` as sizes, each once, in increasing order. Raises UsageError."""
+    return sorted({size(part.strip()) for part in text.split(",")})
+
+
+def setting(text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    if not (name and equals):
+        raise UsageError(f"--set {text!r} must be NAME=VALUE, like num_samples=1")
+    try:
+        literal = ast.literal_eval(value.title() if value in ("true", "false") else value)
+    except (ValueError, SyntaxError, TypeError):
+        literal = value  # a bare word is text
+    return freeze({name: literal})[0]
+
+
+def axis(text: str) -> tuple[str, list[tuple[str, Any]]]:
+    name, equals, values = text.partition("=")
+    if not (name and equals and values):
+        raise UsageError(f"--over {text!r} must be NAME=VALUE,VALUE,..., like msa_depth=0,1000,16384")
+    can_be_none = name in ("ligands", "smiles", "modifications")
+    texts = _split(values)
+    read = [() if value == "none" and can_be_none else setting(f"{name}={value}")[1] for value in texts]
+    return name, list(zip(texts, read, strict=True))
+
+
+def _split(values: str) -> list[str]:
+    """At commas, but for those in brackets: a setting may be a list."""
+    parts, depth = [""], 0
+    for letter in values:
+        depth += (letter in "([") - (letter in ")]")
+        if letter == "," and not depth:
+            parts.append("")
+        else:
+            parts[-1] += letter
+    return parts
+
+
+def deliver(settings: Settings, text: str, json: str, markdown: str = "") -> None:
+    """Writes the reports that are asked for; what goes to no file stands on standard output, by default the text."""
+    asked = [(settings.json, json), (settings.markdown, markdown)]
+    aloud = [report for path, report in asked if path == Path("-") and report]
+    print(*(aloud or [text]), sep="\n", end="")
+    for path, report in asked:
+        if path and path != Path("-") and report:
+            path.write_text(report)
+
+
+def show(text: str) -> None:
+    """Progress on standard error, on terminals only."""
+    if sys.stderr.isatty():
+        print(f"\r\033[K{f'af3mem: {text}' if text else ''}", end="", file=sys.stderr, flush=True)

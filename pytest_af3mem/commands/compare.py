@@ -1,0 +1,42 @@
+"""Measures the same inputs on two sides, and says what grew. Exit status 1 where NEW needs more than OLD and the tolerance."""
+
+from __future__ import annotations
+
+import argparse
+
+from pytest_af3mem.commands import NOT_JUDGED, OK, OVER, sides
+from pytest_af3mem.commands.arguments import add_job_options, deliver, job_options, setting, show, sizes
+from pytest_af3mem.planning.compare import compare
+from pytest_af3mem.reports import compared
+from pytest_af3mem.settings import Settings
+from pytest_af3mem.size import read_tolerance
+from pytest_af3mem.verdict import Outcome
+
+HELP = "compare two interpreters, source trees, git revisions, models or settings"
+_STATUS = {Outcome.WITHIN: OK, Outcome.OVER: OVER, Outcome.NOT_JUDGED: NOT_JUDGED}
+
+
+def prepare(parser: argparse.ArgumentParser) -> None:
+    for name in ("OLD", "NEW"):
+        parser.add_argument(name.lower(), metavar=name, help=sides.FORMS)
+    parser.add_argument(
+        "--tokens", default="512,1024,2048", metavar="N,N,...", help="tokens of the inputs (default: 512,1024,2048)"
+    )
+    add_job_options(parser)
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of both; repeatable")
+    parser.add_argument(
+        "--tolerance", default="0", metavar="SIZE", help='how much more NEW may need, such as "0.5 %%" or "64 MiB" (default: 0)'
+    )
+
+
+def run(parsed: argparse.Namespace, settings: Settings) -> int:
+    tolerance = read_tolerance(parsed.tolerance, "--tolerance")
+    chosen = dict(map(setting, parsed.set))
+    old = sides.read(parsed.old, "OLD", settings, chosen)
+    new = sides.read(parsed.new, "NEW", settings, chosen)
+    try:
+        found = compare(old, new, sizes(parsed.tokens), job_options(parsed), tolerance, show)
+    finally:
+        show("")
+    deliver(settings, compared.render_text(found), compared.render_json(found))
+    return _STATUS[found.outcome]

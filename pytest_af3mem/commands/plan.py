@@ -1,0 +1,92 @@
+"""Finds the largest input that fits each target; or, given AlphaFold 3 inputs, which target each of them fits."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from pathlib import Path
+
+from pytest_af3mem import gpus
+from pytest_af3mem.commands import NOT_JUDGED, OK, OVER, USAGE
+from pytest_af3mem.commands.arguments import deliver, setting, show, size
+from pytest_af3mem.errors import UsageError
+from pytest_af3mem.gpus import Gpu
+from pytest_af3mem.planning import capacity, jobs
+from pytest_af3mem.reports import capacity as capacity_report
+from pytest_af3mem.reports import jobs as jobs_report
+from pytest_af3mem.session import Session
+from pytest_af3mem.settings import Settings
+from pytest_af3mem.size import Size
+
+HELP = "the largest input that fits each target; which target each input of a folder fits"
+
+
+def prepare(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("files", nargs="*", type=Path, metavar="FILE", help="AlphaFold 3 JSON to plan, or folders of it")
+    parser.add_argument(
+        "--targets",
+        metavar="NAME,...",
+        help="cards and MIG slices, 'cards', 'all', or patterns such as 'a100*' (default: that of --target)",
+    )
+    parser.add_argument(
+        "--fraction",
+        default="95 %",
+        metavar="SIZE",
+        help="how much of a target's memory may be used (default: 95 %%, AlphaFold 3's)",
+    )
+    parser.add_argument("--up-to", default="10240", metavar="N", help="largest input to look at, in tokens (default: 10240)")
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of the model; repeatable")
+    parser.add_argument(
+        "--gres",
+        action="append",
+        default=[],
+        metavar="TARGET=TYPE",
+        help="what Slurm calls a target, such as a100-40gb=a100; repeatable",
+    )
+    parser.add_argument(
+        "--markdown", metavar="FILE", help="write the table of targets as Markdown to this file; - for standard output"
+    )
+
+
+def run(parsed: argparse.Namespace, settings: Settings) -> int:
+    targets = gpus.select(parsed.targets) if parsed.targets else (gpus.find(settings.target),)
+    fraction = Size.parse(parsed.fraction, name="--fraction")
+    chosen = dict(map(setting, parsed.set))
+    gres = dict(map(_gres, parsed.gres))
+    session = Session(settings)
+    try:
+        if parsed.files:
+            return _jobs(session, jobs.files(parsed.files), targets, fraction, chosen, gres)
+        up_to = size(parsed.up_to, "--up-to")
+        found = capacity.capacities(session, targets, fraction, up_to, chosen, show)
+        notes = session.pool.notes
+    finally:
+        show("")
+        session.close()
+    lines = "\n".join([*notes, *capacity_report.table(found, fraction), ""])
+    told = "\n".join([*capacity_report.markdown(found, fraction), ""])
+    deliver(settings, lines, capacity_report.render_json(found, fraction), told)
+    return NOT_JUDGED if any(one.reason for one in found) else OK
+
+
+def _jobs(
+    session: Session,
+    files: list[Path],
+    targets: tuple[Gpu, ...],
+    fraction: Size,
+    chosen: Mapping[str, object],
+    gres: Mapping[str, str],
+) -> int:
+    """Exit status 2 where files are broken, else 3 where jobs are not judged, else 1 where jobs fit nowhere."""
+    plan = jobs.plan(session, files, targets, fraction, chosen, show)
+    show("")
+    told = capacity_report.render_json([], fraction, jobs_report.to_json(plan, gres))
+    deliver(session.settings, "\n".join([*session.pool.notes, *jobs_report.table(plan, gres), ""]), told)
+    return USAGE if plan.broken else NOT_JUDGED if not plan.is_judged else OVER if plan.nowhere else OK
+
+
+def _gres(text: str) -> tuple[str, str]:
+    target, equals, name = text.partition("=")
+    if not (equals and name):
+        raise UsageError(f"--gres {text!r} must be TARGET=TYPE, like a100-40gb=a100")
+    return gpus.find(target).name, name

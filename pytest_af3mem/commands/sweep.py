@@ -1,0 +1,61 @@
+"""Measures every combination of tokens, targets, models and settings. When it is ended, the same command goes on where it was."""
+
+from __future__ import annotations
+
+import argparse
+import functools
+
+from pytest_af3mem import gpus
+from pytest_af3mem.commands import NOT_JUDGED, OK
+from pytest_af3mem.commands.arguments import add_job_options, axis, deliver, job_options, setting, show, sizes
+from pytest_af3mem.planning.cluster import Cluster
+from pytest_af3mem.planning.sweep import Grid, sweep
+from pytest_af3mem.pool import Pool
+from pytest_af3mem.reports import sweep as report
+from pytest_af3mem.settings import Settings
+
+HELP = "measure every combination of tokens, targets, models and settings"
+
+
+def prepare(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--tokens", metavar="N,N,...", help="tokens of the inputs (default: every bucket of the model)")
+    parser.add_argument(
+        "--targets",
+        metavar="NAME,...",
+        help="cards and MIG slices, 'cards', 'all', or patterns such as 'a100*' (default: that of --target)",
+    )
+    parser.add_argument("--models", metavar="NAME,...", help="models (default: that of --model)")
+    add_job_options(parser)
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of all; repeatable")
+    parser.add_argument(
+        "--over",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE,...",
+        help="a setting of the model, or an option of the input, and its values; repeatable, for all combinations",
+    )
+    parser.add_argument(
+        "--scheduler", metavar="ADDRESS", help="measure on the workers of a Dask cluster, such as tcp://10.0.0.1:8786"
+    )
+    parser.add_argument("--markdown", metavar="FILE", help="write one table as Markdown to this file; - for standard output")
+    parser.add_argument("--html", metavar="FILE", help="write a page with the curves to this file; needs pytest-af3mem[html]")
+
+
+def run(parsed: argparse.Namespace, settings: Settings) -> int:
+    grid = Grid(
+        models=list(dict.fromkeys(parsed.models.split(","))) if parsed.models else [settings.model],
+        targets=gpus.select(parsed.targets) if parsed.targets else (gpus.find(settings.target),),
+        tokens=sizes(parsed.tokens) if parsed.tokens else (),
+        options=job_options(parsed),
+        settings=dict(map(setting, parsed.set)),
+        axes=dict(map(axis, parsed.over)),
+    )
+    pool = functools.partial(Cluster, address=parsed.scheduler) if parsed.scheduler else Pool
+    try:
+        found = sweep(settings, grid, show, pool)
+    finally:
+        show("")
+    deliver(settings, report.render_text(found), report.render_json(found), report.markdown(found))
+    if settings.html:
+        settings.html.write_text(report.page(found))
+    return OK if found.is_judged else NOT_JUDGED

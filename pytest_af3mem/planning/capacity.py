@@ -1,0 +1,102 @@
+"""The largest input that fits a target, found by measuring at both sides of the edge."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pytest_af3mem.errors import NotJudged, UsageError
+from pytest_af3mem.gpus import Gpu
+from pytest_af3mem.peak import Peak
+from pytest_af3mem.planning.asking import Search, pursue
+from pytest_af3mem.session import Session
+from pytest_af3mem.size import Size
+
+STEP = 64  # tokens, above the largest bucket, where every input is a bucket of its own
+_GUESSES = 4
+
+
+@dataclass(frozen=True)
+class Capacity:
+    """What fits in `limit_bytes` of a target. `fits` and `beyond` were both measured, and nothing in between is a size.
+
+    That all larger sizes need more is taken for granted. A model that works in pieces above some size may need less there.
+    `fits` is None where the smallest size is too large already, and `beyond` where the largest that was asked for fits. A
+    measurement that failed is the `reason`; then the edge is not known, and what was measured so far is still told.
+    """
+
+    target: Gpu
+    limit_bytes: int
+    fits: Peak | None
+    beyond: Peak | None
+    reason: str = ""
+
+    @property
+    def headroom_bytes(self) -> int | None:
+        return self.limit_bytes - self.fits.total_bytes if self.fits else None
+
+    @property
+    def excess_bytes(self) -> int | None:
+        """How far the next size is over the limit: what would spill into host memory where memory is unified."""
+        return self.beyond.total_bytes - self.limit_bytes if self.beyond else None
+
+
+def sizes(buckets: Sequence[int], up_to: int) -> list[int]:
+    """Every padded size up to `up_to` tokens: the buckets, and above the largest every multiple of 64, where it is exact.
+
+    Raises UsageError where there is none.
+    """
+    if up_to < buckets[0]:
+        raise UsageError(f"--up-to {up_to} is less than the smallest bucket, {buckets[0]}")
+    first = buckets[-1] // STEP * STEP + STEP
+    return [size for size in (*buckets, *range(first, up_to + 1, STEP)) if size <= up_to]
+
+
+def capacities(
+    session: Session,
+    targets: Sequence[Gpu],
+    fraction: Size,
+    up_to: int,
+    settings: Mapping[str, Any],
+    show: Callable[[str], None] = lambda text: None,
+) -> list[Capacity]:
+    """For each target, the largest of all `sizes` that needs at most `fraction` of its memory."""
+    known: list[Peak] = []
+    all_sizes = sizes(session.buckets, up_to)
+    searches = [_search(session, target, fraction.of(target.memory_bytes), all_sizes, settings, known) for target in targets]
+    return pursue(session, searches, show)
+
+
+def _search(
+    session: Session, target: Gpu, limit_bytes: int, sizes: Sequence[int], settings: Mapping[str, Any], known: list[Peak]
+) -> Search[Capacity]:
+    """Measures where the edge is expected, from what is `known` of all targets so far, and bisects where that does not help."""
+    peaks: dict[int, Peak] = {}
+    low, high = -1, len(sizes)  # the largest that fits, the smallest that does not
+    while high - low > 1:
+        at = _expected_edge(sizes, limit_bytes, target, known) if len(peaks) < _GUESSES else (low + high) // 2
+        at = min(max(at, low + 1), high - 1)
+        answer = yield session.request(size=sizes[at], target=target.name, settings=settings)
+        if isinstance(answer, NotJudged):
+            return Capacity(target, limit_bytes, peaks.get(low), peaks.get(high), f"{sizes[at]} tokens: {answer}")
+        known.append(answer)
+        peaks[at] = answer
+        low, high = (at, high) if answer.total_bytes <= limit_bytes else (low, at)
+    return Capacity(target, limit_bytes, peaks.get(low), peaks.get(high))
+
+
+def _expected_edge(sizes: Sequence[int], limit_bytes: int, target: Gpu, known: Sequence[Peak]) -> int:
+    """Index of the largest size that should fit: what was measured nearest to it grows with the square of the tokens.
+
+    This only chooses what to measure next; it is never an answer.
+    """
+    if not known:
+        return len([size for size in sizes if size <= 2048]) - 1
+    expected = -1
+    for at, size in enumerate(sizes):
+        nearest = min(known, key=lambda peak: (abs(math.log(size / peak.bucket)), peak.target != target.name))
+        if nearest.total_bytes * (size / nearest.bucket) ** 2 <= limit_bytes:
+            expected = at
+    return expected

@@ -1,0 +1,155 @@
+"""Measuring on more than one machine: requests go to the workers of a Dask cluster. The only module that touches Dask.
+
+Each Dask worker runs a `Pool` of its own, so what is measured, and how, is the same as here. A worker that is lost costs what
+it was doing, which Dask gives to another one; answers are kept in this machine's cache as they arrive.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import logging
+import threading
+from collections.abc import Mapping
+from concurrent.futures import Future
+from typing import Any
+
+from pytest_af3mem.errors import Af3memError, NotJudged, SetupError, UsageError
+from pytest_af3mem.peak import Peak
+from pytest_af3mem.pool import Pool
+from pytest_af3mem.request import Request, batch_identity, peak_identity
+from pytest_af3mem.settings import Settings
+
+INSTALL = 'pip install "pytest-af3mem[dask]"'
+_CONNECT_SECONDS, _RELEASE_SECONDS = 15, 5
+_ERRORS: dict[str, type[Af3memError]] = {error.__name__: error for error in (SetupError, UsageError)}
+
+
+class Cluster(Pool):
+    """A pool whose requests are measured by the Dask workers at `address`, such as `tcp://10.0.0.1:8786`.
+
+    Raises SetupError where Dask is missing or no scheduler answers, and UsageError for what is no address.
+    """
+
+    def __init__(self, settings: Settings, address: str):
+        self._address = address
+        self._stated = _stated(settings)
+        self._tasks: dict[Request, Any] = {}
+        self._client = _connected(address)
+        try:
+            super().__init__(settings)
+        except BaseException:
+            self._client.close(timeout=_RELEASE_SECONDS)
+            raise
+
+    @property
+    def workers(self) -> int:
+        return max(1, sum(map(int, self._client.nthreads().values())))
+
+    def status(self) -> str:
+        with self._lock:
+            waiting = sum(not answer.done() for answer in self._answers.values())
+        return f"{waiting} with {len(self._client.nthreads())} workers of {self._address}"
+
+    def close(self) -> None:
+        """Takes back what was not answered, and ends the compilers on the cluster."""
+        if not self.closed:
+            with contextlib.suppress(Exception):  # a cluster that is gone has nothing to give back
+                self._client.cancel(list(self._tasks.values()), force=True)
+                self._client.run(release, self._stated, on_error="ignore")
+            with contextlib.suppress(Exception):
+                self._client.close(timeout=_RELEASE_SECONDS)
+        super().close()
+
+    def _start(self, request: Request, answer: Future[Peak]) -> None:
+        if self.closed:
+            return
+        installation = dataclasses.asdict(self.installation)
+        task = self._client.submit(measure, self._stated, installation, request.to_json(), pure=False)
+        self._tasks[request] = task
+        task.add_done_callback(lambda done: self._finish(request, answer, done))
+
+    def _finish(self, request: Request, answer: Future[Peak], task: Any) -> None:
+        try:
+            answer.set_result(self._kept(request, task.result(timeout=_CONNECT_SECONDS)))
+        except Af3memError as error:
+            answer.set_exception(error)
+        except BaseException as error:
+            reason = f"the cluster did not measure it: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+            answer.set_exception(NotJudged(reason))
+
+    def _kept(self, request: Request, reply: Mapping[str, Any]) -> Peak:
+        if "error" in reply:
+            if reply["error"] in _ERRORS:
+                raise _ERRORS[reply["error"]](reply["text"])
+            raise NotJudged(reply["text"], reply["detail"])
+        self._cache.put("peaks", peak_identity(self.installation, request, reply["signature"]), reply["peak"])
+        self._cache.put("signatures", batch_identity(self.installation, request), reply["signature"])
+        return Peak.from_json(reply["peak"])
+
+
+def _connected(address: str) -> Any:
+    try:
+        import distributed
+
+        connect: Any = distributed.Client
+    except ImportError as error:
+        raise SetupError(f"--scheduler {address!r} needs Dask: {INSTALL}") from error
+    logging.getLogger("distributed").setLevel(logging.ERROR)
+    try:
+        return connect(address, timeout=_CONNECT_SECONDS, set_as_default=False)
+    except (OSError, TimeoutError) as error:
+        raise SetupError(f"--scheduler {address!r} does not answer: start one with `dask scheduler`") from error
+    except ValueError as error:
+        raise UsageError(f"--scheduler {address!r} is no address of a scheduler, like tcp://10.0.0.1:8786: {error}") from error
+
+
+def _stated(settings: Settings) -> dict[str, Any]:
+    """What a worker must know of the settings; what is the default here is left to be the default there."""
+    usual = Settings()
+    names = ("model", "python", "path", "cache_dir", "timeout", "no_cache")
+    stated = {name: getattr(settings, name) for name in names if getattr(settings, name) != getattr(usual, name)}
+    return {name: value if isinstance(value, bool) else str(value) for name, value in stated.items()}
+
+
+# -- What runs on a Dask worker
+
+_pools: dict[str, Pool] = {}
+_lock = threading.Lock()
+
+
+def measure(stated: Mapping[str, Any], installation: Mapping[str, Any], request: Mapping[str, Any]) -> dict[str, Any]:
+    """The peak and the signature of the features, or an error; refused where other software is installed than at the client's."""
+    try:
+        with _lock:
+            pool = _pools.get(str(stated)) or Pool(Settings.read(stated))
+            _pools[str(stated)] = pool
+        if differing := _differing(installation, dataclasses.asdict(pool.installation)):
+            raise SetupError(f"a worker of the cluster would measure something else: {differing}; install the same on both")
+        asked = Request.from_json(request)
+        peak = pool.submit(asked).result()
+        return {"peak": peak.to_json(), "signature": pool.signature(asked)}
+    except Af3memError as error:
+        return {"error": type(error).__name__, "text": str(error), "detail": getattr(error, "detail", "")}
+
+
+def release(stated: Mapping[str, Any]) -> None:
+    """Ends the compilers of a client that is done."""
+    with _lock:
+        pool = _pools.pop(str(stated), None)
+    if pool:
+        pool.close()
+
+
+def _differing(here: Mapping[str, Any], there: Mapping[str, Any]) -> str:
+    """What differs between two installations, in words; empty where nothing does."""
+    flat = [{**one, **one["software"], "software": None} for one in (here, there)]
+    names = [name for name in {**flat[0], **flat[1]} if _plain(flat[0].get(name)) != _plain(flat[1].get(name))]
+    return ", ".join(
+        "other sources" if name == "fingerprint" else f"{name} {flat[1].get(name)} for {flat[0].get(name)}" for name in names
+    )
+
+
+def _plain(value: Any) -> Any:
+    """A tuple and the list that it became on its way are the same."""
+    return list(value) if isinstance(value, tuple) else value

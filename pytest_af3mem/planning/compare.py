@@ -1,0 +1,133 @@
+"""The same inputs measured on two sides that differ in interpreter, sources, model or settings: is NEW worse than OLD?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from pytest_af3mem.errors import NotJudged, SetupError, UsageError
+from pytest_af3mem.peak import Peak
+from pytest_af3mem.planning.asking import ask
+from pytest_af3mem.request import Request
+from pytest_af3mem.session import Session
+from pytest_af3mem.settings import Settings
+from pytest_af3mem.size import Size
+from pytest_af3mem.verdict import Outcome
+
+
+@dataclass(frozen=True)
+class Side:
+    """OLD or NEW: its `name`, how it was asked for, where it is measured, and the settings of the model."""
+
+    name: str
+    text: str
+    settings: Settings
+    chosen: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One input, asked for and answered on both sides."""
+
+    asked: tuple[Request, Request]
+    old: Peak | NotJudged
+    new: Peak | NotJudged
+
+    @property
+    def peaks(self) -> tuple[Peak, Peak] | None:
+        """Both peaks; None where one of them was not judged."""
+        return (self.old, self.new) if isinstance(self.old, Peak) and isinstance(self.new, Peak) else None
+
+    @property
+    def difference_bytes(self) -> int | None:
+        """How much more NEW needs; None where a side was not judged."""
+        return self.peaks[1].total_bytes - self.peaks[0].total_bytes if self.peaks else None
+
+    def outcome(self, tolerance: Size) -> Outcome:
+        """OVER where NEW needs more than OLD by more than the tolerance, of which percentages are of OLD."""
+        if self.peaks is None:
+            return Outcome.NOT_JUDGED
+        old, new = self.peaks
+        return Outcome.OVER if new.total_bytes - old.total_bytes > tolerance.of(old.total_bytes) else Outcome.WITHIN
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Both sides and their pairs, by size; `notes` are what users should know of the caches."""
+
+    old: Side
+    new: Side
+    tolerance: Size
+    pairs: tuple[Pair, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def outcome(self) -> Outcome:
+        """The worst: over, then not judged, then within."""
+        found = {pair.outcome(self.tolerance) for pair in self.pairs}
+        return next(worst for worst in (Outcome.OVER, Outcome.NOT_JUDGED, Outcome.WITHIN) if worst in found)
+
+    @property
+    def differing(self) -> dict[str, tuple[str, str]]:
+        """What differs besides memory: the model, its sources, its settings, versions; empty text for what a side lacks."""
+        peaks = next((pair.peaks for pair in self.pairs if pair.peaks), None)
+        if peaks is None:
+            return {}
+        old, new = map(_described, peaks)
+        return {name: (old.get(name, ""), new.get(name, "")) for name in {**old, **new} if old.get(name) != new.get(name)}
+
+
+def compare(
+    old: Side,
+    new: Side,
+    sizes: Sequence[int],
+    options: Mapping[str, Any],
+    tolerance: Size,
+    show: Callable[[str], None] = lambda text: None,
+) -> Comparison:
+    """Generated inputs of these sizes on both sides, which come one after the other unless they differ in settings alone.
+
+    Raises UsageError and SetupError, with the side's name, for what cannot be asked there.
+    """
+    found: dict[str, list[tuple[Request, Peak | NotJudged]]] = {}
+    notes: list[str] = []
+    for settings in dict.fromkeys((old.settings, new.settings)):
+        session = Session(settings)
+        try:
+            asked = {}
+            for side in (one for one in (old, new) if one.settings == settings):
+                with _named(side):
+                    asked[side.name] = [session.request(size=size, options=options, settings=side.chosen) for size in sizes]
+                    for request in asked[side.name]:
+                        session.pool.submit(request)
+            for side in (one for one in (old, new) if one.name in asked):
+                with _named(side):
+                    answers = ask(session, asked[side.name], lambda text, name=side.name: show(f"{name}: {text}"))  # type: ignore[misc]
+                found[side.name] = list(zip(asked[side.name], answers, strict=True))
+            notes += session.pool.notes
+        finally:
+            session.close()
+    pairs = [Pair((a, b), before, after) for (a, before), (b, after) in zip(found[old.name], found[new.name], strict=True)]
+    return Comparison(old, new, tolerance, tuple(pairs), tuple(notes))
+
+
+@contextmanager
+def _named(side: Side) -> Iterator[None]:
+    try:
+        yield
+    except SetupError as error:
+        raise SetupError(f"{side.name} {side.text!r}: {error}") from error
+    except UsageError as error:
+        raise UsageError(f"{side.name} {side.text!r}: {error}") from error
+
+
+def _described(peak: Peak) -> dict[str, str]:
+    """All that a peak was measured with, as text."""
+    return {
+        "model": f"{peak.model.name}, {peak.model.distribution}",
+        "sources": peak.model.fingerprint,
+        **{f"setting {name}": str(value) for name, value in peak.model.config.items()},
+        **{name: text for name, text in peak.software.items() if text},
+    }

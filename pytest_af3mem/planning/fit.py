@@ -1,0 +1,149 @@
+"""Which settings make an input fit a target, with as little given up as possible.
+
+The model of cost is an order, not a number: a change that leaves the results as they are comes before one that spreads them
+over several runs, and that before one that changes them. How fast the model is with a change was not measured, and is not said.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pytest_af3mem.errors import NotJudged, UsageError
+from pytest_af3mem.gpus import Gpu
+from pytest_af3mem.models.alphafold3 import default_attention
+from pytest_af3mem.peak import Peak
+from pytest_af3mem.planning.asking import Answer, Search
+from pytest_af3mem.request import Request, freeze
+from pytest_af3mem.session import Session
+
+SAME, MORE_RUNS, OTHER = (
+    "the same results, made in smaller pieces or without outputs that were asked for",
+    "fewer results a run: more runs for as many",
+    "other results: the model sees less of its input",
+)
+
+
+@dataclass(frozen=True)
+class Saving:
+    """A setting that trades memory for something: `values` from mild to strong, and what it costs."""
+
+    name: str
+    values: tuple[Any, ...]
+    cost: str
+
+
+# Of AlphaFold 3, the cheapest first. Shards and chunks are the numbers of rows of the pair representation that a transition,
+# or an attention without a fused kernel, takes at once.
+SAVINGS = (
+    Saving("return_embeddings", (False,), SAME),
+    Saving("return_distogram", (False,), SAME),
+    Saving("attention", ("triton",), SAME),
+    Saving("global_config.pair_transition_shard_spec", (((None, 512),), ((None, 256),), ((None, 128),)), SAME),
+    Saving("global_config.pair_attention_chunk_size", (((None, 32),), ((None, 16),)), SAME),
+    Saving("num_samples", (4, 3, 2, 1), MORE_RUNS),
+    Saving("num_msa", (512, 256, 128), OTHER),
+)
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """Settings that were changed, and what the input needs then."""
+
+    changes: Mapping[str, Any]
+    answer: Answer
+
+    def fits(self, limit_bytes: int) -> bool:
+        return isinstance(self.answer, Peak) and self.answer.total_bytes <= limit_bytes
+
+
+@dataclass(frozen=True)
+class Fit:
+    """All attempts, the unchanged settings first; `best` is the one to use, None where none fits."""
+
+    request: Request
+    limit_bytes: int
+    savings: tuple[Saving, ...]
+    attempts: tuple[Attempt, ...]
+    best: Attempt | None
+
+    @property
+    def is_judged(self) -> bool:
+        """Whether it is known that there is a way, or that there is none."""
+        return self.best is not None or all(isinstance(one.answer, Peak) for one in self.attempts)
+
+    @property
+    def costs(self) -> dict[str, str]:
+        """What each change of the best attempt costs."""
+        return {one.name: one.cost for one in self.savings if self.best and one.name in self.best.changes}
+
+
+def savings_of(session: Session, stated: Mapping[str, Sequence[Any]], target: Gpu) -> tuple[Saving, ...]:
+    """The stated ones, in their order; without any, those of AlphaFold 3 on this target.
+
+    Raises UsageError for a model with other settings.
+    """
+    if stated:
+        session.check_settings(stated)
+        return tuple(Saving(name, tuple(values), "as stated") for name, values in stated.items())
+    named = {one.name for one in SAVINGS if "." not in one.name}
+    if not named <= {*session.installation.settings}:
+        raise UsageError(f"what may be changed in {session.installation.model} to save memory? Say so with --over NAME=VALUE,...")
+    has_kernels = default_attention(target.compute_capability) == "triton"
+    return tuple(one for one in SAVINGS if one.name != "attention" or has_kernels)
+
+
+def search(request: Request, limit_bytes: int, savings: Sequence[Saving]) -> Search[Fit]:
+    """Finds the changes with which `request` needs at most `limit_bytes`.
+
+    Changes are made as strongly as possible, those of one cost at a time, until the input fits: what a change saves shows only
+    when no other part of the model is as large. Then each is made milder, or dropped, as long as it fits, the most costly first.
+    So no change of the result can be left out by itself.
+    """
+    attempts: list[Attempt] = []
+    base = dict(request.settings)
+
+    def tried(changes: Mapping[str, Any]) -> Search[Attempt]:
+        known = next((one for one in attempts if one.changes == changes), None)
+        if known is None:
+            known = Attempt(dict(changes), (yield replace(request, settings=freeze({**base, **changes}))))
+            attempts.append(known)
+        return known
+
+    def done(best: Attempt | None) -> Fit:
+        return Fit(request, limit_bytes, tuple(savings), tuple(attempts), best)
+
+    best = yield from tried({})
+    if best.fits(limit_bytes) or isinstance(best.answer, NotJudged):
+        return done(best if best.fits(limit_bytes) else None)
+    usable = _usable(savings, best.answer)
+    strongest: dict[str, Any] = {}
+    for _, alike in itertools.groupby(usable, key=lambda one: one.cost):
+        strongest |= {one.name: one.values[-1] for one in alike}
+        best = yield from tried(strongest)
+        if best.fits(limit_bytes):
+            break
+    else:
+        return done(None)
+    for one in [one for one in reversed(usable) if one.name in best.changes]:
+        without = {name: value for name, value in best.changes.items() if name != one.name}
+        for changes in (without, *({**best.changes, one.name: value} for value in one.values)):
+            milder = yield from tried(changes)
+            if milder.fits(limit_bytes):
+                best = milder
+                break
+    return done(best)
+
+
+def _usable(savings: Sequence[Saving], base: Peak) -> list[Saving]:
+    """Those that change something: what is at a value already, or beyond it, is left out."""
+    usable = []
+    for one in savings:
+        now = base.model.config.get(one.name)
+        is_number = isinstance(now, int) and not isinstance(now, bool)
+        values = tuple(value for value in one.values if (value < now if is_number else value != now))
+        if values:
+            usable.append(replace(one, values=values))
+    return usable

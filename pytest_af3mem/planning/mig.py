@@ -1,0 +1,84 @@
+"""How a card can be split into MIG slices, and which split serves a set of jobs best. Pure functions."""
+
+from __future__ import annotations
+
+import functools
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from pytest_af3mem import gpus
+from pytest_af3mem.gpus import Gpu
+
+# Where a profile may begin, by its compute slices (the `2` of 2g.20gb) and memory slices, of which it takes so many from
+# there: "Placements" of `nvidia-smi mig -lgipp`, the same on A100, H100, H200 and B200.
+_STARTS = {
+    (1, 1): (0, 1, 2, 3, 4, 5, 6),
+    (1, 2): (0, 2, 4, 6),
+    (2, 2): (0, 2, 4),
+    (3, 4): (0, 4),
+    (4, 4): (0,),
+    (7, 8): (0,),
+}
+
+
+def profiles(card: str) -> list[Gpu]:
+    """The slices of a card, small to large; empty for a card without MIG."""
+    found = [gpus.find(name) for name in gpus.names()]
+    return [target for target in found if target.is_slice and target.card == card]
+
+
+@functools.cache
+def splits(card: str) -> frozenset[tuple[str, ...]]:
+    """Every set of slices that a card can be split into with no room for another one; names in the order of `profiles`."""
+    known = {target.name: (_starts(target), target.memory_slices) for target in profiles(card)}
+    found: set[tuple[str, ...]] = set()
+    seen: set[tuple[frozenset[int], tuple[str, ...]]] = set()
+
+    def fill(taken: frozenset[int], chosen: tuple[str, ...]) -> None:
+        if (taken, chosen) in seen:
+            return
+        seen.add((taken, chosen))
+        is_full = True
+        for name, (starts, length) in known.items():
+            for start in starts:
+                place = frozenset(range(start, start + length))
+                if not place & taken:
+                    is_full = False
+                    fill(taken | place, tuple(sorted((*chosen, name), key=list(known).index)))
+        if is_full and chosen:
+            found.add(chosen)
+
+    fill(frozenset(), ())
+    return frozenset(found)
+
+
+def best(card: str, needed: Mapping[str, int]) -> tuple[tuple[str, ...], int] | None:
+    """The split for which the jobs take the fewest rounds, and how many; None where no job needs a slice of the card.
+
+    `needed` says how many jobs have each profile as the smallest that they fit; larger ones do too. A round is one job on each
+    slice: it says how many can run at once, and nothing of how long they take. Of equal splits the one with more slices.
+    """
+    order = [target.name for target in profiles(card)]
+    wanted = Counter({name: count for name, count in needed.items() if count})
+    if not wanted:
+        return None
+    possible = [(split, rounds) for split in splits(card) if (rounds := _rounds(split, wanted, order)) is not None]
+    return min(possible, key=lambda one: (one[1], -len(one[0]), one[0]))
+
+
+def _rounds(split: Sequence[str], wanted: Mapping[str, int], order: Sequence[str]) -> int | None:
+    """How often the split is filled until all jobs have run; None where a job fits none of its slices."""
+    most = 0
+    memory = {name: gpus.find(name).memory_bytes for name in order}
+    for name in wanted:
+        jobs = sum(count for other, count in wanted.items() if memory[other] >= memory[name])
+        places = sum(memory[one] >= memory[name] for one in split)
+        if not places:
+            return None
+        most = max(most, -(-jobs // places))
+    return most
+
+
+def _starts(target: Gpu) -> tuple[int, ...]:
+    compute_slices = int(target.name.partition("/")[2].partition("g.")[0])
+    return _STARTS[compute_slices, target.memory_slices]

@@ -1,0 +1,137 @@
+"""Every combination of tokens, targets, models and settings. The cache holds what was measured, so a sweep can be resumed."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+from pytest_af3mem.errors import SetupError
+from pytest_af3mem.gpus import Gpu
+from pytest_af3mem.peak import Peak
+from pytest_af3mem.planning import law
+from pytest_af3mem.planning.asking import Answer, ask
+from pytest_af3mem.planning.vary import Conditions
+from pytest_af3mem.pool import Pool
+from pytest_af3mem.request import Request
+from pytest_af3mem.session import Session
+from pytest_af3mem.settings import Settings
+
+Axis = Sequence[tuple[str, Any]]
+"""Values, each as text and as such."""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One model with one set of settings on one target: what it was asked at each size, and the answers, by size.
+
+    `changed` says in which values of the axes it differs from other curves.
+    """
+
+    model: str
+    target: str
+    changed: Mapping[str, str]
+    asked: tuple[Request, ...]
+    answers: tuple[Answer, ...]
+
+    @cached_property
+    def points(self) -> list[tuple[int, int]]:
+        """Bucket and bytes of each bucket that was measured, increasing."""
+        return sorted({peak.bucket: peak.total_bytes for peak in self.answers if isinstance(peak, Peak)}.items())
+
+    @cached_property
+    def law(self) -> law.Law | None:
+        return law.fit(self.points)
+
+
+@dataclass(frozen=True)
+class Grid:
+    """What to sweep. No `tokens` means every bucket of each model."""
+
+    models: Sequence[str]
+    targets: Sequence[Gpu]
+    tokens: Sequence[int] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    axes: Mapping[str, Axis] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Swept:
+    """All curves; why models could not be measured at all; the buckets of the models; what users should know of the cache."""
+
+    curves: tuple[Curve, ...]
+    unmeasured: Mapping[str, str]
+    buckets: tuple[int, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def is_judged(self) -> bool:
+        return not self.unmeasured and all(isinstance(answer, Peak) for curve in self.curves for answer in curve.answers)
+
+
+def sweep(
+    settings: Settings,
+    grid: Grid,
+    show: Callable[[str], None] = lambda text: None,
+    pool: Callable[[Settings], Pool] = Pool,
+) -> Swept:
+    """Measures the whole grid, one model after the other and all else side by side.
+
+    A model that is not installed is told with the reason. Raises UsageError, before anything is measured, for a model, setting
+    or option that does not exist.
+    """
+    sessions: dict[str, Session] = {}
+    try:
+        for model in grid.models:
+            sessions[model] = Session(replace(settings, model=model), pool)
+        unmeasured: dict[str, str] = {}
+        planned: dict[str, list[tuple[str, Mapping[str, str], list[Request]]]] = {}
+        for model, session in sessions.items():
+            with _told(unmeasured, model, alone=len(sessions) == 1):
+                planned[model] = _planned(session, grid)
+        curves: list[Curve] = []
+        notes: list[str] = []
+        buckets: set[int] = set()
+        for model, plans in planned.items():
+            session = sessions[model]
+            with _told(unmeasured, model, alone=len(sessions) == 1):
+                answers = iter(ask(session, [request for *_, requests in plans for request in requests], show))
+                for target, changed, requests in plans:
+                    curves.append(Curve(model, target, changed, tuple(requests), tuple(itertools.islice(answers, len(requests)))))
+            notes += session.pool.notes
+            buckets.update(session.buckets)
+            session.close()
+    finally:
+        for session in sessions.values():
+            session.close()
+    return Swept(tuple(curves), unmeasured, tuple(sorted(buckets)), tuple(notes))
+
+
+@contextmanager
+def _told(unmeasured: dict[str, str], model: str, alone: bool) -> Iterator[None]:
+    """What one model of several lacks is told of it, and the others are measured."""
+    try:
+        yield
+    except SetupError as error:
+        if alone:
+            raise
+        unmeasured[model] = str(error)
+
+
+def _planned(session: Session, grid: Grid) -> list[tuple[str, Mapping[str, str], list[Request]]]:
+    """Target, values of the axes, and the requests by size, of every curve of one model."""
+    sizes = grid.tokens or session.buckets
+    planned: list[tuple[str, Mapping[str, str], list[Request]]] = []
+    for values in itertools.product(*grid.axes.values()):
+        changed = {name: text for name, (text, _) in zip(grid.axes, values, strict=True)}
+        base = Conditions(0, grid.options, grid.settings)
+        for name, (_, value) in zip(grid.axes, values, strict=True):
+            base = base.changed(name, value, session.installation.settings)
+        first = grid.targets[0].name
+        one = [session.request(size=size, options=base.options, settings=base.settings, target=first) for size in sizes]
+        planned += [(target.name, changed, [replace(request, target=target.name) for request in one]) for target in grid.targets]
+    return planned

@@ -1,0 +1,90 @@
+"""What fits which target in, text, JSON and Markdown out."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pytest_af3mem import __version__
+from pytest_af3mem.peak import Peak
+from pytest_af3mem.planning.capacity import Capacity
+from pytest_af3mem.reports.columns import aligned
+from pytest_af3mem.size import Size, format_bytes
+from pytest_af3mem.verdict import SCHEMA
+
+_HEADINGS = ("target", "memory", "fits up to", "needs", "headroom", "next", "needs", "spills")
+
+
+def table(found: Sequence[Capacity], fraction: Size) -> list[str]:
+    """One line a target, and what the columns mean; then why targets are not judged."""
+    rows = [_HEADINGS, *(_row(one) for one in found)]
+    return [
+        *aligned(rows, right={1, 2, 3, 4, 6, 7}),
+        "",
+        f"fits: within {fraction} of the memory; headroom is the rest of that. next: inputs of all these sizes need the same and",
+        "do not fit; spills: what of it would lie in host memory where memory is unified, which TF_FORCE_UNIFIED_MEMORY allows.",
+        *(f"{one.target.name} is not judged further: {one.reason}" for one in found if one.reason),
+    ]
+
+
+def markdown(found: Sequence[Capacity], fraction: Size) -> list[str]:
+    """The same table as Markdown, for documents, with the day and what it was measured with."""
+    peak = next((peak for one in found for peak in (one.fits, one.beyond) if peak), None)
+    made = [f"Measured by `af3mem plan` on {datetime.date.today():%Y-%m-%d}"]
+    if peak:
+        software = ", ".join(f"{name} {peak.software[name]}" for name in ("jax", "tokamax") if peak.software.get(name))
+        made = [f"{made[0]}, of {peak.model.distribution} with {software}."]
+    rows = [_HEADINGS, tuple("---" for _ in _HEADINGS), *(_row(one) for one in found)]
+    return [
+        *(f"| {' | '.join(row)} |" for row in rows),
+        "",
+        f"Fits: within {fraction} of the target's memory. Next: inputs of all these sizes need the same, which does not fit.",
+        *made,
+        *(f"\n{one.target.name} is not judged further: {one.reason}" for one in found if one.reason),
+    ]
+
+
+def render_json(found: Sequence[Capacity], fraction: Size, jobs: Mapping[str, Any] | None = None) -> str:
+    """Each target with the largest peak that fits and the smallest that does not, as measurements; `jobs` stand beside them."""
+    rows = [
+        {
+            "target": one.target.name,
+            "memory_bytes": one.target.memory_bytes,
+            "limit_bytes": one.limit_bytes,
+            "fits": _peak(one.fits),
+            "beyond": _peak(one.beyond),
+            "headroom_bytes": one.headroom_bytes,
+            "excess_bytes": one.excess_bytes,
+            "reason": one.reason or None,
+        }
+        for one in found
+    ]
+    report = {
+        "schema": SCHEMA,
+        "tool": f"pytest-af3mem {__version__}",
+        "fraction": str(fraction),
+        "capacities": rows,
+        **(jobs or {}),
+    }
+    return json.dumps(report, indent=2) + "\n"
+
+
+def _peak(peak: Peak | None) -> dict[str, Any] | None:
+    return None if peak is None else {**peak.to_json(), "holders": [], "high_water": {}}
+
+
+def _row(one: Capacity) -> tuple[str, ...]:
+    fits, beyond = one.fits, one.beyond
+    least = fits.bucket + 1 if fits else 1
+    return (
+        one.target.name,
+        format_bytes(one.target.memory_bytes),
+        str(fits.bucket) if fits else "not judged" if one.reason else "none",
+        format_bytes(fits.total_bytes) if fits else "-",
+        format_bytes(one.headroom_bytes) if one.headroom_bytes is not None else "-",
+        (str(least) if least == beyond.bucket else f"{least}-{beyond.bucket}") if beyond and not one.reason else "-",
+        format_bytes(beyond.total_bytes) if beyond else "-",
+        format_bytes(one.excess_bytes) if one.excess_bytes is not None else "-",
+    )

@@ -1,0 +1,74 @@
+"""What makes an input fit in, text and JSON out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from pytest_af3mem import __version__
+from pytest_af3mem.models.alphafold3 import config_path
+from pytest_af3mem.peak import Peak
+from pytest_af3mem.planning.fit import Attempt, Fit
+from pytest_af3mem.reports.columns import aligned, signed
+from pytest_af3mem.size import format_bytes
+from pytest_af3mem.verdict import SCHEMA, Measurement
+
+
+def render_text(found: Fit) -> str:
+    """The answer, the Python to paste, and every attempt that proves it."""
+    lines = [found.request.conditions, "", _answer(found)]
+    if found.best and found.best.changes:
+        lines += [f"  {name}: {cost}" for name, cost in found.costs.items()]
+        lines += ["", *python(found.best.changes), "", f"@pytest.mark.af3_model(**{dict(found.best.changes)!r})"]
+    lines += ["", "measured:"]
+    rows = [("needs", "against the limit", "changes"), *(_row(attempt, found) for attempt in found.attempts)]
+    lines += [f"  {line}" for line in aligned(rows, right={0, 1})]
+    return "\n".join(lines) + "\n"
+
+
+def python(changes: Mapping[str, Any]) -> list[str]:
+    """The lines that make these changes to AlphaFold 3's `config`, as `make_model_config` returns it."""
+    return [f"config.{config_path(name)} = {value!r}" for name, value in changes.items()]
+
+
+def render_json(found: Fit) -> str:
+    """The answer; `measurements` are all attempts, with their `changes`."""
+    report = {
+        "schema": SCHEMA,
+        "tool": f"pytest-af3mem {__version__}",
+        "limit_bytes": found.limit_bytes,
+        "fits": None if not found.is_judged else found.best is not None,
+        "changes": dict(found.best.changes) if found.best else None,
+        "costs": found.costs,
+        "python": python(found.best.changes) if found.best else None,
+        "measurements": [
+            {"changes": dict(one.changes), **Measurement.of("af3mem fit", found.request, one.answer).to_json()}
+            for one in found.attempts
+        ],
+    }
+    return json.dumps(report, indent=2) + "\n"
+
+
+def _answer(found: Fit) -> str:
+    limit = format_bytes(found.limit_bytes)
+    if found.best:
+        assert isinstance(found.best.answer, Peak)
+        how = "with these changes" if found.best.changes else "as it is"
+        left = found.limit_bytes - found.best.answer.total_bytes
+        return f"fits {how}: {format_bytes(found.best.answer.total_bytes)} of {limit}, {format_bytes(left)} to spare"
+    peaks = [one.answer for one in found.attempts if isinstance(one.answer, Peak)]
+    if not found.is_judged:
+        failed = next(one.answer for one in found.attempts if not isinstance(one.answer, Peak))
+        return f"not judged: {failed}"
+    least = min(peak.total_bytes for peak in peaks)
+    more = format_bytes(least - found.limit_bytes)
+    return f"nothing fits: with all changes that are known it needs {format_bytes(least)}, {more} more than {limit}"
+
+
+def _row(attempt: Attempt, found: Fit) -> tuple[str, str, str]:
+    changes = " ".join(f"{name}={value}" for name, value in attempt.changes.items()) or "none"
+    if not isinstance(attempt.answer, Peak):
+        return "not judged", "-", f"{changes}: {attempt.answer}"
+    needed = attempt.answer.total_bytes
+    return format_bytes(needed), signed(needed - found.limit_bytes), changes

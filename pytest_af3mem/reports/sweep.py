@@ -1,0 +1,133 @@
+"""A sweep in, text, Markdown and JSON out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from pytest_af3mem import __version__
+from pytest_af3mem.peak import Peak
+from pytest_af3mem.planning import law
+from pytest_af3mem.planning.sweep import Curve, Swept
+from pytest_af3mem.reports.columns import aligned
+from pytest_af3mem.size import format_bytes
+from pytest_af3mem.verdict import SCHEMA, Measurement
+
+_WIDTH = 40  # of the longest bar
+
+
+def render_text(found: Swept) -> str:
+    """Each curve with a line a size, a bar, the exponent since the size before, and its law."""
+    lines = list(found.notes)
+    for curve in found.curves:
+        lines += [*([""] if lines else []), _title(curve), *_table(curve), *_law(curve)]
+    lines += [f"{model} cannot be measured: {reason}" for model, reason in found.unmeasured.items()]
+    return "\n".join(lines) + "\n"
+
+
+def markdown(found: Swept) -> str:
+    """One table: a row a model, setting and target, a column a size; and why what is missing is missing."""
+    sizes = sorted({request.tokens for curve in found.curves for request in curve.asked})
+    axes = list(dict.fromkeys(name for curve in found.curves for name in curve.changed))
+    rows: list[Sequence[str]] = [["model", *axes, "target", *(f"{size} tokens" for size in sizes)]]
+    rows.append(["---" for _ in rows[0]])
+    reasons: list[str] = [f"- {model}: {reason}" for model, reason in found.unmeasured.items()]
+    for curve in found.curves:
+        peaks = {request.tokens: answer for request, answer in zip(curve.asked, curve.answers, strict=True)}
+        cells = [format_bytes(one.total_bytes) if isinstance(one := peaks.get(size), Peak) else "not judged" for size in sizes]
+        rows.append([curve.model, *(curve.changed.get(name, "") for name in axes), curve.target, *cells])
+        reasons += [f"- {_title(curve)}: {answer}" for answer in dict.fromkeys(map(str, _failures(curve)))]
+    table = [f"| {' | '.join(row)} |" for row in rows] if found.curves else []
+    return "\n".join([*table, *(["", "Not judged:", "", *reasons] if reasons else [])]) + "\n"
+
+
+def render_json(found: Swept) -> str:
+    """As the JSON report of measurements; `curves` has the law and the exponents of each."""
+    rows: list[dict[str, Any]] = []
+    curves = []
+    for curve in found.curves:
+        for request, answer in zip(curve.asked, curve.answers, strict=True):
+            rows.append({"changed": dict(curve.changed), **Measurement.of("af3mem sweep", request, answer).to_json()})
+        curves.append(
+            {
+                "model": curve.model,
+                "target": curve.target,
+                "changed": dict(curve.changed),
+                "points": [{"bucket": bucket, "total_bytes": total} for bucket, total in curve.points],
+                "exponents": law.exponents(curve.points),
+                "law": None
+                if curve.law is None
+                else {
+                    "constant_bytes": curve.law.constant_bytes,
+                    "bytes_per_token": curve.law.bytes_per_token,
+                    "bytes_per_token2": curve.law.bytes_per_token2,
+                    "residuals": curve.law.residuals,
+                    "breaks": curve.law.breaks,
+                },
+            }
+        )
+    report = {
+        "schema": SCHEMA,
+        "tool": f"pytest-af3mem {__version__}",
+        "curves": curves,
+        "unmeasured": dict(found.unmeasured),
+        "measurements": rows,
+    }
+    return json.dumps(report, indent=2) + "\n"
+
+
+def page(found: Swept) -> str:
+    """All curves as one HTML page. Needs the extra `html`."""
+    from pytest_af3mem.reports import html
+
+    measured = [
+        Measurement.of(_title(curve), request, answer)
+        for curve in found.curves
+        for request, answer in zip(curve.asked, curve.answers, strict=True)
+    ]
+    return html.render(measured, buckets=found.buckets)
+
+
+def _title(curve: Curve) -> str:
+    return " ".join([curve.model, "for", curve.target, *(f"{name}={text}" for name, text in curve.changed.items())])
+
+
+def _failures(curve: Curve) -> list[object]:
+    return [answer for answer in curve.answers if not isinstance(answer, Peak)]
+
+
+def _table(curve: Curve) -> list[str]:
+    most = max((total for _, total in curve.points), default=1)
+    exponents = dict(zip((bucket for bucket, _ in curve.points[1:]), law.exponents(curve.points), strict=True))
+    rows = [("tokens", "bucket", "total", "", "exponent", "how")]
+    for request, answer in zip(curve.asked, curve.answers, strict=True):
+        if not isinstance(answer, Peak):
+            rows.append((str(request.tokens), str(request.bucket), "not judged", "", "", str(answer)))
+            continue
+        bar = "#" * max(1, round(answer.total_bytes / most * _WIDTH))
+        exponent = f"{exponents[answer.bucket]:.2f}" if answer.bucket in exponents else ""
+        how = "compiled before" if answer.cached else f"compiled, {answer.seconds:.0f} s"
+        rows.append((str(answer.tokens), str(answer.bucket), format_bytes(answer.total_bytes), bar, exponent, how))
+    return aligned(rows, right={0, 1, 2, 4})
+
+
+def _law(curve: Curve) -> list[str]:
+    found = curve.law
+    if found is None:
+        return []
+    worst = max(found.residuals, key=abs)
+    terms = (
+        f"{format_bytes(round(found.constant_bytes))} {_term(found.bytes_per_token, 'N')} {_term(found.bytes_per_token2, 'N^2')}"
+    )
+    lines = [f"law: {terms}, within {abs(worst) * 100:.2f} % of every bucket"]
+    if found.breaks:
+        lines.append(
+            f"     more than {law.BREAK * 100:.0f} % off at {', '.join(map(str, found.breaks))} tokens: it is no law there"
+        )
+    return lines
+
+
+def _term(factor: float, power: str) -> str:
+    sign, size = "-" if factor < 0 else "+", abs(factor)
+    return f"{sign} {format_bytes(round(size))} x {power}" if size >= 100 else f"{sign} {size:.2f} B x {power}"

@@ -1,0 +1,76 @@
+"""The search for settings, against a made-up model whose need is worked out here."""
+
+import dataclasses
+from types import SimpleNamespace
+
+import pytest
+
+from pytest_af3mem import gpus
+from pytest_af3mem.errors import NotJudged
+from pytest_af3mem.planning.fit import MORE_RUNS, OTHER, SAME, SAVINGS, Saving, savings_of, search
+
+KNOBS = (Saving("shard", (3, 2, 1), SAME), Saving("samples", (4, 2, 1), MORE_RUNS), Saving("rows", (50, 10), OTHER))
+USUAL = {"shard": 4, "samples": 5, "rows": 100}
+
+
+@pytest.fixture
+def found(a_request, a_peak):
+    """What the search finds when an input needs the larger of two parts of the model, and how often it measured."""
+
+    def run(limit, knobs=KNOBS, fails=()):
+        def need(settings):
+            return max(100 * settings["shard"], 50 * settings["samples"] + settings["rows"])
+
+        searching = search(a_request(), limit, knobs)
+        request = next(searching)
+        while True:
+            settings = {**USUAL, **dict(request.settings)}
+            peak = a_peak(total_bytes=need(settings))
+            peak = dataclasses.replace(peak, model=dataclasses.replace(peak.model, config=settings))
+            try:
+                request = searching.send(NotJudged("it fails") if any(name in dict(request.settings) for name in fails) else peak)
+            except StopIteration as end:
+                return end.value
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("limit", "changes"),
+    [
+        (400, {}),
+        (350, {"shard": 3}),
+        (300, {"shard": 3, "samples": 4}),
+        (200, {"shard": 2, "samples": 2}),
+        (150, {"shard": 1, "samples": 1}),
+        (149, {"shard": 1, "samples": 1, "rows": 50}),
+        (100, {"shard": 1, "samples": 1, "rows": 50}),
+    ],
+)
+def test_no_change_can_be_left_out_or_made_milder(found, limit, changes):
+    best = found(limit).best
+    assert (dict(best.changes), best.fits(limit)) == (changes, True)
+
+
+def test_nothing_fits(found):
+    fit = found(90)
+    assert (fit.best, fit.is_judged) == (None, True)
+    assert len(fit.attempts) == 4  # as it is, and with the changes of each cost
+
+
+@pytest.mark.parametrize("fails", [["shard"], ["rows"]])
+def test_what_fails_is_no_proof_that_nothing_fits(found, fails):
+    fit = found(90, fails=fails)
+    assert (fit.best, fit.is_judged) == (None, False)
+
+
+def test_no_settings_are_measured_twice(found):
+    tried = [tuple(sorted(one.changes.items())) for one in found(149).attempts]
+    assert len(tried) == len(set(tried))
+
+
+def test_kernels_are_not_tried_where_there_are_none(an_installation):
+    settings = tuple(one.name for one in SAVINGS if "." not in one.name)
+    session = SimpleNamespace(installation=an_installation(settings=settings))
+    assert savings_of(session, {}, gpus.find("h100-80gb")) == SAVINGS
+    assert "attention" not in {one.name for one in savings_of(session, {}, gpus.find("t4-16gb"))}
