@@ -207,6 +207,9 @@ class Pool:
             for _, known, peak in same:
                 if known == signature:
                     return dataclasses.replace(peak, tokens=request.tokens, seconds=0.0, cached=True)
+        if reason := surroundings.unified(os.environ):
+            needed = self._compile(dataclasses.replace(request, method="compiled")).total_bytes
+            raise NotJudged(f"{reason}; {surroundings.spilled(needed, request.target)}")
         reply = self._ask_on_gpu({"do": "run", "request": request.to_json()}, request.target)
         peak = Peak.from_json(reply["peak"])
         self._runs.append(((request.target, request.settings), reply["signature"], peak))

@@ -82,19 +82,29 @@ def allocator(environment: Mapping[str, str]) -> str:
         value = environment.get(name, "")
         if value.lower() not in ("", "default", "bfc"):
             return f"{name}={value} replaces JAX's allocator, whose counters are what is measured: unset it"
-    if environment.get("TF_FORCE_UNIFIED_MEMORY", "").lower() in ("1", "true"):
-        return _unified("TF_FORCE_UNIFIED_MEMORY", environment)
-    for name in ("XLA_CLIENT_MEM_FRACTION", "XLA_PYTHON_CLIENT_MEM_FRACTION"):
-        if _number(environment.get(name, "")) > 1:
-            return _unified(name, environment)
-    return ""
+    return unified(environment)
 
 
-def _unified(name: str, environment: Mapping[str, str]) -> str:
+def unified(environment: Mapping[str, str]) -> str:
+    """Why nothing can be read of a GPU whose memory goes on in the host's; empty where it does not."""
+    names = [name for name in ("TF_FORCE_UNIFIED_MEMORY",) if environment.get(name, "").lower() in ("1", "true")]
+    fractions = ("XLA_CLIENT_MEM_FRACTION", "XLA_PYTHON_CLIENT_MEM_FRACTION")
+    names += [name for name in fractions if _number(environment.get(name, "")) > 1]
+    if not names:
+        return ""
     return (
-        f"unified memory is on ({name}={environment[name]}): what the GPU lacks spills into host memory unseen, so that nothing "
-        "is ever over; unset it, or measure with --af3-method compiled, which says how much would spill"
+        f"unified memory is on ({names[0]}={environment[names[0]]}): what the GPU lacks spills into host memory unseen, so that "
+        "nothing is ever over; unset it, or measure with --af3-method compiled"
     )
+
+
+def spilled(needed_bytes: int, target: str) -> str:
+    """What unified memory would mean for a program that asks for so much on `target`."""
+    memory_bytes = gpus.find(target).memory_bytes
+    of = f"of the {format_bytes(memory_bytes)} of {target}"
+    if needed_bytes <= memory_bytes:
+        return f"compiled, it needs {format_bytes(needed_bytes)} {of}: nothing would spill"
+    return f"compiled, it needs {format_bytes(needed_bytes)} {of}: {format_bytes(needed_bytes - memory_bytes)} would spill"
 
 
 def _number(text: str) -> float:

@@ -15,7 +15,7 @@ import jinja2
 import markupsafe
 from plotly.offline import get_plotlyjs
 
-from pytest_af3mem import __version__, gpus
+from pytest_af3mem import __version__, gpus, witnesses
 from pytest_af3mem.attribution import Change, by_component, grown
 from pytest_af3mem.reports import failures as failing
 from pytest_af3mem.reports import figures, series, terminal
@@ -61,6 +61,7 @@ def render(
         rows=rows,
         numbers=terminal.NUMBERS,
         changes=_changes(measurements),
+        witnesses="\n".join(witnesses.summary(measurements)),
         unattributed=sorted({one.peak.unattributed for one in measurements if one.peak} - {""}),
         conditions=_conditions(measurements),
         plotly=_packed(get_plotlyjs()) if found else "",

@@ -179,11 +179,19 @@ def test_all_the_way_to_a_device_that_is_no_gpu(session, a_driver_without_a_gpu)
     assert turns.lock_path("GPU-stand-in").exists()
 
 
+def test_with_unified_memory_it_is_said_how_much_would_spill(session, a_driver_without_a_gpu, monkeypatch, needed_bytes):
+    request = session.request(size=100, method="run")
+    monkeypatch.setenv("XLA_CLIENT_MEM_FRACTION", "3.2")
+    with pytest.raises(NotJudged, match=r"^unified memory is on \(XLA_CLIENT_MEM_FRACTION=3.2\): ") as caught:
+        session.wait(session.pool.submit(request))
+    need = f"{needed_bytes(128) / 1024:.2f} KiB of the 79.11 GiB of h100-80gb"
+    assert str(caught.value).endswith(f"; compiled, it needs {need}: nothing would spill")
+
+
 @no_gpu_here
 @pytest.mark.parametrize(
     ("variable", "value", "reason"),
     [
-        ("TF_FORCE_UNIFIED_MEMORY", "1", "unified memory is on"),
         ("XLA_PYTHON_CLIENT_ALLOCATOR", "platform", "XLA_PYTHON_CLIENT_ALLOCATOR=platform replaces JAX's allocator"),
         ("CUDA_VISIBLE_DEVICES", "", "CUDA_VISIBLE_DEVICES= leaves no GPU to see"),
     ],

@@ -282,3 +282,9 @@ def test_series_with_long_names_are_numbered(sized, a_peak):
         ("h100-80gb #1: package alphafold3-colabfold 3.1.18, sources 0123", "h100-80gb #1"),
         ("h100-80gb #2: package alphafold3 3.1.1, a source tree, sources 44444444", "h100-80gb #2"),
     ]
+
+
+def test_two_witnesses_stand_side_by_side(a_measurement, a_run):
+    page, _ = page_without_library([a_measurement(peak=a_run())])
+    (told,) = re.findall(r'<h2 id="witnesses">.*?<pre>(.*?)</pre>', page, re.DOTALL)
+    assert "+0.05 %" in told

@@ -88,3 +88,12 @@ def test_a_long_summary_is_cut_behind_the_failures(a_measurement, a_peak):
     assert len(text.encode()) < 2**20
     assert "\nAnd 1950 more failures.\n" in text
     assert text.endswith("\nAnd 1501 more rows, which are in the JSON report.\n")
+
+
+def test_two_witnesses_stand_side_by_side(a_measurement, a_run):
+    lines = markdown.render([a_measurement(peak=a_run())]).splitlines()
+    heading = lines.index("Compiled and run:")
+    assert lines[heading + 3 : heading + 5] == [
+        "bucket     target  compiled  allocator   process      gap",
+        "  1024  h100-80gb  8.00 GiB   8.00 GiB  9.49 GiB  +0.05 %",
+    ]

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from pytest_af3mem.probes.surroundings import Counters, Surroundings, Tenant, allocator, refusal
+from pytest_af3mem.probes.surroundings import Counters, Surroundings, Tenant, allocator, refusal, spilled
 
 GIB = 2**30
 FRESH = Counters(in_use_bytes=0, peak_bytes=0, largest_bytes=0, pool_bytes=0, limit_bytes=75 * GIB)
@@ -20,7 +20,7 @@ GOOD = Surroundings(
 )
 UNIFIED = (
     "what the GPU lacks spills into host memory unseen, so that nothing is ever over; unset it, or measure with "
-    "--af3-method compiled, which says how much would spill"
+    "--af3-method compiled"
 )
 PREALLOCATED = "the model sets it, or made JAX's client before it was asked to: leave XLA_PYTHON_CLIENT_PREALLOCATE alone"
 
@@ -118,6 +118,17 @@ def test_a_replaced_allocator(environment, reason):
 def test_unified_memory(name, value):
     """As AlphaFold 3's docs/performance.md sets it up for large inputs."""
     assert allocator({name: value}) == f"unified memory is on ({name}={value}): {UNIFIED}"
+
+
+@pytest.mark.parametrize(
+    ("needed_bytes", "text"),
+    [
+        (23_612_293_120 + 512 * 2**20, "compiled, it needs 22.49 GiB of the 21.99 GiB of l4-24gb: 512.00 MiB would spill"),
+        (20 * GIB, "compiled, it needs 20.00 GiB of the 21.99 GiB of l4-24gb: nothing would spill"),
+    ],
+)
+def test_what_unified_memory_would_mean(needed_bytes, text):
+    assert spilled(needed_bytes, "l4-24gb") == text
 
 
 @pytest.mark.parametrize(
