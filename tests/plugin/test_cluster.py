@@ -76,6 +76,26 @@ def test_what_is_not_judged_there_is_not_judged_here(cluster, sweep):
     assert report["measurements"][0]["reason"].startswith("the model does not trace: ValueError: weights of 31")
 
 
+def test_plan_on_a_cluster(cluster, project, tmp_path, capsys):
+    where = ("--model", "analytic:Analytic", "--path", project.models, "--cache-dir", tmp_path / "cache")
+    options = (
+        "--scheduler",
+        cluster.scheduler_address,
+        "--targets",
+        "l4-24gb,h100-80gb",
+        "--fraction",
+        "1 MiB",
+        "--up-to",
+        "512",
+    )
+    assert cli.main(["plan", *map(str, (*where, *options)), "--json", "-"]) == cli.OK
+    found = json.loads(capsys.readouterr().out)["capacities"]
+    assert [(one["target"], one["fits"]["bucket"], one["beyond"]["bucket"]) for one in found] == [
+        ("l4-24gb", 256, 512),
+        ("h100-80gb", 256, 512),
+    ]
+
+
 def test_workers_with_other_software_are_refused(cluster, sweep, monkeypatch):
     with contextlib.closing(distributed.Client(cluster)) as client:
         client.run(lambda: os.environ.update(XLA_FLAGS="--xla_gpu_enable_triton_gemm=true"))
