@@ -28,7 +28,7 @@ pytestmark = [
 @pytest.fixture
 def cluster(project, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # after pytester did: also a worker that comes in the place of a killed one starts here
-    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as cluster:
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0") as cluster:
         yield cluster
 
 
