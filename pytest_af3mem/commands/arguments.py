@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import argparse
 import ast
+import functools
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from pytest_af3mem.errors import UsageError
+from pytest_af3mem.planning.cluster import Cluster
+from pytest_af3mem.pool import Pool
 from pytest_af3mem.request import freeze
 from pytest_af3mem.settings import Settings
 
@@ -80,6 +84,17 @@ def _split(values: str) -> list[str]:
         else:
             parts[-1] += letter
     return parts
+
+
+def add_scheduler(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--scheduler", metavar="ADDRESS", help="measure on the workers of a Dask cluster, such as tcp://10.0.0.1:8786"
+    )
+
+
+def pool(parsed: argparse.Namespace) -> Callable[[Settings], Pool]:
+    """What makes the pool that measures: on this machine, or on the cluster that is asked for."""
+    return functools.partial(Cluster, address=parsed.scheduler) if parsed.scheduler else Pool
 
 
 def deliver(settings: Settings, text: str, json: str, markdown: str = "") -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pytest_af3mem import gpus
 from pytest_af3mem.commands import NOT_JUDGED, OK, OVER, USAGE
-from pytest_af3mem.commands.arguments import deliver, setting, show, size
+from pytest_af3mem.commands.arguments import add_scheduler, deliver, pool, setting, show, size
 from pytest_af3mem.errors import UsageError
 from pytest_af3mem.gpus import Gpu
 from pytest_af3mem.planning import capacity, jobs
@@ -43,6 +43,7 @@ def prepare(parser: argparse.ArgumentParser) -> None:
         metavar="TARGET=TYPE",
         help="what Slurm calls a target, such as a100-40gb=a100; repeatable",
     )
+    add_scheduler(parser)
     parser.add_argument(
         "--markdown", metavar="FILE", help="write the table of targets as Markdown to this file; - for standard output"
     )
@@ -53,7 +54,7 @@ def run(parsed: argparse.Namespace, settings: Settings) -> int:
     fraction = Size.parse(parsed.fraction, name="--fraction")
     chosen = dict(map(setting, parsed.set))
     gres = dict(map(_gres, parsed.gres))
-    session = Session(settings)
+    session = Session(settings, pool(parsed))
     try:
         if parsed.files:
             return _jobs(session, jobs.files(parsed.files), targets, fraction, chosen, gres)

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import argparse
-import functools
 
 from pytest_af3mem import gpus
 from pytest_af3mem.commands import NOT_JUDGED, OK
-from pytest_af3mem.commands.arguments import add_job_options, axis, deliver, job_options, setting, show, sizes
-from pytest_af3mem.planning.cluster import Cluster
+from pytest_af3mem.commands.arguments import (
+    add_job_options,
+    add_scheduler,
+    axis,
+    deliver,
+    job_options,
+    pool,
+    setting,
+    show,
+    sizes,
+)
 from pytest_af3mem.planning.sweep import Grid, sweep
-from pytest_af3mem.pool import Pool
 from pytest_af3mem.reports import sweep as report
 from pytest_af3mem.settings import Settings
 
@@ -34,9 +41,7 @@ def prepare(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=VALUE,...",
         help="a setting of the model, or an option of the input, and its values; repeatable, for all combinations",
     )
-    parser.add_argument(
-        "--scheduler", metavar="ADDRESS", help="measure on the workers of a Dask cluster, such as tcp://10.0.0.1:8786"
-    )
+    add_scheduler(parser)
     parser.add_argument("--markdown", metavar="FILE", help="write one table as Markdown to this file; - for standard output")
     parser.add_argument("--html", metavar="FILE", help="write a page with the curves to this file; needs pytest-af3mem[html]")
 
@@ -50,9 +55,8 @@ def run(parsed: argparse.Namespace, settings: Settings) -> int:
         settings=dict(map(setting, parsed.set)),
         axes=dict(map(axis, parsed.over)),
     )
-    pool = functools.partial(Cluster, address=parsed.scheduler) if parsed.scheduler else Pool
     try:
-        found = sweep(settings, grid, show, pool)
+        found = sweep(settings, grid, show, pool(parsed))
     finally:
         show("")
     deliver(settings, report.render_text(found), report.render_json(found), report.markdown(found))

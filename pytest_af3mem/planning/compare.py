@@ -26,6 +26,10 @@ class Side:
     settings: Settings
     chosen: Mapping[str, Any]
 
+    def shown(self, show: Callable[[str], None]) -> Callable[[str], None]:
+        """As `show`, with the side's name."""
+        return lambda text: show(f"{self.name}: {text}")
+
 
 @dataclass(frozen=True)
 class Pair:
@@ -104,7 +108,7 @@ def compare(
                         session.pool.submit(request)
             for side in (one for one in (old, new) if one.name in asked):
                 with _named(side):
-                    answers = ask(session, asked[side.name], lambda text, name=side.name: show(f"{name}: {text}"))  # type: ignore[misc]
+                    answers = ask(session, asked[side.name], side.shown(show))
                 found[side.name] = list(zip(asked[side.name], answers, strict=True))
             notes += session.pool.notes
         finally:

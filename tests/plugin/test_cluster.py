@@ -28,7 +28,7 @@ pytestmark = [
 @pytest.fixture
 def cluster(project, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # after pytester did: also a worker that comes in the place of a killed one starts here
-    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as cluster:
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0") as cluster:
         yield cluster
 
 
@@ -74,6 +74,26 @@ def test_what_is_not_judged_there_is_not_judged_here(cluster, sweep):
     status, report, _ = sweep("--scheduler", cluster.scheduler_address, "--set", "does=raise", "--tokens", "10")
     assert status == cli.NOT_JUDGED
     assert report["measurements"][0]["reason"].startswith("the model does not trace: ValueError: weights of 31")
+
+
+def test_plan_on_a_cluster(cluster, project, tmp_path, capsys):
+    where = ("--model", "analytic:Analytic", "--path", project.models, "--cache-dir", tmp_path / "cache")
+    options = (
+        "--scheduler",
+        cluster.scheduler_address,
+        "--targets",
+        "l4-24gb,h100-80gb",
+        "--fraction",
+        "1 MiB",
+        "--up-to",
+        "512",
+    )
+    assert cli.main(["plan", *map(str, (*where, *options)), "--json", "-"]) == cli.OK
+    found = json.loads(capsys.readouterr().out)["capacities"]
+    assert [(one["target"], one["fits"]["bucket"], one["beyond"]["bucket"]) for one in found] == [
+        ("l4-24gb", 256, 512),
+        ("h100-80gb", 256, 512),
+    ]
 
 
 def test_workers_with_other_software_are_refused(cluster, sweep, monkeypatch):
