@@ -65,7 +65,7 @@ def explained(peak: Peak) -> float:
 def attribute(program: Program, packages: Sequence[str], total_bytes: int, live_bytes: int | None) -> Attribution:
     """Who holds the peak of `program`, and the most that temporaries of each component ever take together.
 
-    Source lines are those of `packages`, import names with the model's own first. Raises ValueError where the buffers do not
+    Source lines are those of `packages`, folders or files with the model's own first. Raises ValueError where the buffers do not
     add up to what XLA says that it asks for (`total_bytes`) and has alive at the peak (`live_bytes`; None: it does not say).
     """
     names = Names(program, packages)

@@ -1,7 +1,7 @@
 """The committed file of accepted peaks: read, searched, changed and written whole.
 
-It is made for review: one line an entry, sorted, with the keys of the JSON report, and nothing that changes when the memory
-does not, such as times or digests.
+It is made for review: entries sorted, the number of each in a short line of its own and what explains it in those below, with the
+keys of the JSON report, and nothing that changes when the memory does not, such as times or digests.
 """
 
 from __future__ import annotations
@@ -163,8 +163,8 @@ class Baseline:
         return Baseline(tuple((kept | largest).values()))
 
     def render(self) -> str:
-        lines = [json.dumps(entry.to_json()) for entry in sorted(self.entries, key=_order)]
-        return "\n".join([f'{{"schema": {SCHEMA}, "measurements": [', ",\n".join(lines), "]}", ""]) if lines else _EMPTY
+        lines = map(_rendered, sorted(self.entries, key=_order))
+        return "\n".join([f'{{"schema": {SCHEMA}, "measurements": [', ",\n".join(lines), "]}", ""]) if self.entries else _EMPTY
 
     @classmethod
     def parse(cls, text: str) -> Baseline:
@@ -237,6 +237,12 @@ def change(path: Path, how: Callable[[Baseline], Baseline]) -> tuple[Baseline, B
 def _differences(before: Mapping[str, str], after: Mapping[str, str], how: str = "{name} ({old}, now {new})") -> list[str]:
     names = [name for name in {**before, **after} if before.get(name) != after.get(name)]
     return [how.format(name=name, old=before.get(name, "none"), new=after.get(name, "none")) for name in names]
+
+
+def _rendered(entry: Entry) -> str:
+    fields = entry.to_json()
+    number = json.dumps({name: fields.pop(name) for name in (*_PLACE, *_BYTES)}).removesuffix("}")
+    return ",\n ".join([number, *(f"{json.dumps(name)}: {json.dumps(value)}" for name, value in fields.items())]) + "}"
 
 
 def _order(entry: Entry) -> tuple[object, ...]:

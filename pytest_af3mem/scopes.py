@@ -60,7 +60,7 @@ def of_argument(op_name: str) -> str:
 
 
 class Names:
-    """Names of what is in `program`. Source lines are those of `packages`: import names, the model's own first.
+    """Names of what is in `program`. Source lines are those of `packages`: their folders or files, the model's own first.
 
     A layer, which has parameters and no module below it, counts to the module that holds it: `outer_product_mean`, and not
     its `layer_norm_input`. Only right below the whole model does it stand for itself.
@@ -144,8 +144,8 @@ class Names:
             if calls <= 0:
                 frames.append((file, number))
         for package in self._packages:
+            beside = len(package) - len(package.rpartition("/")[2])
             for file, number in frames:
-                place = re.search(rf".*/({re.escape(package)}(?:/.*|\.py))$", f"/{file}")
-                if place:
-                    return f"{place[1]}:{number}"
+                if file == package or file.startswith(f"{package}/"):
+                    return f"{file[beside:]}:{number}"
         return ""

@@ -7,6 +7,7 @@ import importlib.util
 import os
 import platform
 from collections.abc import Iterable, Iterator
+from importlib.machinery import ModuleSpec
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -28,11 +29,15 @@ def digest(packages: Iterable[str]) -> str:
     return f"sha256:{total.hexdigest()}"
 
 
-def _files(package: str) -> Iterator[tuple[Path, Path]]:
+def _spec(package: str) -> ModuleSpec | None:
     try:
-        spec = importlib.util.find_spec(package)
+        return importlib.util.find_spec(package)
     except ModuleNotFoundError:  # of the package around it
-        spec = None
+        return None
+
+
+def _files(package: str) -> Iterator[tuple[Path, Path]]:
+    spec = _spec(package)
     if spec is None:
         return
     if spec.submodule_search_locations is None:
@@ -49,6 +54,16 @@ def _files(package: str) -> Iterator[tuple[Path, Path]]:
                 paths = (Path(folder, name) for name in sorted(names))
                 yield from ((root, path) for path in paths if path.suffix in _CODE | _DATA and path.is_file())
             seen.add(real)
+
+
+def places(packages: Iterable[str]) -> list[str]:
+    """Where these packages are: folders, or the file of a module; those that are not installed are left out."""
+    found: list[str] = []
+    for package in packages:
+        spec = _spec(package)
+        if spec is not None:
+            found += spec.submodule_search_locations or filter(None, [spec.origin])
+    return found
 
 
 def installed(distribution: str) -> str | None:

@@ -20,6 +20,7 @@ from pytest_af3mem.attribution import Attribution, attribute
 from pytest_af3mem.cache import written_atomically
 from pytest_af3mem.errors import NotJudged, first_line
 from pytest_af3mem.gpus import Gpu
+from pytest_af3mem.models import sources
 from pytest_af3mem.models.model import Forward
 from pytest_af3mem.peak import Kernels
 from pytest_af3mem.probes import executable
@@ -218,7 +219,7 @@ def _attribution(compiled: Any, measured: Compiled, packages: Sequence[str]) -> 
     """Who holds the peak. The form of what is read here changes with jaxlib's version, and the number is good without it."""
     try:
         program = executable.read(compiled.runtime_executable().serialize())
-        return attribute(program, packages, measured.total_bytes, measured.live_bytes)
+        return attribute(program, sources.places(packages), measured.total_bytes, measured.live_bytes)
     except MemoryError:
         raise
     except Exception as error:

@@ -77,15 +77,15 @@ PROGRAM = Program(
         Event(FREE, 3, "sums", 0),
     ),
     frames={
-        1: ("/e/lib.py", "f", 1, 2),
-        2: ("/home/net/src/net/head.py", "Head.__call__", 20, 0),
-        3: ("/e/other.py", "g", 3, 0),
-        4: ("/e/net/layers.py", "Norm.__call__", 5, 5),
+        1: ("/net/lib/lib.py", "f", 1, 2),
+        2: ("/net/lib/net/head.py", "Head.__call__", 20, 0),
+        3: ("/net/lib/other.py", "g", 3, 0),
+        4: ("/net/lib/net/layers.py", "Norm.__call__", 5, 5),
         5: (*CALLS, 6),
         6: (*CALLS, 7),
-        7: ("/e/net/layers.py", "Base.__call__", 9, 8),
+        7: ("/net/lib/net/layers.py", "Base.__call__", 9, 8),
         8: (*CALLS, 9),
-        9: ("/e/net/trunk.py", "Trunk.__call__", 7, 0),
+        9: ("/net/lib/net/trunk.py", "Trunk.__call__", 7, 0),
     },
 )
 TOTAL, LIVE = 4 + 6 + 50 + 1_300, 4 + 6 + 50 + 16 + 1_200
@@ -93,7 +93,7 @@ TOTAL, LIVE = 4 + 6 + 50 + 1_300, 4 + 6 + 50 + 16 + 1_200
 
 @pytest.fixture
 def attribution():
-    return attribute(PROGRAM, ("net", "other"), TOTAL, LIVE)
+    return attribute(PROGRAM, ("/net/lib/net", "/net/lib/other.py"), TOTAL, LIVE)
 
 
 def test_holders(attribution):

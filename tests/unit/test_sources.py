@@ -55,6 +55,11 @@ def test_the_place_and_what_is_not_code_do_not(package, tmp_path, monkeypatch):
     assert before.startswith("sha256:")
 
 
+def test_where_packages_are(package, tmp_path):
+    names = ("network_of_mine", "not_there.inner", "module_of_mine", "network_of_mine.inner")
+    assert sources.places(names) == [str(package), str(tmp_path / "module_of_mine.py"), str(package / "inner")]
+
+
 def test_a_missing_package_counts_as_empty(package):
     assert digest(["no_such_package", "no_such_package.inner"]) == digest([])
     assert digest(["network_of_mine", "no_such_package"]) == digest(["network_of_mine"]) != digest([])
