@@ -46,12 +46,24 @@ def number(file: str, pattern: str, smaller: str) -> Edit:
     return edit
 
 
+# The array that the rows are written to is made of the parts, by a product with 0: XLA makes one of zeros alone long before it is
+# needed, where it lies beside what is largest.
 _IN_ROWS = """
-def _in_rows(project, norm, parts):
-    from alphafold3.model.components import mapping
+def _in_rows(project, norm, parts, rows=256):
+    size = parts[0].shape[0]
+    rows = rows if size % rows == 0 else size
 
-    rows = mapping.sharded_apply(lambda *some: project(norm(jnp.concatenate(some, axis=-1))), 256)
-    return rows(*parts)
+    def made(start):
+        some = [jax.lax.dynamic_slice_in_dim(part, start, rows) for part in parts]
+        return project(norm(jnp.concatenate(some, axis=-1)))
+
+    def put(index, whole):
+        return jax.lax.dynamic_update_slice_in_dim(whole, made(index * rows), index * rows, 0)
+
+    first = made(0)
+    whole = jnp.zeros((size, *first.shape[1:]), first.dtype) + (0 * parts[0][0, 0, 0]).astype(first.dtype)
+    whole = jax.lax.dynamic_update_slice_in_dim(whole, first, 0, 0)
+    return hk.fori_loop(1, size // rows, put, whole)
 """
 
 
