@@ -11,6 +11,7 @@ import dataclasses
 import datetime
 import importlib.util
 import re
+import shlex
 import shutil
 import sys
 import tempfile
@@ -136,10 +137,9 @@ def main() -> None:
         holder = _largest(first)
         edit = number(*re.split("[:=]", parsed.edit, maxsplit=2)) if parsed.edit else _known(holder)
         changed = edit(trees["changed"] / sources.name)
-        print(
-            f"# {parsed.tokens:,} tokens\n\nMade by `benchmarks/case_study.py` on {datetime.date.today():%Y-%m-%d}, "
-            f"of {first.model.distribution} with jax {first.software['jax']}.\n"
-        )
+        command = shlex.join(["benchmarks/case_study.py", *sys.argv[1:]])
+        of = f"{first.model.distribution} with jax {first.software['jax']}"
+        print(f"# {parsed.tokens:,} tokens\n\nMade by `{command}` on {datetime.date.today():%Y-%m-%d}, of {of}.\n")
         print(f"{format_bytes(first.total_bytes)} {first.conditions}, most of it held by:\n")
         print(*_shares(first), sep="\n")
         print(f"\nThe largest is `{holder}`. A copy of the model has it changed: {changed}.\n")
