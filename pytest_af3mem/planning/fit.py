@@ -127,13 +127,16 @@ def search(request: Request, limit_bytes: int, savings: Sequence[Saving]) -> Sea
             break
     else:
         return done(None)
-    for one in [one for one in reversed(usable) if one.name in best.changes]:
-        without = {name: value for name, value in best.changes.items() if name != one.name}
-        for changes in (without, *({**best.changes, one.name: value} for value in one.values)):
-            milder = yield from tried(changes)
-            if milder.fits(limit_bytes):
-                best = milder
-                break
+    before = None
+    while before != best:  # again, for a change that is dropped late may have cost memory while others were tried
+        before = best
+        for one in [one for one in reversed(usable) if one.name in best.changes]:
+            without = {name: value for name, value in best.changes.items() if name != one.name}
+            for changes in (without, *({**best.changes, one.name: value} for value in one.values)):
+                milder = yield from tried(changes)
+                if milder.fits(limit_bytes):
+                    best = milder
+                    break
     return done(best)
 
 
