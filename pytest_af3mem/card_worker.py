@@ -14,11 +14,11 @@ from typing import Any
 
 from pytest_af3mem.errors import NotJudged, OutOfMemory
 from pytest_af3mem.models import model as models
-from pytest_af3mem.peak import Model, Peak
+from pytest_af3mem.peak import Peak
 from pytest_af3mem.probes import compiled, nvml, running, surroundings
 from pytest_af3mem.probes.surroundings import Surroundings
 from pytest_af3mem.request import Request
-from pytest_af3mem.worker import Worker, flags
+from pytest_af3mem.worker import Worker
 
 
 class CardWorker(Worker):
@@ -52,7 +52,8 @@ class CardWorker(Worker):
             tenants=watched.tenants,
         )
         _check(surroundings.refusal(around))
-        peak = self._peak(request, batch, forward, reading, watched, around, time.perf_counter() - start)
+        program = self._peak(request, batch, forward, reading.program, time.perf_counter() - start)
+        peak = self._believed(program, reading, watched, around)
         return {"peak": peak.to_json(), "signature": compiled.signature(batch.features)}
 
     def rehearse(self, request: Request, full: bool) -> dict[str, Any]:
@@ -106,40 +107,17 @@ class CardWorker(Worker):
         forward = self._model.forward({**fewer, **dict(request.settings)}, running.compute_capability(device))
         return forward, self._parameter_shapes(request, lambda: running.parameters(forward, batch.features))
 
-    def _peak(
-        self,
-        request: Request,
-        batch: models.Batch,
-        forward: models.Forward,
-        reading: running.Reading,
-        watched: running.Watched,
-        around: Surroundings,
-        seconds: float,
-    ) -> Peak:
-        program, installation = reading.program, self.installation
+    def _believed(self, peak: Peak, reading: running.Reading, watched: running.Watched, around: Surroundings) -> Peak:
+        """The peak of the program as it was compiled here, with what was read of the GPU."""
         driver = next(gpu.driver for gpu in nvml.visible_gpus()[0] if gpu.uuid == watched.uuid)
         run, allocator_bytes, process_bytes = running.record(reading, watched, around.device, driver)
-        return Peak(
-            tokens=batch.tokens,
-            bucket=batch.bucket,
-            target=request.target,
-            method=request.method,
+        return dataclasses.replace(
+            peak,
             total_bytes=allocator_bytes,
-            live_bytes=program.live_bytes,
-            argument_bytes=program.argument_bytes,
-            output_bytes=program.output_bytes,
-            temp_bytes=program.temp_bytes,
-            alias_bytes=program.alias_bytes,
             allocator_bytes=allocator_bytes,
             process_bytes=process_bytes,
             run=run,
-            holders=program.attribution.holders,
-            high_water=program.attribution.high_water,
-            unattributed=program.attribution.reason,
-            kernels=program.kernels,
-            model=Model(self._model.name, installation.distribution, installation.fingerprint, forward.config),
-            software={**installation.software, "driver": driver, "xla_flags": flags(forward.compiler_options)},
-            seconds=round(seconds, 3),
+            software={**peak.software, "driver": driver},
         )
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_af3mem import calibration, gpus, watch
+from pytest_af3mem.commands import NOT_JUDGED, OK
 from pytest_af3mem.errors import NotJudged, UsageError
 from pytest_af3mem.planning import calibrate
 from pytest_af3mem.reports import json, terminal
@@ -19,7 +20,6 @@ from pytest_af3mem.settings import Settings
 from pytest_af3mem.verdict import Measurement, unmeasured
 from pytest_af3mem.witnesses import summary
 
-OK, NOT_JUDGED = 0, 3
 _SIZES = "256,512,1024,2048,3072"
 _Show = Callable[[str], None]
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from pytest_af3mem.attribution import Change, by_component, grown
 from pytest_af3mem.peak import Kernels, Peak
+from pytest_af3mem.reports.columns import signed
 from pytest_af3mem.size import format_bytes
 
 _TOP = 10
@@ -48,9 +49,9 @@ def kernels(before: Kernels, after: Kernels) -> list[str]:
 def components(changed: Sequence[Change]) -> list[str]:
     """A line for each of the largest changes; the others are counted in the last."""
     shown, rest = changed[:_TOP], changed[_TOP:]
-    lines = [f"{_signed(one.difference_bytes):>13}  {one.component}  {_course(one)}" for one in shown]
+    lines = [f"{signed(one.difference_bytes):>13}  {one.component}  {_course(one)}" for one in shown]
     if rest:
-        lines.append(f"{_signed(sum(one.difference_bytes for one in rest)):>13}  in {len(rest)} others")
+        lines.append(f"{signed(sum(one.difference_bytes for one in rest)):>13}  in {len(rest)} others")
     return lines
 
 
@@ -72,7 +73,3 @@ def _course(change: Change) -> str:
     if not change.after_bytes:
         return f"gone, {format_bytes(change.before_bytes)}"
     return f"{format_bytes(change.before_bytes)} -> {format_bytes(change.after_bytes)}"
-
-
-def _signed(difference: int) -> str:
-    return f"{'+' if difference > 0 else '-'}{format_bytes(abs(difference))}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -32,6 +32,12 @@ class Outcome(Enum):
     WITHIN = "within"
     OVER = "over"
     NOT_JUDGED = "not judged"
+
+
+def worst(outcomes: Iterable[Outcome]) -> Outcome:
+    """Over, then not judged, then within."""
+    found = set(outcomes)
+    return next(one for one in (Outcome.OVER, Outcome.NOT_JUDGED, Outcome.WITHIN) if one in found)
 
 
 @dataclass(frozen=True)
@@ -82,7 +88,7 @@ def judge(peak: Peak, budget_bytes: int | None, reference: Reference | None = No
     """
     sides = [] if budget_bytes is None else [_against_budget(peak.total_bytes, budget_bytes)]
     sides += [] if reference is None else [_against_baseline(peak, reference)]
-    outcome = next(worst for worst in (Outcome.OVER, Outcome.NOT_JUDGED, Outcome.WITHIN) if worst in {s.outcome for s in sides})
+    outcome = worst(side.outcome for side in sides)
     reason = next((side.reason for side in sides if side.reason), None)
     entry = reference.entry if reference else None
     found = Verdict(outcome, "", reason, budget_bytes, entry.total_bytes if entry else None, any(side.improved for side in sides))

@@ -16,6 +16,7 @@ import traceback
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from pytest_af3mem import gpus
@@ -114,7 +115,7 @@ class Worker:
         return batch
 
     def _compile(self, request: Request, batch: models.Batch, start: float) -> Peak:
-        installation, gpu = self.installation, gpus.find(request.target)
+        gpu = gpus.find(request.target)
         self._progress("setting up the network")
         with compiled.pretending(compiled.device(gpu)):
             forward = self._model.forward(dict(request.settings), gpu.compute_capability)
@@ -122,6 +123,19 @@ class Worker:
         self._progress("compiling")
         toolchain = compiled.toolchain(self._folder)
         program = compiled.compile(forward, parameters, batch.features, gpu, toolchain, self._model.packages)
+        return self._peak(request, batch, forward, program, time.perf_counter() - start, compiled.FLAGS)
+
+    def _peak(
+        self,
+        request: Request,
+        batch: models.Batch,
+        forward: models.Forward,
+        program: compiled.Compiled,
+        seconds: float,
+        options: Mapping[str, bool | int | str] = MappingProxyType({}),
+    ) -> Peak:
+        """What a program comes to, which was compiled with `options` beside the model's own."""
+        installation = self.installation
         return Peak(
             tokens=batch.tokens,
             bucket=batch.bucket,
@@ -138,8 +152,8 @@ class Worker:
             high_water=program.attribution.high_water,
             unattributed=program.attribution.reason,
             model=Model(self._model.name, installation.distribution, installation.fingerprint, forward.config),
-            software={**installation.software, "xla_flags": flags({**forward.compiler_options, **compiled.FLAGS})},
-            seconds=round(time.perf_counter() - start, 3),
+            software={**installation.software, "xla_flags": _flags({**forward.compiler_options, **options})},
+            seconds=round(seconds, 3),
         )
 
     def _parameter_shapes(self, request: Request, find: Callable[[], Any]) -> Any:
@@ -158,7 +172,7 @@ class Worker:
         return self._parameters[key]
 
 
-def flags(options: Mapping[str, bool | int | str]) -> str:
+def _flags(options: Mapping[str, bool | int | str]) -> str:
     stated = [f"--{name}={str(value).lower() if isinstance(value, bool) else value}" for name, value in options.items()]
     return " ".join([*os.environ.get("XLA_FLAGS", "").split(), *stated])
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pytest_af3mem.calibration import Calibration, Size
 from pytest_af3mem.errors import NotJudged
 from pytest_af3mem.peak import Peak
+from pytest_af3mem.planning.asking import ask
 from pytest_af3mem.request import Request
 from pytest_af3mem.session import Session
 from pytest_af3mem.verdict import unmeasured
@@ -33,11 +34,9 @@ class Pair:
 
 def measure(session: Session, sizes: Sequence[int], show: Callable[[str], None]) -> list[Pair]:
     """Each size compiled and run; compiling goes on beside what the GPU does."""
-    requests = [(session.request(size=size, method="run"), session.request(size=size, method="compiled")) for size in sizes]
-    for run, compiled in requests:
-        session.pool.submit(run)
-        session.pool.submit(compiled)
-    return [Pair(run, _answer(session, compiled, show), _answer(session, run, show)) for run, compiled in requests]
+    requests = [session.request(size=size, method=method) for size in sizes for method in ("run", "compiled")]
+    answers = ask(session, requests, show)
+    return [Pair(*one) for one in zip(requests[::2], answers[1::2], answers[::2], strict=True)]
 
 
 def record(pairs: Sequence[Pair], today: datetime.date) -> Calibration | None:
@@ -59,10 +58,3 @@ def record(pairs: Sequence[Pair], today: datetime.date) -> Calibration | None:
         software=dict(last.software),
         sizes=tuple(sizes),
     )
-
-
-def _answer(session: Session, request: Request, show: Callable[[str], None]) -> Peak | NotJudged:
-    try:
-        return session.wait(session.pool.submit(request), show)
-    except NotJudged as error:
-        return error

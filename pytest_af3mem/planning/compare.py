@@ -14,7 +14,7 @@ from pytest_af3mem.request import Request
 from pytest_af3mem.session import Session
 from pytest_af3mem.settings import Settings
 from pytest_af3mem.size import Size
-from pytest_af3mem.verdict import Outcome
+from pytest_af3mem.verdict import Outcome, worst
 
 
 @dataclass(frozen=True)
@@ -70,8 +70,7 @@ class Comparison:
     @property
     def outcome(self) -> Outcome:
         """The worst: over, then not judged, then within."""
-        found = {pair.outcome(self.tolerance) for pair in self.pairs}
-        return next(worst for worst in (Outcome.OVER, Outcome.NOT_JUDGED, Outcome.WITHIN) if worst in found)
+        return worst(pair.outcome(self.tolerance) for pair in self.pairs)
 
     @property
     def differing(self) -> dict[str, tuple[str, str]]:

@@ -9,7 +9,7 @@ from typing import Any
 from pytest_af3mem import __version__
 from pytest_af3mem.peak import Peak
 from pytest_af3mem.planning.vary import Effect
-from pytest_af3mem.reports.columns import aligned
+from pytest_af3mem.reports.columns import aligned, signed
 from pytest_af3mem.size import format_bytes
 from pytest_af3mem.verdict import SCHEMA, Measurement
 
@@ -45,7 +45,7 @@ def _difference(effect: Effect, base: Effect) -> str:
         return ""
     if not change:
         return "none"
-    return f"{'+' if change > 0 else '-'}{format_bytes(abs(change))} ({change / base.answer.total_bytes * 100:+.1f} %)"
+    return f"{signed(change)} ({change / base.answer.total_bytes * 100:+.1f} %)"
 
 
 def _how(effect: Effect) -> str:
