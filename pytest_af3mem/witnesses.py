@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pytest_af3mem.peak import Peak
+from pytest_af3mem.reports.columns import aligned
 from pytest_af3mem.size import format_bytes
 from pytest_af3mem.verdict import Measurement
 
@@ -111,8 +112,7 @@ def summary(measurements: Sequence[Measurement]) -> list[str]:
         )
         found.append(finding(peak))
     columns = [column for column in zip(*dict.fromkeys(rows), strict=True) if set(column[1:]) != {"-"}]
-    widths = [max(map(len, column)) for column in columns]
-    table = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in zip(*columns, strict=True)]
+    table = aligned(list(zip(*columns, strict=True)), right=range(len(columns)))
     return [*table, *dict.fromkeys(filter(None, found))]
 
 

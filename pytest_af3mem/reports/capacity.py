@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import datetime
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pytest_af3mem import __version__
 from pytest_af3mem.peak import Peak
 from pytest_af3mem.planning.capacity import Capacity
 from pytest_af3mem.reports.columns import aligned
+from pytest_af3mem.reports.json import document
 from pytest_af3mem.size import Size, format_bytes
-from pytest_af3mem.verdict import SCHEMA
 
 _HEADINGS = ("target", "memory", "fits up to", "needs", "headroom", "next", "needs", "spills")
 
@@ -61,14 +59,11 @@ def render_json(found: Sequence[Capacity], fraction: Size, jobs: Mapping[str, An
         }
         for one in found
     ]
-    report = {
-        "schema": SCHEMA,
-        "tool": f"pytest-af3mem {__version__}",
-        "fraction": str(fraction),
-        "capacities": rows,
+    return document(
+        fraction=str(fraction),
+        capacities=rows,
         **(jobs or {}),
-    }
-    return json.dumps(report, indent=2) + "\n"
+    )
 
 
 def _peak(peak: Peak | None) -> dict[str, Any] | None:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
-from pytest_af3mem import __version__, growth
+from pytest_af3mem import growth
 from pytest_af3mem.attribution import by_component, grown
 from pytest_af3mem.errors import NotJudged
 from pytest_af3mem.planning.compare import Comparison, Pair
 from pytest_af3mem.reports.columns import aligned, signed
+from pytest_af3mem.reports.json import document
 from pytest_af3mem.size import format_bytes
-from pytest_af3mem.verdict import SCHEMA, Measurement
+from pytest_af3mem.verdict import Measurement
 
 
 def render_text(found: Comparison) -> str:
@@ -44,18 +44,15 @@ def render_json(found: Comparison) -> str:
                 ],
             }
         )
-    report = {
-        "schema": SCHEMA,
-        "tool": f"pytest-af3mem {__version__}",
-        "old": found.old.text,
-        "new": found.new.text,
-        "tolerance": str(found.tolerance),
-        "verdict": found.outcome.value,
-        "comparisons": comparisons,
-        "differing": {name: {"old": old, "new": new} for name, (old, new) in found.differing.items()},
-        "measurements": rows,
-    }
-    return json.dumps(report, indent=2) + "\n"
+    return document(
+        old=found.old.text,
+        new=found.new.text,
+        tolerance=str(found.tolerance),
+        verdict=found.outcome.value,
+        comparisons=comparisons,
+        differing={name: {"old": old, "new": new} for name, (old, new) in found.differing.items()},
+        measurements=rows,
+    )
 
 
 def _row(pair: Pair, found: Comparison) -> tuple[str, ...]:

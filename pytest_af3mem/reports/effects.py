@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
-from pytest_af3mem import __version__
 from pytest_af3mem.peak import Peak
 from pytest_af3mem.planning.vary import Effect
 from pytest_af3mem.reports.columns import aligned, signed
+from pytest_af3mem.reports.json import document
 from pytest_af3mem.size import format_bytes
-from pytest_af3mem.verdict import SCHEMA, Measurement
+from pytest_af3mem.verdict import Measurement
 
 _WIDTH = 24  # of the longest bar
 
@@ -36,7 +35,7 @@ def render(effects: Sequence[Effect]) -> str:
         change = one.bytes_more_than(effects[0])
         told = Measurement.of("af3mem vary", one.request, one.answer).to_json()
         rows.append({"over": one.over, "value": one.value, "difference_bytes": change, "same_as": one.same_as, **told})
-    return json.dumps({"schema": SCHEMA, "tool": f"pytest-af3mem {__version__}", "measurements": rows}, indent=2) + "\n"
+    return document(measurements=rows)
 
 
 def _difference(effect: Effect, base: Effect) -> str:

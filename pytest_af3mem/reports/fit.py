@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
-from pytest_af3mem import __version__
 from pytest_af3mem.models.alphafold3 import config_path
 from pytest_af3mem.peak import Peak
 from pytest_af3mem.planning.fit import Attempt, Fit
 from pytest_af3mem.reports.columns import aligned, signed
+from pytest_af3mem.reports.json import document
 from pytest_af3mem.size import format_bytes
-from pytest_af3mem.verdict import SCHEMA, Measurement
+from pytest_af3mem.verdict import Measurement
 
 
 def render_text(found: Fit) -> str:
@@ -34,20 +33,17 @@ def python(changes: Mapping[str, Any]) -> list[str]:
 
 def render_json(found: Fit) -> str:
     """The answer; `measurements` are all attempts, with their `changes`."""
-    report = {
-        "schema": SCHEMA,
-        "tool": f"pytest-af3mem {__version__}",
-        "limit_bytes": found.limit_bytes,
-        "fits": None if not found.is_judged else found.best is not None,
-        "changes": dict(found.best.changes) if found.best else None,
-        "costs": found.costs,
-        "python": python(found.best.changes) if found.best else None,
-        "measurements": [
+    return document(
+        limit_bytes=found.limit_bytes,
+        fits=None if not found.is_judged else found.best is not None,
+        changes=dict(found.best.changes) if found.best else None,
+        costs=found.costs,
+        python=python(found.best.changes) if found.best else None,
+        measurements=[
             {"changes": dict(one.changes), **Measurement.of("af3mem fit", found.request, one.answer).to_json()}
             for one in found.attempts
         ],
-    }
-    return json.dumps(report, indent=2) + "\n"
+    )
 
 
 def _answer(found: Fit) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from typing import Any
 
 from pytest_af3mem import __version__
 from pytest_af3mem.verdict import HOLDERS, SCHEMA, Measurement
@@ -11,9 +12,9 @@ from pytest_af3mem.verdict import HOLDERS, SCHEMA, Measurement
 
 def render(measurements: Sequence[Measurement], *, all_holders: bool = False) -> str:
     """The report as text. Each measurement has the ten largest holders of its peak, or all of them."""
-    report = {
-        "schema": SCHEMA,
-        "tool": f"pytest-af3mem {__version__}",
-        "measurements": [measurement.to_json(None if all_holders else HOLDERS) for measurement in measurements],
-    }
-    return json.dumps(report, indent=2) + "\n"
+    return document(measurements=[measurement.to_json(None if all_holders else HOLDERS) for measurement in measurements])
+
+
+def document(**parts: Any) -> str:
+    """A JSON report of these parts, below its schema and the tool that made it."""
+    return json.dumps({"schema": SCHEMA, "tool": f"pytest-af3mem {__version__}", **parts}, indent=2) + "\n"

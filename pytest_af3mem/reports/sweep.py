@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
-from pytest_af3mem import __version__
 from pytest_af3mem.peak import Peak
 from pytest_af3mem.planning import law
 from pytest_af3mem.planning.sweep import Curve, Swept
 from pytest_af3mem.reports.columns import aligned
+from pytest_af3mem.reports.json import document
 from pytest_af3mem.size import format_bytes
-from pytest_af3mem.verdict import SCHEMA, Measurement
+from pytest_af3mem.verdict import Measurement
 
 _WIDTH = 40  # of the longest bar
 
@@ -67,14 +66,11 @@ def render_json(found: Swept) -> str:
                 },
             }
         )
-    report = {
-        "schema": SCHEMA,
-        "tool": f"pytest-af3mem {__version__}",
-        "curves": curves,
-        "unmeasured": dict(found.unmeasured),
-        "measurements": rows,
-    }
-    return json.dumps(report, indent=2) + "\n"
+    return document(
+        curves=curves,
+        unmeasured=dict(found.unmeasured),
+        measurements=rows,
+    )
 
 
 def page(found: Swept) -> str:
