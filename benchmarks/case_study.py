@@ -10,6 +10,7 @@ import ast
 import dataclasses
 import datetime
 import importlib.util
+import itertools
 import re
 import shlex
 import shutil
@@ -50,60 +51,61 @@ def number(file: str, pattern: str, smaller: str) -> Edit:
 # The array that the rows are written to is made of the parts, by a product with 0: XLA makes one of zeros alone long before it is
 # needed, where it lies beside what is largest.
 _IN_ROWS = """
-def _in_rows(project, norm, parts, rows=256):
+def _in_rows(make, *parts, rows=256):
     size = parts[0].shape[0]
     rows = rows if size % rows == 0 else size
 
     def made(start):
         some = [jax.lax.dynamic_slice_in_dim(part, start, rows) for part in parts]
-        return project(norm(jnp.concatenate(some, axis=-1)))
+        return make(jnp.concatenate(some, axis=-1))
 
     def put(index, whole):
         return jax.lax.dynamic_update_slice_in_dim(whole, made(index * rows), index * rows, 0)
 
-    first = made(0)
-    whole = jnp.zeros((size, *first.shape[1:]), first.dtype) + (0 * parts[0][0, 0, 0]).astype(first.dtype)
-    whole = jax.lax.dynamic_update_slice_in_dim(whole, first, 0, 0)
-    return hk.fori_loop(1, size // rows, put, whole)
+    one = hk.eval_shape(made, 0)
+    whole = jnp.zeros((size, *one.shape[1:]), one.dtype) + (0 * parts[0][0, 0, 0]).astype(one.dtype)
+    return hk.fori_loop(0, size // rows, put, whole)
 """
 
 
-class _InRows(ast.NodeTransformer):
-    """Leaves the parts of the pair features as they are, and gives them to `_in_rows` with what is made of them."""
+def pair_conditioning_in_rows(package: Path) -> str:
+    """The conditioning of the diffusion head on pairs treats each pair of tokens alone, and all of them at once otherwise.
 
-    def visit_Assign(self, node: ast.Assign) -> ast.Assign:
-        self.generic_visit(node)
-        value = node.value
-        if _named(node.targets[0]) and isinstance(value, ast.Call) and isinstance(value.args[0], ast.List):
-            node.value = ast.Tuple(value.args[0].elts, ast.Load())
-        return node
-
-    def visit_Call(self, node: ast.Call) -> ast.Call:
-        self.generic_visit(node)
-        inner = node.args[0] if node.args else None
-        if isinstance(node.func, ast.Call) and isinstance(inner, ast.Call) and inner.args and _named(inner.args[0]):
-            return ast.Call(ast.Name("_in_rows", ast.Load()), [node.func, inner.func, inner.args[0]], [])
-        return node
-
-
-def _named(node: ast.expr) -> bool:
-    return isinstance(node, ast.Name) and node.id == "features_2d"
-
-
-def pair_features_in_rows(package: Path) -> str:
-    """The pair features of the diffusion head, 267 numbers for each two tokens, are normed and projected at once otherwise."""
+    The statements that make `pair_cond` of `features_2d` become a function, which is given some rows of the pairs at a time.
+    """
     file = package / "model" / "network" / "diffusion_head.py"
-    before = ast.parse(file.read_text())
-    after = ast.unparse(ast.fix_missing_locations(_InRows().visit(before))) + "\n" + _IN_ROWS
-    if after.count("_in_rows(") != 2:
-        sys.exit(f"{file.name} makes its pair features in another way than is known here")
-    file.write_text(after)
-    return "256 rows of the pair features normed and projected at once in the place of all"
+    tree = ast.parse(file.read_text())
+    for block in [node.body for node in ast.walk(tree) if isinstance(node, (ast.FunctionDef, ast.If))]:
+        making = list(itertools.takewhile(_makes_pairs, itertools.dropwhile(lambda one: not _makes_pairs(one), block)))
+        if making and isinstance(making[0], ast.Assign):
+            (made,) = ast.parse("def make(features_2d):\n  return pair_cond").body
+            assert isinstance(made, ast.FunctionDef)
+            made.body[:0] = making
+            start = block.index(making[0])
+            block[start : start + len(making)] = [made, *ast.parse("pair_cond = _in_rows(make, *features_2d)").body]
+            break
+    else:
+        sys.exit(f"{file.name} makes its pair conditioning in another way than is known here")
+    for node in ast.walk(tree):  # the parts are joined by rows, too
+        if isinstance(node, ast.Assign) and _names(node.targets[0]) == {"features_2d"} and isinstance(node.value, ast.Call):
+            node.value = node.value.args[0]
+    file.write_text(ast.unparse(ast.fix_missing_locations(tree)) + "\n" + _IN_ROWS)
+    return "256 rows of the pair conditioning made at once in the place of all"
+
+
+def _makes_pairs(statement: ast.stmt) -> bool:
+    """Whether `pair_cond` is assigned here, of something."""
+    stored = [node for node in ast.walk(statement) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)]
+    return any(node.id == "pair_cond" for node in stored) and len(_names(statement)) > 1
+
+
+def _names(node: ast.AST) -> set[str]:
+    return {one.id for one in ast.walk(node) if isinstance(one, ast.Name)}
 
 
 # By the end of a component's name.
 EDITS: dict[str, Edit] = {
-    "diffusion_head": pair_features_in_rows,
+    "diffusion_head": pair_conditioning_in_rows,
     "triangle_multiplication_outgoing": number("model/network/modules.py", r"channel_block: int = ", "8"),
     "triangle_multiplication_incoming": number("model/network/modules.py", r"channel_block: int = ", "8"),
     "outer_product_mean": number("model/network/modules.py", r"chunk_size: int = ", "32"),

@@ -300,21 +300,20 @@ def _runner_config(family: str) -> Any:
 
 
 def _set(config: Any, name: str, value: Any) -> None:
-    path = _SETTINGS.get(name, name)
-    *parents, leaf = path.split(".")
-    owner = config
-    for part in parents:
-        owner = getattr(owner, part, None)
-    known = [field.name for field in dataclasses.fields(owner)] if dataclasses.is_dataclass(owner) else []
-    if leaf not in known:
-        hint = near(name, [*_SETTINGS, *known])
-        raise UsageError(f"af3_model: AlphaFold 3 has no setting {name!r}{hint} (or a dotted path in model.Model.Config)")
-    current = getattr(owner, leaf)
+    path = _SETTINGS.get(name, name).split(".")
+    owner = current = config
+    for at, part in enumerate(path):
+        owner = current
+        known = [field.name for field in dataclasses.fields(owner)] if dataclasses.is_dataclass(owner) else []
+        if part not in known:
+            where = ".".join(path[:at]) or "its config"
+            raise UsageError(f"AlphaFold 3 has no setting {name!r}: {where} has no {part!r}{near(part, known)}")
+        current = getattr(owner, part)
     if isinstance(current, tuple) and isinstance(value, list):
         value = tuple(tuple(row) if isinstance(row, list) else row for row in value)
     if current is not None and value is not None and type(current) is not type(value):
-        raise UsageError(f"af3_model: {name}={value!r} must be of type {type(current).__name__}, as {current!r} is")
-    setattr(owner, leaf, value)
+        raise UsageError(f"{name}={value!r} must be of type {type(current).__name__}, as {current!r} is")
+    setattr(owner, path[-1], value)
 
 
 def _get(config: Any, path: str) -> Any:

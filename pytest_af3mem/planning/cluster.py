@@ -90,18 +90,19 @@ class Cluster(Pool):
 
 def _connected(address: str) -> Any:
     try:
-        import distributed
-
-        connect: Any = distributed.Client
+        from distributed import Client
+        from distributed.comm import get_address_host_port
     except ImportError as error:
         raise SetupError(f"--scheduler {address!r} needs Dask: {INSTALL}") from error
-    logging.getLogger("distributed").setLevel(logging.ERROR)
     try:
-        return connect(address, timeout=_CONNECT_SECONDS, set_as_default=False)
-    except (OSError, TimeoutError) as error:
-        raise SetupError(f"--scheduler {address!r} does not answer: start one with `dask scheduler`") from error
+        get_address_host_port(address)  # a client that is made of what is no address hangs when Python ends
     except ValueError as error:
         raise UsageError(f"--scheduler {address!r} is no address of a scheduler, like tcp://10.0.0.1:8786: {error}") from error
+    logging.getLogger("distributed").setLevel(logging.ERROR)
+    try:
+        return Client(address, timeout=_CONNECT_SECONDS, set_as_default=False)
+    except (OSError, TimeoutError) as error:
+        raise SetupError(f"--scheduler {address!r} does not answer: start one with `dask scheduler`") from error
 
 
 def _stated(settings: Settings) -> dict[str, Any]:

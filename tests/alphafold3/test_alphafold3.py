@@ -156,7 +156,8 @@ def test_half_an_edit_is_not_judged_with_the_models_own_error(tmp_path, cache_di
     ("settings", "text"),
     [
         ({"num_sample": 1}, "alphafold3 has no setting 'num_sample'; did you mean num_samples"),
-        ({"evoformer.num_mas": 1}, "AlphaFold 3 has no setting 'evoformer.num_mas'"),
+        ({"evoformer.num_mas": 1}, "no setting 'evoformer.num_mas': evoformer has no 'num_mas'; did you mean num_msa"),
+        ({"global_confg.bfloat16": "none"}, "its config has no 'global_confg'; did you mean global_config?"),
         ({"num_samples": "five"}, "num_samples='five' must be of type int, as 5 is"),
     ],
 )
