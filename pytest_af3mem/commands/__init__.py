@@ -1,3 +1,7 @@
-"""The commands of `af3mem` that have a module each: `HELP`, `prepare(parser)`, and `run(parsed, settings)` -> exit status."""
+"""The commands of `af3mem`, a module each: `HELP`, `prepare(parser)`, and `run(parsed, settings)` -> exit status.
+
+The docstring of a module is the command's description. A command that takes only some of the options that say how to measure
+names those in `OPTIONS`.
+"""
 
 OK, OVER, USAGE, NOT_JUDGED = 0, 1, 2, 3

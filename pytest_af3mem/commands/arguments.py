@@ -10,11 +10,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from pytest_af3mem import gpus
 from pytest_af3mem.errors import UsageError
+from pytest_af3mem.gpus import Gpu
 from pytest_af3mem.planning.cluster import Cluster
 from pytest_af3mem.pool import Pool
 from pytest_af3mem.request import freeze
 from pytest_af3mem.settings import Settings
+from pytest_af3mem.size import Size
 
 _JOB_OPTIONS = {
     "chains": ("N", "polymer chains (default: one of each kind)"),
@@ -43,14 +46,57 @@ def job_options(parsed: argparse.Namespace) -> dict[str, Any]:
 
 
 def size(text: str, name: str = "--tokens") -> int:
-    if not (text.isdecimal() and len(text) < 10):
+    if not (text.isdecimal() and 0 < len(text) < 10 and int(text)):
         raise UsageError(f"{name} {text!r} must be a whole number of at least 1")
     return int(text)
 
 
-def sizes(text: str) -> list[int]:
+def sizes(text: str, name: str = "--tokens") -> list[int]:
     """`512,1024` as sizes, each once, in increasing order. Raises UsageError."""
-    return sorted({size(part.strip()) for part in text.split(",")})
+    return sorted({size(part.strip(), name) for part in text.split(",")})
+
+
+def add_targets(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--targets",
+        metavar="NAME,...",
+        help="cards and MIG slices, 'cards', 'all', or patterns such as 'a100*' (default: that of --target)",
+    )
+
+
+def targets(parsed: argparse.Namespace, settings: Settings) -> tuple[Gpu, ...]:
+    return gpus.select(parsed.targets) if parsed.targets else (gpus.find(settings.target),)
+
+
+def add_fraction(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--fraction",
+        default="95 %",
+        metavar="SIZE",
+        help="how much of a target's memory may be used (default: 95 %%, AlphaFold 3's)",
+    )
+
+
+def fraction(parsed: argparse.Namespace) -> Size:
+    return Size.parse(parsed.fraction, name="--fraction")
+
+
+def add_set(command: argparse.ArgumentParser, text: str = "a setting of the model; repeatable") -> None:
+    command.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help=text)
+
+
+def chosen(parsed: argparse.Namespace) -> dict[str, Any]:
+    """The settings of the model that `--set` states."""
+    return dict(map(setting, parsed.set))
+
+
+def add_over(command: argparse.ArgumentParser, text: str, required: bool = False) -> None:
+    command.add_argument("--over", action="append", default=[], required=required, metavar="NAME=VALUE,...", help=text)
+
+
+def axes(parsed: argparse.Namespace) -> dict[str, list[tuple[str, Any]]]:
+    """What `--over` states: each value as text and as such, by name."""
+    return dict(map(axis, parsed.over))
 
 
 def setting(text: str) -> tuple[str, Any]:

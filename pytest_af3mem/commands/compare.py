@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from pytest_af3mem.commands import NOT_JUDGED, OK, OVER, sides
-from pytest_af3mem.commands.arguments import add_job_options, deliver, job_options, setting, show, sizes
+from pytest_af3mem.commands.arguments import add_job_options, add_set, chosen, deliver, job_options, show, sizes
 from pytest_af3mem.planning.compare import compare
 from pytest_af3mem.reports import compared
 from pytest_af3mem.settings import Settings
@@ -23,7 +23,7 @@ def prepare(parser: argparse.ArgumentParser) -> None:
         "--tokens", default="512,1024,2048", metavar="N,N,...", help="tokens of the inputs (default: 512,1024,2048)"
     )
     add_job_options(parser)
-    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of both; repeatable")
+    add_set(parser, "a setting of both; repeatable")
     parser.add_argument(
         "--tolerance", default="0", metavar="SIZE", help='how much more NEW may need, such as "0.5 %%" or "64 MiB" (default: 0)'
     )
@@ -31,9 +31,8 @@ def prepare(parser: argparse.ArgumentParser) -> None:
 
 def run(parsed: argparse.Namespace, settings: Settings) -> int:
     tolerance = read_tolerance(parsed.tolerance, "--tolerance")
-    chosen = dict(map(setting, parsed.set))
-    old = sides.read(parsed.old, "OLD", settings, chosen)
-    new = sides.read(parsed.new, "NEW", settings, chosen)
+    old = sides.read(parsed.old, "OLD", settings, chosen(parsed))
+    new = sides.read(parsed.new, "NEW", settings, chosen(parsed))
     try:
         found = compare(old, new, sizes(parsed.tokens), job_options(parsed), tolerance, show)
     finally:

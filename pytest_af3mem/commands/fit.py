@@ -6,46 +6,48 @@ import argparse
 
 from pytest_af3mem import gpus
 from pytest_af3mem.commands import NOT_JUDGED, OK, OVER
-from pytest_af3mem.commands.arguments import add_job_options, axis, deliver, job_options, setting, show, size
+from pytest_af3mem.commands.arguments import (
+    add_fraction,
+    add_job_options,
+    add_over,
+    add_set,
+    axes,
+    chosen,
+    deliver,
+    fraction,
+    job_options,
+    show,
+    size,
+)
 from pytest_af3mem.planning import fit
 from pytest_af3mem.planning.asking import pursue
 from pytest_af3mem.reports import fit as report
 from pytest_af3mem.session import Session
 from pytest_af3mem.settings import Settings
-from pytest_af3mem.size import Size
 
 HELP = "find the settings with which an input fits a target"
 
 
 def prepare(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tokens", required=True, metavar="N", help="tokens of the input, exactly")
-    parser.add_argument(
-        "--fraction",
-        default="95 %",
-        metavar="SIZE",
-        help="how much of the target's memory may be used (default: 95 %%, AlphaFold 3's)",
-    )
+    add_fraction(parser)
     add_job_options(parser)
-    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting to start from; repeatable")
-    parser.add_argument(
-        "--over",
-        action="append",
-        default=[],
-        metavar="NAME=VALUE,...",
-        help="a setting that may be changed, its values from mild to strong; repeatable, the cheapest first "
+    add_set(parser, "a setting to start from; repeatable")
+    add_over(
+        parser,
+        "a setting that may be changed, its values from mild to strong; repeatable, the cheapest first "
         "(default: those of AlphaFold 3 that are known to trade memory)",
     )
 
 
 def run(parsed: argparse.Namespace, settings: Settings) -> int:
     target = gpus.find(settings.target)
-    limit_bytes = Size.parse(parsed.fraction, name="--fraction").of(target.memory_bytes)
-    stated = {name: [value for _, value in values] for name, values in map(axis, parsed.over)}
+    limit_bytes = fraction(parsed).of(target.memory_bytes)
+    stated = {name: [value for _, value in values] for name, values in axes(parsed).items()}
     session = Session(settings)
     try:
-        chosen = dict(map(setting, parsed.set))
-        request = session.request(size=size(parsed.tokens), options=job_options(parsed), settings=chosen)
-        (found,) = pursue(session, [fit.search(request, limit_bytes, fit.savings_of(session, stated, target))], show)
+        request = session.request(size=size(parsed.tokens), options=job_options(parsed), settings=chosen(parsed))
+        (found,) = pursue(session, [fit.search(request, limit_bytes, fit.savings_of(session, stated, request))], show)
         notes = session.pool.notes
     finally:
         show("")

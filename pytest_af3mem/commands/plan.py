@@ -8,7 +8,19 @@ from pathlib import Path
 
 from pytest_af3mem import gpus
 from pytest_af3mem.commands import NOT_JUDGED, OK, OVER, USAGE
-from pytest_af3mem.commands.arguments import add_scheduler, deliver, pool, setting, show, size
+from pytest_af3mem.commands.arguments import (
+    add_fraction,
+    add_scheduler,
+    add_set,
+    add_targets,
+    chosen,
+    deliver,
+    fraction,
+    pool,
+    show,
+    size,
+    targets,
+)
 from pytest_af3mem.errors import UsageError
 from pytest_af3mem.gpus import Gpu
 from pytest_af3mem.planning import capacity, jobs
@@ -23,19 +35,10 @@ HELP = "the largest input that fits each target; which target each input of a fo
 
 def prepare(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("files", nargs="*", type=Path, metavar="FILE", help="AlphaFold 3 JSON to plan, or folders of it")
-    parser.add_argument(
-        "--targets",
-        metavar="NAME,...",
-        help="cards and MIG slices, 'cards', 'all', or patterns such as 'a100*' (default: that of --target)",
-    )
-    parser.add_argument(
-        "--fraction",
-        default="95 %",
-        metavar="SIZE",
-        help="how much of a target's memory may be used (default: 95 %%, AlphaFold 3's)",
-    )
+    add_targets(parser)
+    add_fraction(parser)
     parser.add_argument("--up-to", default="10240", metavar="N", help="largest input to look at, in tokens (default: 10240)")
-    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of the model; repeatable")
+    add_set(parser)
     parser.add_argument(
         "--gres",
         action="append",
@@ -50,23 +53,21 @@ def prepare(parser: argparse.ArgumentParser) -> None:
 
 
 def run(parsed: argparse.Namespace, settings: Settings) -> int:
-    targets = gpus.select(parsed.targets) if parsed.targets else (gpus.find(settings.target),)
-    fraction = Size.parse(parsed.fraction, name="--fraction")
-    chosen = dict(map(setting, parsed.set))
+    asked, limit, setup = targets(parsed, settings), fraction(parsed), chosen(parsed)
     gres = dict(map(_gres, parsed.gres))
     session = Session(settings, pool(parsed))
     try:
         if parsed.files:
-            return _jobs(session, jobs.files(parsed.files), targets, fraction, chosen, gres)
+            return _jobs(session, jobs.files(parsed.files), asked, limit, setup, gres)
         up_to = size(parsed.up_to, "--up-to")
-        found = capacity.capacities(session, targets, fraction, up_to, chosen, show)
+        found = capacity.capacities(session, asked, limit, up_to, setup, show)
         notes = session.pool.notes
     finally:
         show("")
         session.close()
-    lines = "\n".join([*notes, *capacity_report.table(found, fraction), ""])
-    told = "\n".join([*capacity_report.markdown(found, fraction), ""])
-    deliver(settings, lines, capacity_report.render_json(found, fraction), told)
+    lines = "\n".join([*notes, *capacity_report.table(found, limit), ""])
+    told = "\n".join([*capacity_report.markdown(found, limit), ""])
+    deliver(settings, lines, capacity_report.render_json(found, limit), told)
     return NOT_JUDGED if any(one.reason for one in found) else OK
 
 

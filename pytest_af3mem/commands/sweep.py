@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import argparse
 
-from pytest_af3mem import gpus
 from pytest_af3mem.commands import NOT_JUDGED, OK
 from pytest_af3mem.commands.arguments import (
     add_job_options,
+    add_over,
     add_scheduler,
-    axis,
+    add_set,
+    add_targets,
+    axes,
+    chosen,
     deliver,
     job_options,
     pool,
-    setting,
     show,
     sizes,
+    targets,
 )
 from pytest_af3mem.planning.sweep import Grid, sweep
 from pytest_af3mem.reports import sweep as report
@@ -26,21 +29,11 @@ HELP = "measure every combination of tokens, targets, models and settings"
 
 def prepare(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tokens", metavar="N,N,...", help="tokens of the inputs (default: every bucket of the model)")
-    parser.add_argument(
-        "--targets",
-        metavar="NAME,...",
-        help="cards and MIG slices, 'cards', 'all', or patterns such as 'a100*' (default: that of --target)",
-    )
+    add_targets(parser)
     parser.add_argument("--models", metavar="NAME,...", help="models (default: that of --model)")
     add_job_options(parser)
-    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of all; repeatable")
-    parser.add_argument(
-        "--over",
-        action="append",
-        default=[],
-        metavar="NAME=VALUE,...",
-        help="a setting of the model, or an option of the input, and its values; repeatable, for all combinations",
-    )
+    add_set(parser, "a setting of all; repeatable")
+    add_over(parser, "a setting of the model, or an option of the input, and its values; repeatable, for all combinations")
     add_scheduler(parser)
     parser.add_argument("--markdown", metavar="FILE", help="write one table as Markdown to this file; - for standard output")
     parser.add_argument("--html", metavar="FILE", help="write a page with the curves to this file; needs pytest-af3mem[html]")
@@ -49,11 +42,11 @@ def prepare(parser: argparse.ArgumentParser) -> None:
 def run(parsed: argparse.Namespace, settings: Settings) -> int:
     grid = Grid(
         models=list(dict.fromkeys(parsed.models.split(","))) if parsed.models else [settings.model],
-        targets=gpus.select(parsed.targets) if parsed.targets else (gpus.find(settings.target),),
+        targets=targets(parsed, settings),
         tokens=sizes(parsed.tokens) if parsed.tokens else (),
         options=job_options(parsed),
-        settings=dict(map(setting, parsed.set)),
-        axes=dict(map(axis, parsed.over)),
+        settings=chosen(parsed),
+        axes=axes(parsed),
     )
     try:
         found = sweep(settings, grid, show, pool(parsed))

@@ -90,8 +90,10 @@ class Cluster(Pool):
 
 def _connected(address: str) -> Any:
     try:
-        from distributed import Client
-        from distributed.comm import get_address_host_port
+        import distributed
+        from distributed.comm.addressing import get_address_host_port
+
+        connect: Any = distributed.Client
     except ImportError as error:
         raise SetupError(f"--scheduler {address!r} needs Dask: {INSTALL}") from error
     try:
@@ -100,7 +102,7 @@ def _connected(address: str) -> Any:
         raise UsageError(f"--scheduler {address!r} is no address of a scheduler, like tcp://10.0.0.1:8786: {error}") from error
     logging.getLogger("distributed").setLevel(logging.ERROR)
     try:
-        return Client(address, timeout=_CONNECT_SECONDS, set_as_default=False)
+        return connect(address, timeout=_CONNECT_SECONDS, set_as_default=False)
     except (OSError, TimeoutError) as error:
         raise SetupError(f"--scheduler {address!r} does not answer: start one with `dask scheduler`") from error
 

@@ -11,15 +11,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from pytest_af3mem import gpus
 from pytest_af3mem.errors import NotJudged, UsageError
-from pytest_af3mem.gpus import Gpu
 from pytest_af3mem.models.alphafold3 import default_attention
 from pytest_af3mem.peak import Peak
 from pytest_af3mem.planning.asking import Answer, Search
 from pytest_af3mem.request import Request, freeze
 from pytest_af3mem.session import Session
 
-SAME, MORE_RUNS, OTHER = (
+LESS_PADDING, SAME, MORE_RUNS, OTHER = (
+    "the same results, with less padding: a bucket more, for which AlphaFold 3 compiles once more",
     "the same results, made in smaller pieces or without outputs that were asked for",
     "fewer results a run: more runs for as many",
     "other results: the model sees less of its input",
@@ -35,8 +36,11 @@ class Saving:
     cost: str
 
 
-# Of AlphaFold 3, the cheapest first. Shards and chunks are the numbers of rows of the pair representation that a transition,
-# or an attention without a fused kernel, takes at once.
+BUCKET = "bucket"
+"""Not a setting of the model, but one more size to pad to."""
+
+# Of AlphaFold 3, the cheapest first, after a bucket. Shards and chunks are the numbers of rows of the pair representation that a
+# transition, or an attention without a fused kernel, takes at once.
 SAVINGS = (
     Saving("return_embeddings", (False,), SAME),
     Saving("return_distogram", (False,), SAME),
@@ -46,6 +50,9 @@ SAVINGS = (
     Saving("num_samples", (4, 3, 2, 1), MORE_RUNS),
     Saving("num_msa", (512, 256, 128), OTHER),
 )
+
+
+_STEPS = (256, 64)  # what a closer bucket is a multiple of
 
 
 @dataclass(frozen=True)
@@ -75,13 +82,19 @@ class Fit:
         return self.best is not None or all(isinstance(one.answer, Peak) for one in self.attempts)
 
     @property
+    def least(self) -> Peak | None:
+        """The smallest peak of all attempts, whether it fits or not."""
+        peaks = [one.answer for one in self.attempts if isinstance(one.answer, Peak)]
+        return min(peaks, key=lambda peak: peak.total_bytes, default=None)
+
+    @property
     def costs(self) -> dict[str, str]:
         """What each change of the best attempt costs."""
         return {one.name: one.cost for one in self.savings if self.best and one.name in self.best.changes}
 
 
-def savings_of(session: Session, stated: Mapping[str, Sequence[Any]], target: Gpu) -> tuple[Saving, ...]:
-    """The stated ones, in their order; without any, those of AlphaFold 3 on this target.
+def savings_of(session: Session, stated: Mapping[str, Sequence[Any]], request: Request) -> tuple[Saving, ...]:
+    """The stated ones, in their order; without any, a closer bucket and those of AlphaFold 3 on this target.
 
     Raises UsageError for a model with other settings.
     """
@@ -91,8 +104,9 @@ def savings_of(session: Session, stated: Mapping[str, Sequence[Any]], target: Gp
     named = {one.name for one in SAVINGS if "." not in one.name}
     if not named <= {*session.installation.settings}:
         raise UsageError(f"what may be changed in {session.installation.model} to save memory? Say so with --over NAME=VALUE,...")
-    has_kernels = default_attention(target.compute_capability) == "triton"
-    return tuple(one for one in SAVINGS if one.name != "attention" or has_kernels)
+    has_kernels = default_attention(gpus.find(request.target).compute_capability) == "triton"
+    closer = Saving(BUCKET, tuple(dict.fromkeys(-(-request.tokens // step) * step for step in _STEPS)), LESS_PADDING)
+    return closer, *(one for one in SAVINGS if one.name != "attention" or has_kernels)
 
 
 def search(request: Request, limit_bytes: int, savings: Sequence[Saving]) -> Search[Fit]:
@@ -103,12 +117,11 @@ def search(request: Request, limit_bytes: int, savings: Sequence[Saving]) -> Sea
     So no change of the result can be left out by itself.
     """
     attempts: list[Attempt] = []
-    base = dict(request.settings)
 
     def tried(changes: Mapping[str, Any]) -> Search[Attempt]:
         known = next((one for one in attempts if one.changes == changes), None)
         if known is None:
-            known = Attempt(dict(changes), (yield replace(request, settings=freeze({**base, **changes}))))
+            known = Attempt(dict(changes), (yield changed(request, changes)))
             attempts.append(known)
         return known
 
@@ -140,11 +153,18 @@ def search(request: Request, limit_bytes: int, savings: Sequence[Saving]) -> Sea
     return done(best)
 
 
+def changed(request: Request, changes: Mapping[str, Any]) -> Request:
+    """The same input with settings, or the buckets, changed."""
+    settings = {**dict(request.settings), **{name: value for name, value in changes.items() if name != BUCKET}}
+    more = {changes[BUCKET]} if BUCKET in changes else set()
+    return replace(request, settings=freeze(settings), buckets=tuple(sorted({*request.buckets, *more})))
+
+
 def _usable(savings: Sequence[Saving], base: Peak) -> list[Saving]:
     """Those that change something: what is at a value already, or beyond it, is left out."""
     usable = []
     for one in savings:
-        now = base.model.config.get(one.name)
+        now = base.bucket if one.name == BUCKET else base.model.config.get(one.name)
         is_number = isinstance(now, int) and not isinstance(now, bool)
         values = tuple(value for value in one.values if (value < now if is_number else value != now))
         if values:

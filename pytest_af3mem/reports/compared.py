@@ -19,8 +19,11 @@ def render_text(found: Comparison) -> str:
     lines = [f"OLD  {found.old.text}", f"NEW  {found.new.text}", ""]
     rows = [("tokens", "bucket", "target", "old", "new", "difference", "verdict")]
     lines += aligned([*rows, *(_row(pair, found) for pair in found.pairs)], right={0, 1, 3, 4, 5})
+    told: dict[tuple[str, ...], list[str]] = {}
     for pair in found.pairs:
-        lines += _details(pair)
+        told.setdefault(tuple(_details(pair)), []).append(str(pair.asked[0].tokens))
+    for details, sizes in told.items():  # often the same at all sizes, above all where a side cannot be measured
+        lines += ["", f"at {', '.join(sizes)} tokens:", *(f"  {line}" for line in details)] if details else []
     lines += _differing(found)
     return "\n".join([*found.notes, *lines]) + "\n"
 
@@ -72,7 +75,7 @@ def _row(pair: Pair, found: Comparison) -> tuple[str, ...]:
 
 
 def _details(pair: Pair) -> list[str]:
-    """What grew and fell, or why a side was not judged, below a heading; nothing where nothing differs."""
+    """What grew and fell, or why a side was not judged; nothing where nothing differs."""
     lines = []
     for name, answer in (("OLD", pair.old), ("NEW", pair.new)):
         if isinstance(answer, NotJudged):
@@ -82,7 +85,7 @@ def _details(pair: Pair) -> list[str]:
         live = [one.live_bytes for one in pair.peaks]
         if lines and live[0] is not None and live[1] is not None and live[0] != live[1]:
             lines.append(f"{signed(live[1] - live[0]):>13}  live peak, the same without fragmentation")
-    return ["", f"at {pair.asked[0].tokens} tokens:", *(f"  {line}" for line in lines)] if lines else []
+    return lines
 
 
 def _differing(found: Comparison) -> list[str]:

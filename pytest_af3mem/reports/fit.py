@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from pytest_af3mem.attribution import by_component
 from pytest_af3mem.models.alphafold3 import config_path
 from pytest_af3mem.peak import Peak
-from pytest_af3mem.planning.fit import Attempt, Fit
+from pytest_af3mem.planning.fit import BUCKET, Attempt, Fit, changed
 from pytest_af3mem.reports.columns import aligned, signed
 from pytest_af3mem.reports.json import document
+from pytest_af3mem.request import Request
 from pytest_af3mem.size import format_bytes
 from pytest_af3mem.verdict import Measurement
+
+_TOP = 3
 
 
 def render_text(found: Fit) -> str:
@@ -19,7 +23,7 @@ def render_text(found: Fit) -> str:
     lines = [found.request.conditions, "", _answer(found)]
     if found.best and found.best.changes:
         lines += [f"  {name}: {cost}" for name, cost in found.costs.items()]
-        lines += ["", *python(found.best.changes), "", f"@pytest.mark.af3_model(**{dict(found.best.changes)!r})"]
+        lines += ["", *_how(found.best.changes, found.request)]
     lines += ["", "measured:"]
     rows = [("needs", "against the limit", "changes"), *(_row(attempt, found) for attempt in found.attempts)]
     lines += [f"  {line}" for line in aligned(rows, right={0, 1})]
@@ -28,7 +32,15 @@ def render_text(found: Fit) -> str:
 
 def python(changes: Mapping[str, Any]) -> list[str]:
     """The lines that make these changes to AlphaFold 3's `config`, as `make_model_config` returns it."""
-    return [f"config.{config_path(name)} = {value!r}" for name, value in changes.items()]
+    return [f"config.{config_path(name)} = {value!r}" for name, value in changes.items() if name != BUCKET]
+
+
+def _how(changes: Mapping[str, Any], request: Request) -> list[str]:
+    """For AlphaFold 3 and for tests: the buckets, and the settings as Python to paste."""
+    settings = {name: value for name, value in changes.items() if name != BUCKET}
+    buckets = ",".join(map(str, changed(request, changes).buckets))
+    pad = [f"run_alphafold.py --buckets={buckets}", f"pytest --af3-buckets={buckets}"] if BUCKET in changes else []
+    return pad + ([*python(changes), f"@pytest.mark.af3_model(**{settings!r})"] if settings else [])
 
 
 def render_json(found: Fit) -> str:
@@ -53,13 +65,14 @@ def _answer(found: Fit) -> str:
         how = "with these changes" if found.best.changes else "as it is"
         left = found.limit_bytes - found.best.answer.total_bytes
         return f"fits {how}: {format_bytes(found.best.answer.total_bytes)} of {limit}, {format_bytes(left)} to spare"
-    peaks = [one.answer for one in found.attempts if isinstance(one.answer, Peak)]
     if not found.is_judged:
         failed = next(one.answer for one in found.attempts if not isinstance(one.answer, Peak))
         return f"not judged: {failed}"
-    least = min(peak.total_bytes for peak in peaks)
-    more = format_bytes(least - found.limit_bytes)
-    return f"nothing fits: with all changes that are known it needs {format_bytes(least)}, {more} more than {limit}"
+    assert found.least is not None
+    needs, more = found.least.total_bytes, found.least.total_bytes - found.limit_bytes
+    lines = [f"nothing fits: the least of what is known is {format_bytes(needs)}, {format_bytes(more)} more than {limit}"]
+    held = [*by_component(found.least).items()][:_TOP]
+    return "\n".join(lines + [f"  held by {name}: {format_bytes(size)}, {size / needs:.0%}" for name, size in held])
 
 
 def _row(attempt: Attempt, found: Fit) -> tuple[str, str, str]:

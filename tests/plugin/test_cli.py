@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from pytest_af3mem import cli, gpus
+from pytest_af3mem import cli, commands, gpus
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def af3mem(project, capsys):
 
 def test_measure(af3mem):
     status, output, errors = af3mem("measure", "--tokens", "500", "--target", "h100-80gb")
-    assert (status, errors) == (cli.OK, "")
+    assert (status, errors) == (commands.OK, "")
     table, section = output.strip().splitlines()[:2], output.strip().splitlines()[2:]
     assert table[0].split() == ["tokens", "bucket", "target", "total", "kernels", "time", "test"]
     assert table[1].startswith("   500     512  h100-80gb  1.00 MiB  triton 0 ")
@@ -42,7 +42,7 @@ def test_measure_with_all_holders(af3mem, needed_bytes):
 
 def test_measure_as_json(af3mem, needed_bytes):
     status, output, errors = af3mem("measure", "--tokens", "100", "--set", "width=1000", "--json", "-")
-    assert (status, errors) == (cli.OK, "")
+    assert (status, errors) == (commands.OK, "")
     report = json.loads(output)
     assert report["schema"] == 1
     (row,) = report["measurements"]
@@ -53,7 +53,7 @@ def test_measure_as_json(af3mem, needed_bytes):
 
 def test_measure_into_a_file(af3mem, project):
     status, output, _ = af3mem("measure", "--tokens", "100", "--json", str(project.path / "new" / "report.json"))
-    assert status == cli.OK
+    assert status == commands.OK
     assert output.startswith("tokens")
     assert len(project.measurements("new/report.json")) == 1
 
@@ -61,7 +61,7 @@ def test_measure_into_a_file(af3mem, project):
 @pytest.mark.parametrize("options", [(), ("--json", "-")])
 def test_what_is_not_judged_has_a_status_of_its_own(af3mem, options):
     status, output, _ = af3mem("measure", "--tokens", "100", "--set", "does=exit", *options, model="misbehaving:Misbehaving")
-    assert status == cli.NOT_JUDGED == 3
+    assert status == commands.NOT_JUDGED == 3
     if options:
         (row,) = json.loads(output)["measurements"]
         assert (row["verdict"], row["reason"]) == ("not judged", "the worker died (exit status 7)")
@@ -89,12 +89,12 @@ def test_what_is_not_judged_has_a_status_of_its_own(af3mem, options):
     ],
 )
 def test_bad_arguments_are_said_in_one_line(af3mem, arguments, line):
-    assert af3mem("measure", *arguments) == (cli.USAGE, "", f"af3mem: {line}\n")
+    assert af3mem("measure", *arguments) == (commands.USAGE, "", f"af3mem: {line}\n")
 
 
 def test_settings_are_read_as_python_values(af3mem):
     status, output, _ = af3mem("measure", "--tokens", "100", "--set", "width=7", "--json", "-")
-    assert status == cli.OK
+    assert status == commands.OK
     assert json.loads(output)["measurements"][0]["argument_bytes"] == 4 * (7 + 128)
 
 
@@ -106,7 +106,7 @@ def test_the_environment_counts_here_too(af3mem, monkeypatch):
 
 def test_doctor_lists_every_target(af3mem, project):
     status, output, errors = af3mem("doctor")
-    assert (status, errors) == (cli.OK, "")
+    assert (status, errors) == (commands.OK, "")
     lines = output.splitlines()
     assert "model             analytic: analytic 1.0" in lines
     assert "buckets           128 256 512" in lines
@@ -119,7 +119,7 @@ def test_doctor_lists_every_target(af3mem, project):
 
 def test_doctor_says_what_is_missing(af3mem):
     status, output, _ = af3mem("doctor", model="misbehaving:NotInstalled")
-    assert status == cli.USAGE
+    assert status == commands.USAGE
     assert output.splitlines()[-1] == "to mend: analytic needs its weights: pip install analytic-weights"
 
 
@@ -149,7 +149,7 @@ def test_tokens(af3mem, tmp_path):
 
     status, output, errors = af3mem("tokens", *map(str, files))
 
-    assert status == cli.USAGE
+    assert status == commands.USAGE
     assert output.splitlines() == [
         "tokens  bucket  padding  job",
         f"    14     128      114  {files[0]} 'mine'",
@@ -160,7 +160,7 @@ def test_tokens(af3mem, tmp_path):
         f"af3mem: '{files[1]}': modelSeeds: [] must not be empty",
         f"af3mem: '{files[3]}': cannot be read: No such file or directory",
     ]
-    assert af3mem("tokens", str(files[0]))[0] == cli.OK
+    assert af3mem("tokens", str(files[0]))[0] == commands.OK
     files[0].write_text(json.dumps(job).replace("MKTAYIA", "XX"))
     assert af3mem("tokens", str(files[0]))[2].endswith(
         "no chain has a residue that is known: AlphaFold 3 leaves such chains out\n"
@@ -174,5 +174,5 @@ def test_tokens_of_a_ligand_of_a_model_without_dictionary(af3mem, tmp_path):
     job = {"dialect": "alphafold3", "version": 1, "name": "mine", "modelSeeds": [1], "sequences": [ligand]}
     (tmp_path / "job.json").write_text(json.dumps(job))
     status, _, errors = af3mem("tokens", str(tmp_path / "job.json"))
-    assert status == cli.USAGE
+    assert status == commands.USAGE
     assert "ligand 'ATP' cannot be counted: this model has no chemical component dictionary" in errors

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_af3mem import cli
+from pytest_af3mem import cli, commands
 from pytest_af3mem.planning import cluster as room
 
 distributed = pytest.importorskip("distributed")
@@ -58,21 +58,21 @@ def test_a_killed_worker_costs_nothing_but_what_it_was_doing(cluster, sweep, tmp
     thread.start()
     status, report, errors = sweep("--scheduler", cluster.scheduler_address, "--set", "does=wait")
     assert killed
-    assert (status, errors) == (cli.OK, "")
+    assert (status, errors) == (commands.OK, "")
     assert {row["tokens"]: row["total_bytes"] for row in report["measurements"]} == {
         size: needed_bytes({10: 128, 200: 256, 500: 512}.get(size, size)) for size in TOKENS
     }
     noted = len(traced.read_text().splitlines())
     assert len(TOKENS) <= noted <= len(TOKENS) + 1  # the one that the killed worker was at
     status, report, _ = sweep("--set", "does=wait")  # without the cluster: all is known here
-    assert status == cli.OK
+    assert status == commands.OK
     assert all(row["cached"] for row in report["measurements"])
     assert len(traced.read_text().splitlines()) == noted
 
 
 def test_what_is_not_judged_there_is_not_judged_here(cluster, sweep):
     status, report, _ = sweep("--scheduler", cluster.scheduler_address, "--set", "does=raise", "--tokens", "10")
-    assert status == cli.NOT_JUDGED
+    assert status == commands.NOT_JUDGED
     assert report["measurements"][0]["reason"].startswith("the model does not trace: ValueError: weights of 31")
 
 
@@ -88,7 +88,7 @@ def test_plan_on_a_cluster(cluster, project, tmp_path, capsys):
         "--up-to",
         "512",
     )
-    assert cli.main(["plan", *map(str, (*where, *options)), "--json", "-"]) == cli.OK
+    assert cli.main(["plan", *map(str, (*where, *options)), "--json", "-"]) == commands.OK
     found = json.loads(capsys.readouterr().out)["capacities"]
     assert [(one["target"], one["fits"]["bucket"], one["beyond"]["bucket"]) for one in found] == [
         ("l4-24gb", 256, 512),
@@ -100,7 +100,7 @@ def test_workers_with_other_software_are_refused(cluster, sweep, monkeypatch):
     with contextlib.closing(distributed.Client(cluster)) as client:
         client.run(lambda: os.environ.update(XLA_FLAGS="--xla_gpu_enable_triton_gemm=true"))
     status, report, errors = sweep("--scheduler", cluster.scheduler_address, "--tokens", "10")
-    assert (status, report) == (cli.USAGE, "")
+    assert (status, report) == (commands.USAGE, "")
     assert errors.startswith("af3mem: a worker of the cluster would measure something else: environment ")
     assert "XLA_FLAGS" in errors
 
@@ -135,5 +135,5 @@ def test_ctrl_c_ends_what_the_cluster_does_for_it(cluster, project, tmp_path):
 def test_no_scheduler(sweep, monkeypatch, address, line):
     monkeypatch.setattr(room, "_CONNECT_SECONDS", 1)
     status, report, errors = sweep("--scheduler", address)
-    assert (status, report) == (cli.USAGE, "")
+    assert (status, report) == (commands.USAGE, "")
     assert errors.startswith(f"af3mem: {line}")

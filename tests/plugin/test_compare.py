@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from pytest_af3mem import cli
+from pytest_af3mem import cli, commands
 
 WIDER = ("positions[:, None] * positions[None, :]", "jnp.stack([positions[:, None] * positions[None, :]] * 2)")
 OUT = ("pairs.sum(axis=1)", "pairs.sum(axis=(0, 2))")
@@ -48,7 +48,7 @@ def compare(project, capsys):
 
 def test_a_source_tree_that_needs_more_is_over(compare, trees, needed_bytes):
     status, output, errors = compare(trees / "as_it_is", trees / "wider")
-    assert (status, errors) == (cli.OVER, "")
+    assert (status, errors) == (commands.OVER, "")
     lines = output.splitlines()
     assert lines[:2] == [f"OLD  {trees / 'as_it_is'}", f"NEW  {trees / 'wider'}"]
     assert lines[3].split() == ["tokens", "bucket", "target", "old", "new", "difference", "verdict"]
@@ -60,19 +60,19 @@ def test_a_source_tree_that_needs_more_is_over(compare, trees, needed_bytes):
 
 def test_one_that_needs_less_is_within(compare, trees):
     status, output, _ = compare(trees / "wider", trees / "as_it_is")
-    assert status == cli.OK
+    assert status == commands.OK
     assert "-64.00 KiB (-49.56 %)  within" in output
 
 
 def test_the_same_is_within(compare, trees):
     status, output, _ = compare(trees / "as_it_is", trees / "as_it_is")
-    assert status == cli.OK
+    assert status == commands.OK
     assert "none  within" in output
     assert output.splitlines()[-1] == "OLD and NEW have the same sources, settings and versions"
 
 
 @pytest.mark.parametrize(
-    ("tolerance", "status"), [("64 KiB", cli.OK), ("65535 B", cli.OVER), ("98 %", cli.OVER), ("99 %", cli.OK)]
+    ("tolerance", "status"), [("64 KiB", commands.OK), ("65535 B", commands.OVER), ("98 %", commands.OVER), ("99 %", commands.OK)]
 )
 def test_tolerance(compare, trees, tolerance, status):
     assert compare(trees / "as_it_is", trees / "wider", "--tolerance", tolerance)[0] == status
@@ -82,7 +82,7 @@ def test_settings(compare, project, needed_bytes):
     status, output, errors = compare(
         "width=32", "width=1000", "--path", str(project.models), "--tokens", "100,500", "--json", "-"
     )
-    assert (status, errors) == (cli.OVER, "")
+    assert (status, errors) == (commands.OVER, "")
     report = json.loads(output)
     assert (report["schema"], report["verdict"], report["tolerance"]) == (1, "over", "0 B")
     assert [(one["tokens"], one["difference_bytes"], one["verdict"]) for one in report["comparisons"]] == [
@@ -103,7 +103,7 @@ def test_settings(compare, project, needed_bytes):
 
 def test_two_models(compare, project):
     status, output, _ = compare("analytic:Analytic", "misbehaving:Misbehaving", "--path", str(project.models))
-    assert status == cli.OK
+    assert status == commands.OK
     assert "  model: analytic, analytic 1.0 -> misbehaving, analytic 1.0" in output.splitlines()
 
 
@@ -112,9 +112,9 @@ def test_an_interpreter(compare, project, tmp_path):
     other.write_text(f'#!/bin/sh\nexport TOKAMAX_OTHER=1\nexec {sys.executable} "$@"\n')
     other.chmod(0o755)
     status, output, _ = compare("installed", other, "--path", str(project.models))
-    assert status == cli.USAGE  # OLD is without the source tree then
+    assert status == commands.USAGE  # OLD is without the source tree then
     status, output, _ = compare(sys.executable, other, "--path", str(project.models))
-    assert status == cli.OK
+    assert status == commands.OK
     (line,) = (line for line in output.splitlines() if line.startswith("  environment: "))
     assert line.endswith(" TOKAMAX_OTHER=1")
 
@@ -124,7 +124,7 @@ def test_an_interpreter_that_lacks_what_measuring_needs(compare, project, tmp_pa
     bare.write_text(f'#!/bin/sh\nexec {sys.executable} -S "$@"\n')
     bare.chmod(0o755)
     status, output, errors = compare(sys.executable, bare, "--path", str(project.models))
-    assert (status, output) == (cli.USAGE, "")
+    assert (status, output) == (commands.USAGE, "")
     assert errors.startswith(f"af3mem: NEW '{bare}': JAX is not installed in {sys.executable}: pip install")
 
 
@@ -153,13 +153,13 @@ def repository(tmp_path, source, wider):
 def test_git_revisions(compare, repository, monkeypatch):
     before = _git("status", "--porcelain", at=repository), _git("worktree", "list", at=repository)
     status, output, errors = compare(f"{repository}/python@v1", f"{repository}/python@main")
-    assert (status, errors) == (cli.OVER, "")
+    assert (status, errors) == (commands.OVER, "")
     assert "+64.00 KiB (+98.27 %)  over" in output
     assert (_git("status", "--porcelain", at=repository), _git("worktree", "list", at=repository)) == before
     monkeypatch.chdir(repository / "python")
     monkeypatch.setenv("GIT_DIR", "/nowhere")  # as git's hooks have one
     status, output, errors = compare("@v1", "@v1 width=64")
-    assert (status, errors) == (cli.OVER, "")
+    assert (status, errors) == (commands.OVER, "")
     assert "  setting width: 32 -> 64" in output.splitlines()
 
 
@@ -168,7 +168,7 @@ def test_what_is_not_judged_is_neither_within_nor_over(compare, trees):
         (trees / "wider" / "analytic.py").read_text().replace("width = settings", "raise KeyError(3) #")
     )
     status, output, _ = compare(trees / "as_it_is", trees / "wider")
-    assert status == cli.NOT_JUDGED
+    assert status == commands.NOT_JUDGED
     assert "not judged" in output.splitlines()[4]
     assert "  NEW is not judged: the worker failed: KeyError: 3" in output.splitlines()
 
@@ -176,7 +176,7 @@ def test_what_is_not_judged_is_neither_within_nor_over(compare, trees):
 def test_a_revision_that_does_not_import(compare, repository):
     _git("commit", "-q", "-a", "-m", "no model", at=repository)
     status, output, errors = compare(f"{repository}/python@v1", f"{repository}/python@HEAD")
-    assert (status, output) == (cli.USAGE, "")
+    assert (status, output) == (commands.USAGE, "")
     assert errors.endswith("model 'analytic:Analytic' cannot be loaded: module 'analytic' has no attribute 'Analytic'\n")
     assert errors.startswith(f"af3mem: NEW '{repository}/python@HEAD': ")
 
@@ -197,7 +197,7 @@ def test_a_revision_that_does_not_import(compare, repository):
 def test_bad_sides(compare, repository, monkeypatch, new, line):
     monkeypatch.chdir(repository)
     status, output, errors = compare(f"{repository}/python@v1", new)
-    assert (status, output) == (cli.USAGE, "")
+    assert (status, output) == (commands.USAGE, "")
     assert line in errors
 
 
@@ -209,4 +209,4 @@ def test_bad_sides(compare, repository, monkeypatch, new, line):
     ],
 )
 def test_bad_arguments(compare, trees, arguments, line):
-    assert compare(trees / "wider", trees / "wider", *arguments) == (cli.USAGE, "", f"af3mem: {line}\n")
+    assert compare(trees / "wider", trees / "wider", *arguments) == (commands.USAGE, "", f"af3mem: {line}\n")

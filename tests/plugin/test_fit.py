@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from pytest_af3mem import cli
+from pytest_af3mem import cli, commands
 
 MODEL = '''
 from analytic import Analytic
@@ -52,7 +52,7 @@ KNOBS = ("--over", "copies=3,2,1", "--over", "samples=50,10")
 
 def test_what_fits_is_left_as_it_is(fit):
     status, output, errors = fit(*KNOBS, "--fraction", "2 MiB")
-    assert (status, errors) == (cli.OK, "")
+    assert (status, errors) == (commands.OK, "")
     assert output.splitlines()[2].startswith("fits as it is: 1.10 MiB of 2.00 MiB")
     assert "config." not in output
 
@@ -68,7 +68,7 @@ def test_what_fits_is_left_as_it_is(fit):
 )
 def test_the_cheapest_change_that_fits(fit, fraction, changes):
     status, output, errors = fit(*KNOBS, "--fraction", fraction, "--json", "-")
-    assert (status, errors) == (cli.OK, "")
+    assert (status, errors) == (commands.OK, "")
     report = json.loads(output)
     assert (report["fits"], report["changes"]) == (True, changes)
     assert report["python"] == [f"config.{name} = {value}" for name, value in changes.items()]
@@ -79,14 +79,14 @@ def test_the_cheapest_change_that_fits(fit, fraction, changes):
 
 def test_nothing_fits(fit):
     status, output, _ = fit(*KNOBS, "--fraction", "100 KiB")
-    assert status == cli.OVER
+    assert status == commands.OVER
     assert output.splitlines()[2].startswith("nothing fits: with all changes that are known it needs ")
     assert output.splitlines()[2].endswith(" more than 100.00 KiB")
 
 
 def test_a_change_that_cannot_be_measured_is_no_answer(fit):
     status, output, _ = fit("--over", "samples=13", "--fraction", "100 KiB")
-    assert status == cli.NOT_JUDGED
+    assert status == commands.NOT_JUDGED
     assert "not judged: the worker failed: ValueError: 13 samples" in output.splitlines()
 
 
@@ -99,4 +99,4 @@ def test_a_change_that_cannot_be_measured_is_no_answer(fit):
     ],
 )
 def test_bad_arguments(fit, arguments, line):
-    assert fit(*arguments) == (cli.USAGE, "", f"af3mem: {line}\n")
+    assert fit(*arguments) == (commands.USAGE, "", f"af3mem: {line}\n")

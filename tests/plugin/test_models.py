@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_af3mem import cli
+from pytest_af3mem import cli, commands
 from pytest_af3mem.models.model import ENTRY_POINTS
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "models.md"
@@ -37,7 +37,7 @@ def test_it_is_short(example):
 @pytest.mark.parametrize("name", ["pairnet:PairNet", "pairnet"])
 def test_it_is_measured(installed, shared_cache, capsys, name):
     where = ("--model", name, "--path", str(installed), "--cache-dir", str(shared_cache))
-    assert cli.main(["measure", *where, "--tokens", "300", "--set", "channels=16", "--json", "-"]) == cli.OK
+    assert cli.main(["measure", *where, "--tokens", "300", "--set", "channels=16", "--json", "-"]) == commands.OK
     (row,) = json.loads(capsys.readouterr().out)["measurements"]
     assert (row["bucket"], row["model"]["name"], row["model"]["config"]) == (512, "pairnet", {"channels": 16})
     assert row["argument_bytes"] == 4 * (32 * 16 + 16 * 16 + 512)
@@ -47,5 +47,5 @@ def test_it_is_measured(installed, shared_cache, capsys, name):
 
 def test_another_name_is_refused(installed, shared_cache, capsys):
     where = ("--model", "pairnets", "--path", str(installed), "--cache-dir", str(shared_cache))
-    assert cli.main(["measure", *where, "--tokens", "300"]) == cli.USAGE
+    assert cli.main(["measure", *where, "--tokens", "300"]) == commands.USAGE
     assert "unknown model 'pairnets'; did you mean pairnet" in capsys.readouterr().err

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_af3mem import cli
+from pytest_af3mem import cli, commands
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def plan(project, capsys):
 )
 def test_the_edge_is_measured_on_both_sides(plan, needed_bytes, fraction, up_to, fits, beyond):
     status, output, errors = plan("--fraction", fraction, "--up-to", up_to, "--json", "-")
-    assert (status, errors) == (cli.OK, "")
+    assert (status, errors) == (commands.OK, "")
     (found,) = json.loads(output)["capacities"]
     assert (found["fits"] and found["fits"]["bucket"], found["beyond"] and found["beyond"]["bucket"]) == (fits, beyond)
     if fits:
@@ -46,7 +46,7 @@ def test_the_edge_is_measured_on_both_sides(plan, needed_bytes, fraction, up_to,
 
 def test_the_table(plan):
     status, output, errors = plan("--targets", "l4-24gb,a100-80gb/1g*", "--fraction", "1 MiB", "--up-to", 512)
-    assert (status, errors) == (cli.OK, "")
+    assert (status, errors) == (commands.OK, "")
     assert [line.split() for line in output.splitlines()[1:4]] == [
         [name, *memory.split(), *"256 258.12 KiB 765.88 KiB 257-512 1.00 MiB 4.12 KiB".split()]
         for name, memory in (
@@ -62,7 +62,7 @@ def test_the_table(plan):
 
 def test_a_measurement_that_fails_leaves_the_edge_open(plan):
     status, output, _ = plan("--set", "does=raise", model="misbehaving:Misbehaving")
-    assert status == cli.NOT_JUDGED
+    assert status == commands.NOT_JUDGED
     assert output.splitlines()[1].split()[:5] == ["h100-80gb", "79.11", "GiB", "not", "judged"]
     assert output.splitlines()[-1].startswith(
         "h100-80gb is not judged further: 2048 tokens: the model does not trace: ValueError"
@@ -87,7 +87,7 @@ def folder(tmp_path):
 
 def test_jobs_of_a_folder(plan, folder):
     status, output, errors = plan(folder, "--targets", "a100-40gb,l4-24gb", "--fraction", "1.5 MiB", "--gres", "l4-24gb=l4")
-    assert (status, errors) == (cli.OVER, "")  # as one fits nowhere
+    assert (status, errors) == (commands.OVER, "")  # as one fits nowhere
     assert output.splitlines() == [
         "tokens  bucket      needs  smallest that fits  job",
         f"   100     128  65.12 KiB  l4-24gb             {folder}/a.json 'a'",
@@ -106,7 +106,7 @@ def test_jobs_of_a_folder(plan, folder):
 def test_a_broken_file_is_told_and_the_rest_is_planned(plan, folder):
     (folder / "broken.json").write_text("{")
     status, output, _ = plan(folder, "--json", "-")
-    assert status == cli.USAGE
+    assert status == commands.USAGE
     report = json.loads(output)
     (broken,) = report["broken"]
     assert broken["job"] == f"{folder}/broken.json"
@@ -119,7 +119,7 @@ def test_a_broken_file_is_told_and_the_rest_is_planned(plan, folder):
 def test_a_card_is_split_for_the_jobs(plan, folder):
     (folder / "d.json").unlink()
     status, output, _ = plan(folder, "--targets", "a100-40gb/1g.5gb,a100-40gb/3g.20gb", "--fraction", "0.02 %")
-    assert status == cli.OK
+    assert status == commands.OK
     assert (
         "split a100-40gb into 4 x 1g.5gb + 1 x 3g.20gb: the 3 jobs that fit a slice of it run all at once" in output.splitlines()
     )
@@ -128,7 +128,7 @@ def test_a_card_is_split_for_the_jobs(plan, folder):
 
 def test_jobs_that_are_not_judged(plan, folder):
     status, output, _ = plan(folder / "a.json", "--set", "does=raise", model="misbehaving:Misbehaving")
-    assert status == cli.NOT_JUDGED
+    assert status == commands.NOT_JUDGED
     assert f"   100     128      -  not judged          {folder}/a.json 'a'" in output.splitlines()
     assert f"not judged: {folder}/a.json on any target: the model does not trace: ValueError" in output
 
@@ -146,7 +146,7 @@ def test_jobs_that_are_not_judged(plan, folder):
     ],
 )
 def test_bad_arguments(plan, arguments, line):
-    assert plan(*arguments) == (cli.USAGE, "", f"af3mem: {line}\n")
+    assert plan(*arguments) == (commands.USAGE, "", f"af3mem: {line}\n")
 
 
 def test_ctrl_c_while_jobs_are_featurised(project, folder, tmp_path):
@@ -170,4 +170,4 @@ def test_ctrl_c_while_jobs_are_featurised(project, folder, tmp_path):
 
 
 def test_a_folder_without_jobs(plan, tmp_path):
-    assert plan(tmp_path) == (cli.USAGE, "", f"af3mem: folder {str(tmp_path)!r} holds no *.json\n")
+    assert plan(tmp_path) == (commands.USAGE, "", f"af3mem: folder {str(tmp_path)!r} holds no *.json\n")

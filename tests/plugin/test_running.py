@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_af3mem import cli, turns
+from pytest_af3mem import cli, commands, turns
 from pytest_af3mem.errors import NotJudged, OutOfMemory
 from pytest_af3mem.pool import Pool
 from pytest_af3mem.probes import running
@@ -142,7 +142,7 @@ def test_running_out_of_gpu_memory_is_over(project, out_of_memory):
 
 def test_running_out_of_gpu_memory_has_the_status_of_over(project, out_of_memory, capsys):
     usual = ("--model", "analytic:Analytic", "--path", str(project.models), "--cache-dir", str(project.cache))
-    assert cli.main(["measure", *usual, "--tokens", "100", "--method", "run"]) == cli.OVER
+    assert cli.main(["measure", *usual, "--tokens", "100", "--method", "run"]) == commands.OVER
     assert f"GPU peak is over: {OUT} [" in capsys.readouterr().out
 
 

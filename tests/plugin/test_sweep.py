@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_af3mem import cli
+from pytest_af3mem import cli, commands
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def sweep(project, capsys):
 
 def test_the_curve_and_its_law(sweep):
     status, output, errors = sweep("--tokens", "1000,128,500,250")
-    assert (status, errors) == (cli.OK, "")
+    assert (status, errors) == (commands.OK, "")
     lines = output.splitlines()
     assert lines[0] == "analytic:Analytic for h100-80gb"
     assert [line.split()[:4] for line in lines[2:6]] == [
@@ -39,7 +39,7 @@ def test_the_curve_and_its_law(sweep):
 
 def test_all_combinations(sweep, needed_bytes):
     status, output, errors = sweep("--targets", "l4-24gb,h100-80gb", "--over", "width=8,16", "--json", "-")
-    assert (status, errors) == (cli.OK, "")
+    assert (status, errors) == (commands.OK, "")
     report = json.loads(output)
     assert [(curve["changed"]["width"], curve["target"]) for curve in report["curves"]] == [
         (width, target) for width in ("8", "16") for target in ("l4-24gb", "h100-80gb")
@@ -55,7 +55,7 @@ def test_all_combinations(sweep, needed_bytes):
 def test_several_models_of_which_some_cannot_be_measured(sweep):
     models = "analytic:Analytic,misbehaving:NotInstalled,misbehaving:Unreadable"
     status, output, _ = sweep("--models", models, "--tokens", "100", "--markdown", "-")
-    assert status == cli.NOT_JUDGED
+    assert status == commands.NOT_JUDGED
     assert output.splitlines() == [
         "| model | target | 100 tokens |",
         "| --- | --- | --- |",
@@ -75,7 +75,7 @@ def test_reports_in_files(sweep, tmp_path):
     status, output, _ = sweep(
         "--tokens", "100,200,500", *(f"--{file.suffix[1:].replace('md', 'markdown')}={file}" for file in files)
     )
-    assert (status, output.splitlines()[0]) == (cli.OK, "analytic:Analytic for h100-80gb")
+    assert (status, output.splitlines()[0]) == (commands.OK, "analytic:Analytic for h100-80gb")
     report, table, page = (file.read_text() for file in files)
     assert len(json.loads(report)["measurements"]) == 3
     assert "| analytic:Analytic | h100-80gb | 65.12 KiB | 258.12 KiB | 1.00 MiB |" in table.splitlines()
@@ -95,7 +95,7 @@ def test_reports_in_files(sweep, tmp_path):
 )
 def test_bad_arguments(sweep, arguments, line):
     status, output, errors = sweep("--tokens", "100", *arguments)
-    assert (status, output) == (cli.USAGE, "")
+    assert (status, output) == (commands.USAGE, "")
     assert errors.startswith(f"af3mem: {line}")
 
 
@@ -144,7 +144,7 @@ def test_it_goes_on_where_it_was_ended(running, sweep, tmp_path, monkeypatch, ho
     monkeypatch.chdir(tmp_path)
     arguments = ("--set", "does=wait", "--tokens", ",".join(map(str, TOKENS)), "--json", "-")
     status, output, _ = sweep(*arguments, cache=tmp_path / "cache", model="misbehaving:Misbehaving")
-    assert status == cli.OK
+    assert status == commands.OK
     rows = json.loads(output)["measurements"]
     assert [row["tokens"] for row in rows] == list(TOKENS)
     assert sum(row["cached"] for row in rows) == before

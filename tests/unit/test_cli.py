@@ -3,6 +3,7 @@ import shlex
 import pytest
 
 from pytest_af3mem import __version__, cli, pool
+from pytest_af3mem.commands import arguments, measure
 from pytest_af3mem.session import Session
 from pytest_af3mem.settings import Settings
 
@@ -56,7 +57,7 @@ MEASURE = ["measure", "--tokens"]
         ([*MEASURE, "5", "--chains", "two"], "af3mem: chains='two' must be a whole number of at least 1"),
         ([*MEASURE, "-5"], "af3mem: --tokens '-5' must be a whole number of at least 1"),
         ([*MEASURE, "1234567890"], "af3mem: --tokens '1234567890' must be a whole number of at least 1"),
-        ([*MEASURE, "0"], "af3mem: tokens=0 must be a whole number from 1 to 100,000"),
+        ([*MEASURE, "0"], "af3mem: --tokens '0' must be a whole number of at least 1"),
         ([*MEASURE, "5", "--ligands", ""], "af3mem: ligands='' must be like 'ATP+MG', or a list of such words"),
         ([*MEASURE, "5", "--set", "num_samples"], "af3mem: --set 'num_samples' must be NAME=VALUE, like num_samples=1"),
         ([*MEASURE, "5", "--set", "=1"], "af3mem: --set '=1' must be NAME=VALUE, like num_samples=1"),
@@ -72,13 +73,13 @@ def test_interrupted(run, monkeypatch):
     def interrupt(settings):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "Session", interrupt)
+    monkeypatch.setattr(measure, "Session", interrupt)
     assert run("measure", "--tokens", "5") == (130, "", "af3mem: interrupted\n")
 
 
 @pytest.mark.parametrize(("text", "value"), [("x=[1, [2]]", (1, (2,))), ("x=xla", "xla"), ("x=a=b", "a=b"), ("x=", "")])
 def test_set(text, value):
-    assert cli._setting(text) == ("x", value)
+    assert arguments.setting(text) == ("x", value)
 
 
 @pytest.fixture
@@ -111,4 +112,4 @@ def test_settings_of_the_command_come_back_as_they_were(command):
     values = [1, 1e-3, True, None, (1, (2, "x")), "xla", "5", "None", "[1]", "a='b' c", ""]
     settings = {f"name{index:02}": value for index, value in enumerate(values)}
     parsed = cli._parser().parse_args(shlex.split(command(settings))[1:])
-    assert repr(list(map(cli._setting, parsed.set))) == repr(list(settings.items()))
+    assert repr(list(map(arguments.setting, parsed.set))) == repr(list(settings.items()))

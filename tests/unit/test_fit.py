@@ -5,9 +5,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from pytest_af3mem import gpus
 from pytest_af3mem.errors import NotJudged
-from pytest_af3mem.planning.fit import MORE_RUNS, OTHER, SAME, SAVINGS, Saving, savings_of, search
+from pytest_af3mem.planning.fit import BUCKET, LESS_PADDING, MORE_RUNS, OTHER, SAME, SAVINGS, Saving, savings_of, search
+from pytest_af3mem.reports.fit import render_text
 
 KNOBS = (Saving("shard", (3, 2, 1), SAME), Saving("samples", (4, 2, 1), MORE_RUNS), Saving("rows", (50, 10), OTHER))
 USUAL = {"shard": 4, "samples": 5, "rows": 100}
@@ -85,8 +85,34 @@ def test_no_settings_are_measured_twice(found):
     assert len(tried) == len(set(tried))
 
 
-def test_kernels_are_not_tried_where_there_are_none(an_installation):
-    settings = tuple(one.name for one in SAVINGS if "." not in one.name)
-    session = SimpleNamespace(installation=an_installation(settings=settings))
-    assert savings_of(session, {}, gpus.find("h100-80gb")) == SAVINGS
-    assert "attention" not in {one.name for one in savings_of(session, {}, gpus.find("t4-16gb"))}
+def test_what_is_tried_without_being_told(an_installation, a_request):
+    names = tuple(one.name for one in SAVINGS if "." not in one.name)
+    session = SimpleNamespace(installation=an_installation(settings=names))
+    closer, *settings = savings_of(session, {}, a_request(tokens=1050, target="h100-80gb"))
+    assert closer == Saving(BUCKET, (1280, 1088), LESS_PADDING)
+    assert tuple(settings) == SAVINGS
+    assert "attention" not in {one.name for one in savings_of(session, {}, a_request(target="t4-16gb"))}
+
+
+@pytest.mark.parametrize(
+    ("limit", "changes"),
+    [(1280, {}), (1279, {BUCKET: 1088}), (1087, {"samples": 1}), (544, {BUCKET: 1088, "samples": 1})],
+)
+def test_less_padding_comes_first(a_request, a_peak, limit, changes):
+    """1,050 tokens in a bucket of 1,280; of the closer ones, the multiple of 256 is the same one again."""
+    knobs = (Saving(BUCKET, (1280, 1088), LESS_PADDING), Saving("samples", (1,), MORE_RUNS))
+    searching = search(a_request(tokens=1050, buckets=(256, 1024, 1280)), limit, knobs)
+    request = next(searching)
+    while True:
+        samples = dict(request.settings).get("samples", 2)
+        peak = a_peak(tokens=1050, bucket=request.bucket, total_bytes=request.bucket * samples // 2)
+        peak = dataclasses.replace(peak, model=dataclasses.replace(peak.model, config={"samples": 2}))
+        try:
+            request = searching.send(peak)
+        except StopIteration as end:
+            found = end.value
+            break
+    assert found.best.changes == changes
+    assert [line for line in render_text(found).splitlines() if "buckets" in line] == (
+        ["run_alphafold.py --buckets=256,1024,1088,1280", "pytest --af3-buckets=256,1024,1088,1280"] if BUCKET in changes else []
+    )

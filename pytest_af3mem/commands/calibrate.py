@@ -1,0 +1,75 @@
+"""Measures inputs of several sizes compiled and on this machine's GPU, shows both and keeps the record."""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import itertools
+from pathlib import Path
+
+from pytest_af3mem import calibration, gpus
+from pytest_af3mem.commands import NOT_JUDGED, OK
+from pytest_af3mem.commands.arguments import show, sizes
+from pytest_af3mem.errors import NotJudged
+from pytest_af3mem.planning import calibrate
+from pytest_af3mem.reports import json, terminal
+from pytest_af3mem.session import Session
+from pytest_af3mem.settings import Settings
+from pytest_af3mem.verdict import Measurement, unmeasured
+from pytest_af3mem.witnesses import summary
+
+HELP = "hold compiled numbers against this machine's GPU, and keep the record"
+_SIZES = "256,512,1024,2048,3072"
+
+
+def prepare(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--sizes", default=_SIZES, metavar="N,N,...", help=f"tokens of the inputs (default: {_SIZES})")
+    parser.add_argument("--into", type=Path, metavar="DIR", help="folder of the record (default: in the cache folder)")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="without a GPU: every step that needs none, on JAX's CPU device; no record"
+    )
+
+
+def run(parsed: argparse.Namespace, settings: Settings) -> int:
+    asked = sizes(parsed.sizes, "--sizes")
+    session = Session(settings)
+    try:
+        if parsed.dry_run:
+            return _rehearse(session, asked)
+        pairs = calibrate.measure(session, asked, show)
+        notes = session.pool.notes
+    finally:
+        show("")
+        session.close()
+    rows = [
+        Measurement.of(f"af3mem calibrate {pair.request.tokens}", pair.request, answer)
+        for pair in pairs
+        for answer in (pair.compiled, pair.run)
+    ]
+    made = calibrate.record(pairs, datetime.datetime.now(datetime.UTC).date())
+    print(*notes, *terminal.table(rows), *summary(rows), *(line for pair in pairs for line in pair.problems), sep="\n")
+    if settings.json:
+        settings.json.write_text(json.render(rows))
+    if made is not None:
+        print(made, f"record: {calibration.write(parsed.into or settings.cache_dir / 'calibration', made)}", sep="\n")
+    return OK if all(pair.is_whole for pair in pairs) else NOT_JUDGED
+
+
+def _rehearse(session: Session, sizes: list[int]) -> int:
+    status = OK
+    for size in sizes:
+        request, compiled = (session.request(size=size, method=method) for method in ("run", "compiled"))
+        try:
+            print(f"{size} tokens: {session.wait(session.pool.submit(compiled), show)}")
+            found = session.pool.rehearse(request)
+        except NotJudged as error:
+            status = NOT_JUDGED
+            print(unmeasured(error, request.conditions).line)
+            continue
+        for (text, start), (_, end) in itertools.pairwise([*found["steps"], ("", found["seconds"])]):
+            print(f"  {text:<48}{end - start:>8.1f} s")
+        print(f"  {'all':<48}{found['seconds']:>8.1f} s")
+        print(f"  not judged: {found['reason']}")
+    target = session.settings.target
+    print(f"dry run for {target} ({gpus.find(target).description}): no record is written, for JAX's CPU device counts no bytes")
+    return status

@@ -1,0 +1,75 @@
+"""Measures one input."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from pytest_af3mem import calibration, gpus
+from pytest_af3mem.commands import NOT_JUDGED, OK, OVER
+from pytest_af3mem.commands.arguments import add_job_options, add_set, chosen, deliver, job_options, show, size
+from pytest_af3mem.errors import NotJudged, UsageError
+from pytest_af3mem.inputs.job import Job
+from pytest_af3mem.peak import Peak
+from pytest_af3mem.reports import json, terminal
+from pytest_af3mem.request import freeze
+from pytest_af3mem.session import Session
+from pytest_af3mem.settings import Settings
+from pytest_af3mem.size import Size
+from pytest_af3mem.verdict import Measurement, Outcome
+
+HELP = "measure one input"
+
+
+def prepare(parser: argparse.ArgumentParser) -> None:
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--tokens", metavar="N", help="measure a generated input of exactly so many tokens")
+    what.add_argument("--job", type=Path, metavar="FILE", help="measure the one of this AlphaFold 3 JSON")
+    add_job_options(parser)
+    add_set(parser)
+    parser.add_argument(
+        "--budget", metavar="SIZE", help='exit with status 1 where the peak is over it, such as "16 GiB" or "95 %%"'
+    )
+
+
+def run(parsed: argparse.Namespace, settings: Settings) -> int:
+    options = job_options(parsed)
+    if parsed.job and options:
+        raise UsageError(f"--{next(iter(options)).replace('_', '-')} shapes a generated input: leave it out beside --job")
+    budget = Size.parse(parsed.budget, name="--budget") if parsed.budget is not None else None
+    session = Session(settings)
+    try:
+        if parsed.job:
+            request = session.request(_only_job(session, parsed.job), settings=chosen(parsed))
+            command = session.command(request, job=parsed.job)
+        else:
+            tokens = size(parsed.tokens)
+            request = session.request(size=tokens, options=options, settings=chosen(parsed))
+            command = session.command(request, size=tokens, options=freeze(options))
+        try:
+            answer: Peak | NotJudged = session.wait(session.pool.submit(request), show)
+        except NotJudged as error:
+            answer = error
+        finally:
+            show("")
+        limit = budget.of(gpus.find(request.target).memory_bytes) if budget else None
+        measurement = Measurement.of("af3mem measure", request, answer, budget_bytes=limit, command=command)
+        notes = session.pool.notes
+    finally:
+        session.close()
+    beside = calibration.beside([measurement], settings.cache_dir)
+    lines = [*notes, *terminal.table([measurement]), terminal.section(measurement), *beside, ""]
+    deliver(settings, "\n".join(lines), json.render([measurement], all_holders=settings.all_holders))
+    if measurement.verdict is None or measurement.verdict.outcome is Outcome.WITHIN:
+        return OK
+    return OVER if measurement.verdict.outcome is Outcome.OVER else NOT_JUDGED
+
+
+def _only_job(session: Session, path: Path) -> Job:
+    try:
+        first, *others = session.read(path)
+    except UsageError as error:
+        raise UsageError(f"--job {str(path)!r}: {error}") from error
+    if others:
+        raise UsageError(f"--job {str(path)!r} holds {1 + len(others)} jobs: give a file with one")
+    return first

@@ -1,0 +1,40 @@
+"""Measures a generated input, then the same with one component changed at a time."""
+
+from __future__ import annotations
+
+import argparse
+
+from pytest_af3mem.commands import NOT_JUDGED, OK
+from pytest_af3mem.commands.arguments import add_job_options, add_over, add_set, axes, chosen, deliver, job_options, show, size
+from pytest_af3mem.peak import Peak
+from pytest_af3mem.planning.vary import Conditions, vary
+from pytest_af3mem.reports import effects as report
+from pytest_af3mem.session import Session
+from pytest_af3mem.settings import Settings
+
+HELP = "change one component of the input or the model at a time, and see what it costs"
+
+
+def prepare(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--tokens", required=True, metavar="N", help="tokens of the input, exactly")
+    add_job_options(parser)
+    add_set(parser)
+    add_over(
+        parser,
+        "what to change: tokens, an option of the input ('none' for no ligands, ...), or a setting of the model; repeatable",
+        required=True,
+    )
+
+
+def run(parsed: argparse.Namespace, settings: Settings) -> int:
+    base = Conditions(size(parsed.tokens), job_options(parsed), chosen(parsed))
+    session = Session(settings)
+    try:
+        effects = vary(session, base, axes(parsed), show)
+        notes = session.pool.notes
+    finally:
+        show("")
+        session.close()
+    lines = [*notes, effects[0].request.conditions, *report.table(effects), ""]
+    deliver(settings, "\n".join(lines), report.render(effects))
+    return OK if all(isinstance(one.answer, Peak) for one in effects) else NOT_JUDGED

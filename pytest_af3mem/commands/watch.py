@@ -1,0 +1,30 @@
+"""Says what a running process holds of the GPU, and how much of that is only its pool's reserve."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from pytest_af3mem.commands import NOT_JUDGED, OK
+from pytest_af3mem.errors import NotJudged, UsageError
+from pytest_af3mem.settings import Settings
+from pytest_af3mem.watch import look, render
+
+HELP = "what a running process holds of the GPU, and how much of that is its pool's reserve"
+OPTIONS = ()
+
+
+def prepare(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("pid", metavar="PID", help="process id, as nvidia-smi shows it")
+
+
+def run(parsed: argparse.Namespace, settings: Settings) -> int:
+    if not parsed.pid.isdecimal():
+        raise UsageError(f"PID {parsed.pid!r} must be the number of a process, as nvidia-smi shows it")
+    try:
+        for seen in look(int(parsed.pid)):
+            print(*render(seen), sep="\n")
+    except NotJudged as error:
+        print(f"af3mem: {error}", file=sys.stderr)
+        return NOT_JUDGED
+    return OK
