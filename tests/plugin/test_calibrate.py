@@ -62,7 +62,10 @@ def test_a_compiled_number_says_that_no_card_was_asked(af3mem):
     assert line in [one.strip() for one in output.splitlines()]
 
 
-def test_watch(af3mem):
-    assert af3mem("watch", str(os.getpid())) == (commands.NOT_JUDGED, "", f"af3mem: {NO_GPU}\n")
-    assert af3mem("watch", "4194305") == (commands.USAGE, "", "af3mem: there is no process 4194305 here\n")
-    assert af3mem("watch", "me")[2] == "af3mem: PID 'me' must be the number of a process, as nvidia-smi shows it\n"
+def test_watch(capsys):
+    def watch(pid):
+        return cli.main(["watch", pid]), *capsys.readouterr()
+
+    assert watch(str(os.getpid())) == (commands.NOT_JUDGED, "", f"af3mem: {NO_GPU}\n")
+    assert watch("4194305") == (commands.USAGE, "", "af3mem: there is no process 4194305 here\n")
+    assert watch("me")[2] == "af3mem: PID 'me' must be the number of a process, as nvidia-smi shows it\n"

@@ -73,7 +73,7 @@ def test_what_is_not_judged_has_a_status_of_its_own(af3mem, options):
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (["--tokens", "0"], "tokens=0 must be a whole number from 1 to 100,000"),
+        (["--tokens", "0"], "--tokens '0' must be a whole number of at least 1"),
         (["--tokens", "-5"], "--tokens '-5' must be a whole number of at least 1"),
         (["--tokens", "many"], "--tokens 'many' must be a whole number of at least 1"),
         (["--tokens", "2", "--chains", "3"], "tokens=2 is too few for 3 chains: at least 3"),

@@ -80,8 +80,10 @@ def test_the_cheapest_change_that_fits(fit, fraction, changes):
 def test_nothing_fits(fit):
     status, output, _ = fit(*KNOBS, "--fraction", "100 KiB")
     assert status == commands.OVER
-    assert output.splitlines()[2].startswith("nothing fits: with all changes that are known it needs ")
-    assert output.splitlines()[2].endswith(" more than 100.00 KiB")
+    answer, *held = output.partition("\n\n")[2].partition("\n\n")[0].splitlines()
+    assert answer.startswith("nothing fits: the least of what is known is ")
+    assert answer.endswith(" more than 100.00 KiB")
+    assert held[0].startswith("  held by ")
 
 
 def test_a_change_that_cannot_be_measured_is_no_answer(fit):
