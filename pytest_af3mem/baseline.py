@@ -11,7 +11,7 @@ import fcntl
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -97,7 +97,7 @@ class Entry:
     def to_json(self) -> dict[str, Any]:
         return {
             **{name: getattr(self, name) for name in (*_PLACE, *_BYTES)},
-            "kernels": {"triton": self.kernels.triton, "xla_fallbacks": list(self.kernels.xla_fallbacks)},
+            "kernels": {**asdict(self.kernels), "xla_fallbacks": list(self.kernels.xla_fallbacks)},
             "components": dict(sorted(self.components.items())),
             "model": {"name": self.model, "distribution": self.distribution, "config": dict(sorted(self.config.items()))},
             "software": dict(sorted(self.software.items())),
@@ -108,7 +108,7 @@ class Entry:
         """The inverse of `to_json`. Raises InputError for what it could not have written."""
         known = (*_PLACE, *_BYTES, "kernels", "components", "model", "software")
         fields = node.fields(*known, required=[name for name in known if name != "live_bytes"])
-        kernels = fields["kernels"].fields("triton", "xla_fallbacks", required=("triton", "xla_fallbacks"))
+        kernels = fields["kernels"].fields("triton", "xla_fallbacks", "mosaic", required=("triton", "xla_fallbacks"))
         model = fields["model"].fields("name", "distribution", "config", required=("name", "distribution", "config"))
         return cls(
             test=fields["test"].filled(),
@@ -118,7 +118,11 @@ class Entry:
             method=fields["method"].filled(),
             total_bytes=fields["total_bytes"].whole(1, _MOST),
             live_bytes=fields["live_bytes"].whole(0, _MOST) if "live_bytes" in fields else None,
-            kernels=Kernels(kernels["triton"].whole(0, _MOST), tuple(each.filled() for each in kernels["xla_fallbacks"].items())),
+            kernels=Kernels(
+                kernels["triton"].whole(0, _MOST),
+                tuple(each.filled() for each in kernels["xla_fallbacks"].items()),
+                kernels["mosaic"].whole(0, _MOST) if "mosaic" in kernels else 0,
+            ),
             components={name: part.whole(-_MOST, _MOST) for name, part in fields["components"].parts().items()},
             model=model["name"].filled(),
             distribution=model["distribution"].text(),

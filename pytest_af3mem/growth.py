@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
@@ -10,7 +11,7 @@ from pytest_af3mem.peak import Kernels, Peak
 from pytest_af3mem.reports.columns import signed
 from pytest_af3mem.size import format_bytes
 
-_TOP = 10
+_TOP, _FEW = 10, 3
 
 
 def changes(before: Peak, after: Peak) -> list[str]:
@@ -35,15 +36,26 @@ def _place(peak: Peak) -> str:
 
 
 def kernels(before: Kernels, after: Kernels) -> list[str]:
-    """Operations that tokamax ran as kernels and now leaves to XLA, or the other way round; the number of Triton kernels.
+    """Operations that tokamax ran as kernels and now leaves to XLA, or the other way round; how many kernels there are.
 
     A lost kernel writes to memory what it used to keep on the chip: the first cause to look at.
     """
     lost, won = (sorted({*one.xla_fallbacks} - {*other.xla_fallbacks}) for one, other in ((after, before), (before, after)))
-    lines = [f"fell back from Triton to XLA: {name}" for name in lost]
-    if before.triton != after.triton:
-        lines.append(f"{'fewer' if after.triton < before.triton else 'more'} Triton kernels: {before.triton} -> {after.triton}")
-    return lines + [f"no longer left to XLA: {name}" for name in won]
+    lines = [f"fell back from a kernel to XLA: {name}" for name in _by_operation(lost)]
+    for kind, old, new in (("Triton", before.triton, after.triton), ("Mosaic", before.mosaic, after.mosaic)):
+        if old != new:
+            lines.append(f"{'fewer' if new < old else 'more'} {kind} kernels: {old} -> {new}")
+    return lines + [f"no longer left to XLA: {name}" for name in _by_operation(won)]
+
+
+def _by_operation(names: Sequence[str]) -> list[str]:
+    """Sorted names like `gated_linear_unit in evoformer/pair_transition`, and one for all of an operation in many components."""
+    lines: list[str] = []
+    for operation, alike in itertools.groupby(names, lambda name: name.partition(" in ")[0]):
+        each = list(alike)
+        first = each[0].partition(" in ")[2]
+        lines += each if len(each) <= _FEW else [f"{operation} in {len(each)} components, the first is {first}"]
+    return lines
 
 
 def components(changed: Sequence[Change]) -> list[str]:

@@ -16,15 +16,17 @@ from pytest_af3mem.size import Size, format_bytes
 class Kernels:
     """Which kernels the compiled program calls.
 
-    `triton` counts the Triton custom calls. `xla_fallbacks` names, as `operation in component`, each operation that tokamax
-    would run as a kernel of its own but left to XLA on this target: it costs memory and nobody is told.
+    `triton` and `mosaic` count the custom calls of either kind. `xla_fallbacks` names, as `operation in component`, each operation
+    that tokamax would run as a kernel of its own but left to XLA on this target: it costs memory and nobody is told.
     """
 
     triton: int
     xla_fallbacks: tuple[str, ...] = ()
+    mosaic: int = 0
 
     def __str__(self) -> str:
-        return f"triton {self.triton}" + (f", xla fallbacks {len(self.xla_fallbacks)}" if self.xla_fallbacks else "")
+        others = {"mosaic": self.mosaic, "xla fallbacks": len(self.xla_fallbacks)}
+        return ", ".join([f"triton {self.triton}", *(f"{name} {count}" for name, count in others.items() if count)])
 
 
 @dataclass(frozen=True)
@@ -182,7 +184,7 @@ class Peak:
     def from_json(cls, data: Mapping[str, Any]) -> Peak:
         """The inverse of `to_json`; other keys, as a report adds them, are left alone."""
         known = {item.name: data[item.name] for item in dataclasses.fields(cls) if item.name in data}
-        kernels = Kernels(data["kernels"]["triton"], tuple(data["kernels"]["xla_fallbacks"]))
+        kernels = Kernels(**{**data["kernels"], "xla_fallbacks": tuple(data["kernels"]["xla_fallbacks"])})
         holders = tuple(Holder(**one) for one in data.get("holders", ()))
         run = Run(**data["run"]) if data.get("run") else None
         return cls(**{**known, "kernels": kernels, "model": Model(**data["model"]), "run": run, "holders": holders})

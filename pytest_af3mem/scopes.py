@@ -46,7 +46,7 @@ def of_operation(op_name: str) -> str:
 
 def _scope(op_name: str) -> str:
     scope, tokamax, _ = op_name.partition("tokamax:{")
-    return scope if tokamax else scope.rpartition("/")[0]
+    return scope if tokamax else scope.rpartition("/")[0].removesuffix("/kernel")  # which Pallas calls each of its own
 
 
 def of_argument(op_name: str) -> str:

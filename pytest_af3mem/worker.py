@@ -43,6 +43,7 @@ class Worker:
         self._folder = folder
         self._progress = progress
         self._parameters: dict[str, Any] = {}
+        self._unprepared: Exception | None = None
         self.cache = Cache(results)
 
     @cached_property
@@ -101,7 +102,7 @@ class Worker:
 
     def _featurised(self, request: Request) -> models.Batch:
         self._progress("importing the model")
-        self._model.prepare(self._folder, self._progress)
+        self._prepare()
         self._progress("featurising")
         try:
             batch = self._model.featurise(request.job, request.buckets)
@@ -113,6 +114,19 @@ class Worker:
                 f"{self.installation.distribution} made {batch.tokens} in {batch.bucket}"
             )
         return batch
+
+    def _prepare(self) -> None:
+        """What was imported by halves is not imported again in this process, where it would fail for another reason."""
+        try:
+            if self._unprepared is None:
+                self._model.prepare(self._folder, self._progress)
+        except Af3memError:
+            raise
+        except Exception as error:
+            self._unprepared = error
+        if self._unprepared is not None:
+            text = f"{self.installation.distribution} does not import: {first_line(self._unprepared)}"
+            raise NotJudged(text) from self._unprepared
 
     def _compile(self, request: Request, batch: models.Batch, start: float) -> Peak:
         gpu = gpus.find(request.target)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
+import itertools
 import json
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -52,10 +53,12 @@ exit 1
 """
 _LIBDEVICE = "; XLA reads textual LLVM IR here as well as bitcode\n"
 
-_TRITON_CALL = 'custom_call_target="__gpu$xla.gpu.triton"'
-_TOKAMAX_OPERATION = re.compile(
-    r'op_name="(?P<scope>[^"]*?)/?tokamax:\{\\"op\\":\{\\"__type\\":\\"tokamax\._src\.ops\.(?P<operation>\w+)\.(?P<kind>\w+)\.'
-)
+_TRITON_CALL, _MOSAIC_CALL = 'custom_call_target="__gpu$xla.gpu.triton"', 'custom_call_target="mosaic_gpu'
+
+# What tokamax says of each operation: in its name (0.0.12), or beside it (0.0.17).
+_KIND = r'tokamax:\{\\"op\\":\{\\"__type\\":\\"tokamax\._src\.ops\.(?P<operation>\w+)\.(?P<kind>\w+)\.'
+_IN_NAME = re.compile(rf'op_name="(?P<scope>[^"]*?)/?{_KIND}')
+_BESIDE_NAME = re.compile(rf'op_name="(?P<scope>[^"]*)/[^"/]*"(?: \w+=(?:"[^"]*"|\d+))* metadata_payload="{_KIND}')
 
 
 @dataclass(frozen=True)
@@ -242,14 +245,14 @@ def trial(gpu: Gpu, toolchain: Path) -> str:
 def kernels(program: str, left_to_xla: Collection[str] = ()) -> Kernels:
     """Counts kernels in the text of a compiled program, and names tokamax operations that fell back to XLA.
 
-    tokamax notes in each operation's name which implementation it is; `base` is plain XLA.
+    tokamax notes with each operation which implementation it is; `base` is plain XLA.
     """
     fallbacks = {
         f"{match['operation']} in {component(match['scope']) or UNNAMED}"
-        for match in _TOKAMAX_OPERATION.finditer(program)
+        for match in itertools.chain(_IN_NAME.finditer(program), _BESIDE_NAME.finditer(program))
         if match["kind"] == "base" and match["operation"] not in left_to_xla
     }
-    return Kernels(triton=program.count(_TRITON_CALL), xla_fallbacks=tuple(sorted(fallbacks)))
+    return Kernels(program.count(_TRITON_CALL), tuple(sorted(fallbacks)), program.count(_MOSAIC_CALL))
 
 
 def _live_bytes(memory: Any) -> int | None:

@@ -7,16 +7,13 @@ from pytest_af3mem.attribution import by_component, grown
 from pytest_af3mem.baseline import Entry, differing_versions
 from pytest_af3mem.peak import Peak
 
-_FEW = 5
-
 
 def lost_kernels(entry: Entry, peak: Peak) -> list[str]:
     """Operations that were kernels of their own in the baseline and are now left to XLA; nothing where none was lost."""
     before, after = entry.kernels, peak.kernels
-    if after.triton >= before.triton and not {*after.xla_fallbacks} - {*before.xla_fallbacks}:
+    if after.triton + after.mosaic >= before.triton + before.mosaic and not {*after.xla_fallbacks} - {*before.xla_fallbacks}:
         return []
-    lines = growth.kernels(before, after)
-    return lines if len(lines) <= _FEW else [*lines[: _FEW - 1], f"and {len(lines) - _FEW + 1} more about kernels"]
+    return growth.kernels(before, after)
 
 
 def differences(entry: Entry, peak: Peak) -> list[str]:

@@ -94,6 +94,18 @@ class Unreadable(Analytic):
         raise ValueError("no MSA was given")
 
 
+class Broken(Analytic):
+    """Fails to import, and when it is tried again for another reason."""
+
+    name = "broken"
+    packages = ("analytic", "misbehaving")
+    tried = 0
+
+    def prepare(self, folder, progress):
+        self.tried += 1
+        raise ImportError("libmodel.so: no such file" if self.tried == 1 else "it is defined already")
+
+
 class Endless(Analytic):
     """Does not come to an end with more than 200 tokens."""
 

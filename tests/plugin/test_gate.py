@@ -85,7 +85,7 @@ def test_a_measurement_in_the_json_report(project, needed_bytes):
         "input": None,
         "accept": None,
         "baseline": None,
-        "kernels": {"triton": 0, "xla_fallbacks": []},
+        "kernels": {"triton": 0, "xla_fallbacks": [], "mosaic": 0},
         "holders": held(512),
         "explained": round(4 * (512 + 512**2) / needed_bytes(512), 4),
         "high_water": {"outer_product": 4 * 512**2, "model": 4},

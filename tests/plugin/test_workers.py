@@ -160,6 +160,19 @@ def test_a_job_that_the_model_sees_otherwise(project, model, reason):
     assert project.junit() == {"test_any": f"Failed: GPU peak not judged: {reason} {CONDITIONS}"}
 
 
+def test_a_model_that_does_not_import_says_the_same_each_time(project):
+    project.write(
+        test_fit="""
+        def test_first(gpu_peak): gpu_peak(tokens=100)
+        def test_second(gpu_peak): gpu_peak(tokens=200)
+        """
+    )
+    project.run("--af3-workers=1", model="misbehaving:Broken").assert_outcomes(failed=2)
+    assert {row["reason"] for row in project.measurements()} == {
+        "analytic 1.0 does not import: ImportError: libmodel.so: no such file"
+    }
+
+
 def test_shapes_may_depend_on_more_than_the_bucket(project, needed_bytes):
     project.write(
         test_fit="""

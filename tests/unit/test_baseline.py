@@ -23,7 +23,7 @@ def an_entry(a_peak):
 LINES = (
     '{"test": "t.py::test_fits[1000]", "tokens": 1000, "bucket": 1024, "target": "h100-80gb", "method": "compiled", '
     '"total_bytes": 8589934592, "live_bytes": 8053063680,',
-    ' "kernels": {"triton": 47, "xla_fallbacks": []},',
+    ' "kernels": {"triton": 47, "xla_fallbacks": [], "mosaic": 0},',
     ' "components": {"diffuser/evoformer": 1073741824, "input": 7516192768},',
     ' "model": {"name": "alphafold3", "distribution": "alphafold3-colabfold 3.1.18", "config": {"num_samples": 5}},',
     ' "software": {"cuda_plugin": "jax-cuda12-plugin 0.10.2", "jax": "0.10.2", "python": "3.12.1", '

@@ -37,7 +37,7 @@ def test_a_lost_kernel_comes_first(a_peak):
     lost = Kernels(31, ("gated_linear_unit in evoformer/pair_transition",))
     before, after = peak_of(a_peak, evoformer=10), peak_of(a_peak, evoformer=20, kernels=lost)
     assert changes(before, after) == [
-        "fell back from Triton to XLA: gated_linear_unit in evoformer/pair_transition",
+        "fell back from a kernel to XLA: gated_linear_unit in evoformer/pair_transition",
         "fewer Triton kernels: 47 -> 31",
         "   +10.00 MiB  evoformer  10.00 MiB -> 20.00 MiB",
     ]

@@ -42,6 +42,20 @@ def test_a_silent_fallback_is_named_once_unless_the_settings_ask_for_it():
     assert kernels(program, {"attention"}) == Kernels(0, (gated,))
 
 
+def test_newer_tokamax_says_beside_the_name_what_it_is():
+    """As tokamax 0.0.17 and jax 0.12 write it, shortened: one in a Mosaic kernel, and one in float32, which has none."""
+    program = (
+        "  %mpmd_map.1 = bf16[65536,512]{1,0} custom-call(%bitcast.2, %w.1), "
+        'custom_call_target="mosaic_gpu_v2", api_version=API_VERSION_TYPED_FFI, metadata={op_name="jit(f)/outer/kernel/mpmd_map" '
+        f'scheduling_name="mpmd_map.1" stack_frame_id=12 metadata_payload="{GATED % "pallas_mosaic_gpu.PallasMosaicGpu"}"}}\n'
+        '  %exp.0.5 = f32[256,512]{1,0} exponential(%neg.0.3), metadata={op_name="jit(f)/outer/inner/jit(silu)/exp" '
+        f'scheduling_name="exp.0.5" stack_frame_id=12 metadata_payload="{GATED % "base.GatedLinearUnit"}"}}\n'
+        "  %mul.3.1 = f32[256,512]{1,0} multiply(%mul.0.3, %split.3.3), sharding={mesh[], [{}, {}]}, "
+        f'metadata={{op_name="jit(f)/outer/inner/mul" stack_frame_id=11 metadata_payload="{GATED % "base.GatedLinearUnit"}"}}\n'
+    )
+    assert kernels(program) == Kernels(0, ("gated_linear_unit in outer/inner",), mosaic=1)
+
+
 def test_a_failed_attribution_says_why_and_costs_nothing_else():
     def not_implemented():
         raise NotImplementedError("UNIMPLEMENTED: serialize\n  at xla/pjrt")

@@ -146,7 +146,7 @@ def test_json_report(a_measurement, a_peak):
         "baseline": None,
     }
     assert sorted(measured) == SCHEMA_1
-    assert (measured["total_bytes"], measured["kernels"]) == (8 * GIB, {"triton": 47, "xla_fallbacks": []})
+    assert (measured["total_bytes"], measured["kernels"]) == (8 * GIB, {"triton": 47, "xla_fallbacks": [], "mosaic": 0})
     assert unasked == {**measured, "budget_bytes": None, "verdict": None, "line": None}
     assert lost == {
         **dict.fromkeys(measured),
