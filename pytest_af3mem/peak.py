@@ -16,8 +16,8 @@ from pytest_af3mem.size import Size, format_bytes
 class Kernels:
     """Which kernels the compiled program calls.
 
-    `triton` and `mosaic` count the custom calls of either kind. `xla_fallbacks` names, as `operation in component`, each operation
-    that tokamax would run as a kernel of its own but left to XLA on this target: it costs memory and nobody is told.
+    `triton` and `mosaic` count the custom calls of either kind. `xla_fallbacks` names, as `operation in component`, each
+    operation that tokamax would run as a kernel of its own but left to XLA on this target: it costs memory and nobody is told.
     """
 
     triton: int

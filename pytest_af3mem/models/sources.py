@@ -11,7 +11,8 @@ from importlib.machinery import ModuleSpec
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-_DISTRIBUTIONS = ("jax", "jaxlib", "tokamax", "dm-haiku", "numpy", "rdkit", "biotite")
+# The last two are optional, and give newer versions of tokamax their Triton kernels.
+_DISTRIBUTIONS = ("jax", "jaxlib", "tokamax", "dm-haiku", "numpy", "rdkit", "biotite", "triton", "jax-triton")
 _CUDA_PLUGINS = ("jax-cuda13-plugin", "jax-cuda12-plugin")
 _VARIABLES = ("AF3_", "JAX_", "TOKAMAX_", "XLA_")
 _CODE = {".py", ".so"}
