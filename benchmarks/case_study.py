@@ -52,6 +52,8 @@ def number(file: str, pattern: str, smaller: str) -> Edit:
 # needed, where it lies beside what is largest.
 _IN_ROWS = """
 def _in_rows(make, *parts, rows=256):
+    if hk.running_init():
+        return make(jnp.concatenate(parts, axis=-1))
     size = parts[0].shape[0]
     rows = rows if size % rows == 0 else size
 
@@ -174,7 +176,8 @@ def _known(holder: str) -> Edit:
 
 
 def _shares(peak: Peak) -> list[str]:
-    return [f"- {size / peak.total_bytes:.0%} `{name}`, {format_bytes(size)}" for name, size in [*by_component(peak).items()][:8]]
+    shares = {name: size / peak.total_bytes for name, size in by_component(peak).items()}
+    return [f"- {share:.0%} `{name}`" for name, share in shares.items() if share >= 0.01]
 
 
 def _fits(settings: dict[str, Settings], parsed: argparse.Namespace) -> list[str]:

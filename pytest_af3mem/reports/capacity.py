@@ -28,18 +28,23 @@ def table(found: Sequence[Capacity], fraction: Size) -> list[str]:
 
 
 def markdown(found: Sequence[Capacity], fraction: Size) -> list[str]:
-    """The same table as Markdown, for documents, with the day and what it was measured with."""
+    """The same as a Markdown document, with the day and what it was measured with."""
     peak = next((peak for one in found for peak in (one.fits, one.beyond) if peak), None)
-    made = [f"Measured by `af3mem plan` on {datetime.date.today():%Y-%m-%d}"]
+    made = f"Measured by `af3mem plan` on {datetime.date.today():%Y-%m-%d}"
     if peak:
         software = ", ".join(f"{name} {peak.software[name]}" for name in ("jax", "tokamax") if peak.software.get(name))
-        made = [f"{made[0]}, of {peak.model.distribution} with {software}."]
-    rows = [_HEADINGS, tuple("---" for _ in _HEADINGS), *(_row(one) for one in found)]
+        made += f", {peak.method}: {peak.model.name}, of {peak.model.distribution} with {software}"
+    rows = [_HEADINGS, tuple("---" if at == 0 else "---:" for at in range(len(_HEADINGS))), *(_row(one) for one in found)]
     return [
-        *(f"| {' | '.join(row)} |" for row in rows),
+        "# The largest input that fits",
         "",
-        f"Fits: within {fraction} of the target's memory. Next: inputs of all these sizes need the same, which does not fit.",
-        *made,
+        f"{made}.",
+        "",
+        f"Fits: the largest padded size in tokens that needs at most {fraction} of the target's memory; headroom is the rest of",
+        "that. Next: inputs of all these sizes need the same, which does not fit, and spills into host memory by so much where",
+        "memory is unified.",
+        "",
+        *(f"| {' | '.join(row)} |" for row in rows),
         *(f"\n{one.target.name} is not judged further: {one.reason}" for one in found if one.reason),
     ]
 

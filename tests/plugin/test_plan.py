@@ -57,7 +57,8 @@ def test_the_table(plan):
     ]
     output = plan("--markdown", "-", "--target", "l4-24gb", "--fraction", "1 MiB", "--up-to", 512)[1]
     assert "| l4-24gb | 21.99 GiB | 256 | 258.12 KiB | 765.88 KiB | 257-512 | 1.00 MiB | 4.12 KiB |" in output.splitlines()
-    assert re.match(r"Measured by `af3mem plan` on \d{4}-\d\d-\d\d, of analytic 1.0 with jax ", output.splitlines()[-1])
+    made = r"Measured by `af3mem plan` on \d{4}-\d\d-\d\d, compiled: analytic, of analytic 1.0 with jax "
+    assert re.match(made, output.splitlines()[2])
 
 
 def test_a_measurement_that_fails_leaves_the_edge_open(plan):
