@@ -51,6 +51,7 @@ def render_json(found: Fit) -> str:
         changes=dict(found.best.changes) if found.best else None,
         costs=found.costs,
         python=python(found.best.changes) if found.best else None,
+        buckets=changed(found.request, found.best.changes).buckets if found.best else None,
         measurements=[
             {"changes": dict(one.changes), **Measurement.of("af3mem fit", found.request, one.answer).to_json()}
             for one in found.attempts
@@ -70,7 +71,7 @@ def _answer(found: Fit) -> str:
         return f"not judged: {failed}"
     assert found.least is not None
     needs, more = found.least.total_bytes, found.least.total_bytes - found.limit_bytes
-    lines = [f"nothing fits: the least of what is known is {format_bytes(needs)}, {format_bytes(more)} more than {limit}"]
+    lines = [f"nothing fits: of all that was tried the least is {format_bytes(needs)}, {format_bytes(more)} more than {limit}"]
     held = [*by_component(found.least).items()][:_TOP]
     return "\n".join(lines + [f"  held by {name}: {format_bytes(size)}, {size / needs:.0%}" for name, size in held])
 

@@ -81,7 +81,7 @@ def test_nothing_fits(fit):
     status, output, _ = fit(*KNOBS, "--fraction", "100 KiB")
     assert status == commands.OVER
     answer, *held = output.partition("\n\n")[2].partition("\n\n")[0].splitlines()
-    assert answer.startswith("nothing fits: the least of what is known is ")
+    assert answer.startswith("nothing fits: of all that was tried the least is ")
     assert answer.endswith(" more than 100.00 KiB")
     assert held[0].startswith("  held by ")
 
