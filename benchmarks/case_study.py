@@ -1,8 +1,8 @@
 """Who holds the peak of a large input, and what a change there gives: `python benchmarks/case_study.py > docs/case-study.md`.
 
 It measures the model, names the component whose temporaries hold most, copies the sources, changes that component there so
-that it works in smaller pieces, and compares: by size, by component, and in the targets that the input fits. Two compiles for
-each size and target, of which those that were made before are in the cache.
+that it works in smaller pieces, and compares: by size, by component, and in the targets that an input newly fits. Two compiles
+for each size, and for each target that comes into question; those that were made before are in the cache.
 """
 
 import argparse
@@ -16,14 +16,15 @@ import shlex
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from pytest_af3mem import gpus
 from pytest_af3mem.attribution import by_component
 from pytest_af3mem.commands.arguments import show
+from pytest_af3mem.gpus import Gpu
 from pytest_af3mem.peak import Peak
-from pytest_af3mem.planning.compare import Side, compare
+from pytest_af3mem.planning.compare import Comparison, Side, compare
 from pytest_af3mem.planning.sweep import Grid, sweep
 from pytest_af3mem.reports import compared
 from pytest_af3mem.reports.columns import aligned
@@ -118,9 +119,9 @@ EDITS: dict[str, Edit] = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--tokens", type=int, default=5120)
-    parser.add_argument("--sizes", default="1024,2048,3072,4096", help="other sizes to compare at")
+    parser.add_argument("--sizes", default="2048,3072,4096", help="other sizes to compare at")
     parser.add_argument("--target", default="h100-80gb", help="where it is compared")
-    parser.add_argument("--targets", default="cards", help="where it is looked whether the input fits")
+    parser.add_argument("--targets", default="all", help="where it is looked whether an input newly fits")
     parser.add_argument("--fraction", default="95 %")
     parser.add_argument("--model", default="alphafold3")
     parser.add_argument("--sources", type=Path, help="the model's package or folder (default: the installed alphafold3)")
@@ -149,8 +150,12 @@ def main() -> None:
         print(f"\nThe largest is `{holder}`. A copy of the model has it changed: {changed}.\n")
         old, new = (Side(name.upper(), name.replace("_", " "), one, {}) for name, one in settings.items())
         sizes = sorted({parsed.tokens, *map(int, filter(None, parsed.sizes.split(",")))})
-        print(f"```\n{compared.render_text(compare(old, new, sizes, {}, EXACT, show))}```\n")
-        print(*_fits(settings, parsed), sep="\n")
+        found = compare(old, new, sizes, {}, EXACT, show)
+        print(f"```\n{compared.render_text(found)}```\n")
+        fraction = Size.parse(parsed.fraction)
+        candidates = _newly_fitting(found, gpus.select(parsed.targets), fraction)
+        print(f"What newly fits, within {fraction} of the memory, measured for each of these targets itself:\n")
+        print(*(_fits(settings, candidates, fraction) if candidates else ["Nothing, by these numbers."]), sep="\n")
     show("")
 
 
@@ -180,29 +185,25 @@ def _shares(peak: Peak) -> list[str]:
     return [f"- {share:.0%} `{name}`" for name, share in shares.items() if share >= 0.01]
 
 
-def _fits(settings: dict[str, Settings], parsed: argparse.Namespace) -> list[str]:
-    """For each target whether the input fits before and after."""
-    targets, fraction = gpus.select(parsed.targets), Size.parse(parsed.fraction)
-    needs = [
-        {curve.target: curve.answers[0] for curve in sweep(one, Grid([one.model], targets, [parsed.tokens]), show).curves}
-        for one in settings.values()
-    ]
-    rows = [("target", "may use", "as it is", "changed", "")]
-    for target in targets:
-        limit = fraction.of(target.memory_bytes)
-        both = [need[target.name] for need in needs]
-        fits = [isinstance(one, Peak) and one.total_bytes <= limit for one in both]
-        told = "newly fits" if fits == [False, True] else "fits" if all(fits) else "no longer fits" if fits[0] else "does not fit"
-        words = [format_bytes(one.total_bytes) if isinstance(one, Peak) else "not judged" for one in both]
-        rows.append(
-            (target.name, format_bytes(limit), *words, told if all(isinstance(one, Peak) for one in both) else "not judged")
-        )
+def _newly_fitting(found: Comparison, targets: Sequence[Gpu], fraction: Size) -> list[tuple[int, Gpu]]:
+    """Sizes and targets of which the numbers for one target say, give or take 2 %, that the input fits after the change alone."""
     return [
-        f"{parsed.tokens:,} tokens on each card, within {fraction} of its memory:\n",
-        "```",
-        *aligned(rows, right={1, 2, 3}),
-        "```",
+        (pair.asked[0].tokens, target)
+        for pair in found.pairs
+        for target in targets
+        if pair.peaks and pair.peaks[1].total_bytes * 0.98 <= fraction.of(target.memory_bytes) < pair.peaks[0].total_bytes * 1.02
     ]
+
+
+def _fits(settings: dict[str, Settings], candidates: Sequence[tuple[int, Gpu]], fraction: Size) -> Iterator[str]:
+    """What each of these inputs needs for its own target before and after."""
+    rows = [("tokens", "target", "may use", "as it is", "changed", "")]
+    for tokens, target in candidates:
+        limit = fraction.of(target.memory_bytes)
+        before, after = (_measured(one, tokens, target.name).total_bytes for one in settings.values())
+        told = "newly fits" if after <= limit < before else "fits" if after <= limit else "does not fit"
+        rows.append((str(tokens), target.name, *map(format_bytes, (limit, before, after)), told))
+    yield from ("```", *aligned(rows, right={0, 2, 3, 4}), "```")
 
 
 if __name__ == "__main__":
