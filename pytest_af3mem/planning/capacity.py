@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pytest_af3mem import gpus
 from pytest_af3mem.errors import NotJudged, UsageError
 from pytest_af3mem.gpus import Gpu
 from pytest_af3mem.peak import Peak
@@ -90,13 +91,15 @@ def _search(
 def _expected_edge(sizes: Sequence[int], limit_bytes: int, target: Gpu, known: Sequence[Peak]) -> int:
     """Index of the largest size that should fit: what was measured nearest to it grows with the square of the tokens.
 
-    This only chooses what to measure next; it is never an answer.
+    A GPU of the same compute capability runs the same kernels, and needs nearly the same; what another one needs is taken
+    where there is none. This only chooses what to measure next; it is never an answer.
     """
-    if not known:
+    alike = [peak for peak in known if gpus.find(peak.target).compute_capability == target.compute_capability] or known
+    if not alike:
         return len([size for size in sizes if size <= 2048]) - 1
     expected = -1
     for at, size in enumerate(sizes):
-        nearest = min(known, key=lambda peak: (abs(math.log(size / peak.bucket)), peak.target != target.name))
+        nearest = min(alike, key=lambda peak: (abs(math.log(size / peak.bucket)), peak.target != target.name))
         if nearest.total_bytes * (size / nearest.bucket) ** 2 <= limit_bytes:
             expected = at
     return expected

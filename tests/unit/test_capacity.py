@@ -71,6 +71,13 @@ def test_what_one_target_taught_helps_the_next(searched):
     assert len(measured) == 2  # one on each side of the edge
 
 
+def test_what_needs_more_on_a_gpu_without_the_kernels_does_not_mislead(searched, a_peak):
+    known = [a_peak(target="h100-80gb", tokens=4096, bucket=4096, total_bytes=parabola(4096))]
+    known += [a_peak(target="t4-16gb", tokens=size, bucket=size, total_bytes=3 * parabola(size)) for size in SIZES]
+    _, measured = searched(75 * GIB, parabola, known=known)
+    assert len(measured) == 2
+
+
 def test_a_failed_measurement_leaves_the_edge_open(searched):
     found, measured = searched(75 * GIB, parabola, fails_at=5184)
     assert found.reason == "5184 tokens: it fails"
