@@ -136,7 +136,7 @@ def _with_another_number(text):
     ("damage", "problem"),
     [
         (lambda text: "", "Expecting value: line 1 column 1 (char 0)"),
-        (lambda text: text[: len(text) // 2], "Unterminated string*"),
+        (lambda text: text.partition("total_bytes")[0], "Unterminated string*"),
         (lambda text: "[]", "list indices must be integers or slices, not str"),
         (_with_another_number, "its checksum does not match"),
     ],
