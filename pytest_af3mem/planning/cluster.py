@@ -77,6 +77,7 @@ class Cluster(Pool):
         except BaseException as error:
             reason = f"the cluster did not measure it: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
             answer.set_exception(NotJudged(reason))
+        self._tasks.pop(request, None)  # or Dask would make it again when the worker that made it is lost
 
     def _kept(self, request: Request, reply: Mapping[str, Any]) -> Peak:
         if "error" in reply:

@@ -14,6 +14,8 @@ import pytest
 
 from pytest_af3mem import cli, commands
 from pytest_af3mem.planning import cluster as room
+from pytest_af3mem.session import Session
+from pytest_af3mem.settings import Settings
 
 distributed = pytest.importorskip("distributed")
 TOKENS = (10, 200, 500, 600, 700, 800)
@@ -68,6 +70,17 @@ def test_a_killed_worker_costs_nothing_but_what_it_was_doing(cluster, sweep, tmp
     assert status == commands.OK
     assert all(row["cached"] for row in report["measurements"])
     assert len(traced.read_text().splitlines()) == noted
+
+
+def test_an_answer_that_is_here_is_not_made_again_when_its_worker_is_lost(cluster, project, tmp_path):
+    settings = Settings.read({"model": "analytic:Analytic", "path": project.models, "cache_dir": tmp_path / "cache"})
+    session = Session(settings, lambda stated: room.Cluster(stated, cluster.scheduler_address))
+    with contextlib.closing(session):
+        assert session.wait(session.pool.submit(session.request(size=10))).bucket == 128
+        deadline = time.monotonic() + 10
+        while (kept := [key for key in cluster.scheduler.tasks if key.startswith("measure")]) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert not kept
 
 
 def test_what_is_not_judged_there_is_not_judged_here(cluster, sweep):
