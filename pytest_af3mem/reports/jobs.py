@@ -106,5 +106,6 @@ def _splits(plan: Plan) -> list[str]:
         counted = " + ".join(f"{count} x {name.partition('/')[2]}" for name, count in Counter(slices).items())
         jobs = sum(plan.needed(card).values())
         filled = "all at once" if rounds == 1 else f"filled {rounds} times"
-        lines.append(f"split {card} into {counted}: the {jobs} jobs that fit a slice of it run {filled}")
+        who = f"the {jobs} jobs that fit a slice of it run {filled}" if jobs > 1 else "one job fits a slice of it"
+        lines.append(f"split {card} into {counted}: {who}")
     return ["", *lines] if lines else []
