@@ -6,7 +6,7 @@ import dataclasses
 
 from pytest_af3mem.baseline import Entry
 from pytest_af3mem.commands import sides
-from pytest_af3mem.errors import Af3memError, NotJudged
+from pytest_af3mem.errors import Af3memError, NotJudged, UsageError
 from pytest_af3mem.peak import Peak
 from pytest_af3mem.request import Request
 from pytest_af3mem.session import Session
@@ -16,11 +16,17 @@ from pytest_af3mem.verdict import Reference
 
 
 class Against:
-    """Measures the other side of each test that is marked `af3_baseline`. `close` ends its workers."""
+    """Measures the other side of each test that is marked `af3_baseline`. `close` ends its workers.
+
+    Raises UsageError for a side that is what the tests measure: all would pass.
+    """
 
     def __init__(self, settings: Settings):
         assert settings.against is not None
         self._side = sides.read(settings.against, "--af3-against", settings, {})
+        if self._side.settings == settings and not self._side.chosen:
+            rule = "is what the tests measure: name another Python, source tree or revision ('installed' leaves --af3-path out)"
+            raise UsageError(f"--af3-against {settings.against!r} {rule}")
         self._tolerance = settings.tolerance
         self._session = Session(self._side.settings)
 

@@ -39,9 +39,11 @@ def test_tolerance(project, older, how):
     assert project.run(f"--af3-against={older}").ret == 0
 
 
-def test_the_same_and_less_is_within(project, older):
+def test_the_same_and_less_is_within(project, older, tmp_path):
     project.write(test_peak=GATE.format(how=""))
-    assert project.run(f"--af3-against={project.models}").ret == 0
+    (tmp_path / "same").mkdir()
+    (tmp_path / "same" / "analytic.py").write_text((project.models / "analytic.py").read_text())
+    assert project.run(f"--af3-against={tmp_path / 'same'}").ret == 0
     assert project.run(f"--af3-against={project.models}", f"--af3-path={older}").ret == 0
 
 
@@ -53,6 +55,13 @@ def test_a_side_that_cannot_be_measured_is_not_a_pass(project, older):
     result.stdout.fnmatch_lines(
         [f"*not judged: --af3-against '{older}' cannot be measured: model 'analytic:Analytic' cannot be loaded*"]
     )
+
+
+def test_what_is_measured_is_not_held_against_itself(project):
+    project.write(test_peak=GATE.format(how=""))
+    result = project.run(f"--af3-against={project.models}")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"ERROR: --af3-against '{project.models}' is what the tests measure: name another Python*"])
 
 
 @pytest.mark.parametrize(
