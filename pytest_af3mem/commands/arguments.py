@@ -6,7 +6,8 @@ import argparse
 import ast
 import functools
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from pytest_af3mem.gpus import Gpu
 from pytest_af3mem.planning.cluster import Cluster
 from pytest_af3mem.pool import Pool
 from pytest_af3mem.request import freeze
+from pytest_af3mem.session import Session
 from pytest_af3mem.settings import Settings
 from pytest_af3mem.size import Size
 
@@ -141,6 +143,17 @@ def add_scheduler(command: argparse.ArgumentParser) -> None:
 def pool(parsed: argparse.Namespace) -> Callable[[Settings], Pool]:
     """What makes the pool that measures: on this machine, or on the cluster that is asked for."""
     return functools.partial(Cluster, address=parsed.scheduler) if parsed.scheduler else Pool
+
+
+@contextmanager
+def asking(settings: Settings, pool: Callable[[Settings], Pool] = Pool) -> Iterator[Session]:
+    """A session to ask; at the end, however it comes, progress is wiped away and the workers are ended."""
+    session = Session(settings, pool)
+    try:
+        yield session
+    finally:
+        show("")
+        session.close()
 
 
 def deliver(settings: Settings, text: str, json: str, markdown: str = "") -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pytest_af3mem import calibration, gpus
 from pytest_af3mem.commands import NOT_JUDGED, OK
-from pytest_af3mem.commands.arguments import show, sizes
+from pytest_af3mem.commands.arguments import asking, show, sizes
 from pytest_af3mem.errors import NotJudged
 from pytest_af3mem.planning import calibrate
 from pytest_af3mem.reports import json, terminal
@@ -32,15 +32,11 @@ def prepare(parser: argparse.ArgumentParser) -> None:
 
 def run(parsed: argparse.Namespace, settings: Settings) -> int:
     asked = sizes(parsed.sizes, "--sizes")
-    session = Session(settings)
-    try:
+    with asking(settings) as session:
         if parsed.dry_run:
             return _rehearse(session, asked)
         pairs = calibrate.measure(session, asked, show)
         notes = session.pool.notes
-    finally:
-        show("")
-        session.close()
     rows = [
         Measurement.of(f"af3mem calibrate {pair.request.tokens}", pair.request, answer)
         for pair in pairs

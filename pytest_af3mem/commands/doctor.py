@@ -5,9 +5,8 @@ from __future__ import annotations
 import argparse
 
 from pytest_af3mem.commands import OK, USAGE
-from pytest_af3mem.commands.arguments import show
+from pytest_af3mem.commands.arguments import asking, show
 from pytest_af3mem.doctor import examine, render
-from pytest_af3mem.session import Session
 from pytest_af3mem.settings import Settings
 
 HELP = "what is installed, what is missing, which targets compile"
@@ -19,11 +18,7 @@ def prepare(parser: argparse.ArgumentParser) -> None:
 
 
 def run(parsed: argparse.Namespace, settings: Settings) -> int:
-    session = Session(settings)
-    try:
+    with asking(settings) as session:
         findings = examine(session, show)
-    finally:
-        show("")
-        session.close()
     print(render(findings))
     return OK if findings.healthy else USAGE

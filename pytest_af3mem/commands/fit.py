@@ -11,6 +11,7 @@ from pytest_af3mem.commands.arguments import (
     add_job_options,
     add_over,
     add_set,
+    asking,
     axes,
     chosen,
     deliver,
@@ -22,7 +23,6 @@ from pytest_af3mem.commands.arguments import (
 from pytest_af3mem.planning import fit
 from pytest_af3mem.planning.asking import pursue
 from pytest_af3mem.reports import fit as report
-from pytest_af3mem.session import Session
 from pytest_af3mem.settings import Settings
 
 HELP = "find the settings with which an input fits a target"
@@ -44,13 +44,9 @@ def run(parsed: argparse.Namespace, settings: Settings) -> int:
     target = gpus.find(settings.target)
     limit_bytes = fraction(parsed).of(target.memory_bytes)
     stated = {name: [value for _, value in values] for name, values in axes(parsed).items()}
-    session = Session(settings)
-    try:
+    with asking(settings) as session:
         request = session.request(size=size(parsed.tokens), options=job_options(parsed), settings=chosen(parsed))
         (found,) = pursue(session, [fit.search(request, limit_bytes, fit.savings_of(session, stated, request))], show)
         notes = session.pool.notes
-    finally:
-        show("")
-        session.close()
     deliver(settings, "\n".join([*notes, report.render_text(found)]), report.render_json(found))
     return OK if found.best else OVER if found.is_judged else NOT_JUDGED

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pytest_af3mem import calibration, gpus
 from pytest_af3mem.commands import NOT_JUDGED, OK, OVER
-from pytest_af3mem.commands.arguments import add_job_options, add_set, chosen, deliver, job_options, show, size
+from pytest_af3mem.commands.arguments import add_job_options, add_set, asking, chosen, deliver, job_options, show, size
 from pytest_af3mem.errors import NotJudged, UsageError
 from pytest_af3mem.inputs.job import Job
 from pytest_af3mem.peak import Peak
@@ -37,8 +37,7 @@ def run(parsed: argparse.Namespace, settings: Settings) -> int:
     if parsed.job and options:
         raise UsageError(f"--{next(iter(options)).replace('_', '-')} shapes a generated input: leave it out beside --job")
     budget = Size.parse(parsed.budget, name="--budget") if parsed.budget is not None else None
-    session = Session(settings)
-    try:
+    with asking(settings) as session:
         if parsed.job:
             request = session.request(_only_job(session, parsed.job), settings=chosen(parsed))
             command = session.command(request, job=parsed.job)
@@ -50,13 +49,9 @@ def run(parsed: argparse.Namespace, settings: Settings) -> int:
             answer: Peak | NotJudged = session.wait(session.pool.submit(request), show)
         except NotJudged as error:
             answer = error
-        finally:
-            show("")
         limit = budget.of(gpus.find(request.target).memory_bytes) if budget else None
         measurement = Measurement.of("af3mem measure", request, answer, budget_bytes=limit, command=command)
         notes = session.pool.notes
-    finally:
-        session.close()
     beside = calibration.beside([measurement], settings.cache_dir)
     lines = [*notes, *terminal.table([measurement]), terminal.section(measurement), *beside, ""]
     deliver(settings, "\n".join(lines), json.render([measurement], all_holders=settings.all_holders))

@@ -13,6 +13,7 @@ from pytest_af3mem.commands.arguments import (
     add_scheduler,
     add_set,
     add_targets,
+    asking,
     chosen,
     deliver,
     fraction,
@@ -55,16 +56,12 @@ def prepare(parser: argparse.ArgumentParser) -> None:
 def run(parsed: argparse.Namespace, settings: Settings) -> int:
     asked, limit, setup = targets(parsed, settings), fraction(parsed), chosen(parsed)
     gres = dict(map(_gres, parsed.gres))
-    session = Session(settings, pool(parsed))
-    try:
+    with asking(settings, pool(parsed)) as session:
         if parsed.files:
             return _jobs(session, jobs.files(parsed.files), asked, limit, setup, gres)
         up_to = size(parsed.up_to, "--up-to")
         found = capacity.capacities(session, asked, limit, up_to, setup, show)
         notes = session.pool.notes
-    finally:
-        show("")
-        session.close()
     lines = "\n".join([*notes, *capacity_report.table(found, limit), ""])
     told = "\n".join([*capacity_report.markdown(found, limit), ""])
     deliver(settings, lines, capacity_report.render_json(found, limit), told)

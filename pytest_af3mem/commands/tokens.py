@@ -7,10 +7,9 @@ import sys
 from pathlib import Path
 
 from pytest_af3mem.commands import OK, USAGE
-from pytest_af3mem.commands.arguments import show
+from pytest_af3mem.commands.arguments import asking
 from pytest_af3mem.errors import UsageError
 from pytest_af3mem.request import bucket
-from pytest_af3mem.session import Session
 from pytest_af3mem.settings import Settings
 
 HELP = "tokens and bucket of AlphaFold 3 inputs"
@@ -23,8 +22,7 @@ def prepare(parser: argparse.ArgumentParser) -> None:
 
 def run(parsed: argparse.Namespace, settings: Settings) -> int:
     broken = False
-    session = Session(settings)
-    try:
+    with asking(settings) as session:
         buckets = session.buckets
         print(f"{'tokens':>6}  {'bucket':>6}  {'padding':>7}  job")
         for path in parsed.files:
@@ -39,7 +37,4 @@ def run(parsed: argparse.Namespace, settings: Settings) -> int:
                 where = f"{path}[{index}]" if len(jobs) > 1 else str(path)
                 padded = bucket(size, buckets)
                 print(f"{size:>6}  {padded:>6}  {padded - size:>7}  {where} {job.name!a}")
-    finally:
-        show("")
-        session.close()
     return USAGE if broken else OK

@@ -5,11 +5,21 @@ from __future__ import annotations
 import argparse
 
 from pytest_af3mem.commands import NOT_JUDGED, OK
-from pytest_af3mem.commands.arguments import add_job_options, add_over, add_set, axes, chosen, deliver, job_options, show, size
+from pytest_af3mem.commands.arguments import (
+    add_job_options,
+    add_over,
+    add_set,
+    asking,
+    axes,
+    chosen,
+    deliver,
+    job_options,
+    show,
+    size,
+)
 from pytest_af3mem.peak import Peak
 from pytest_af3mem.planning.vary import Conditions, vary
 from pytest_af3mem.reports import effects as report
-from pytest_af3mem.session import Session
 from pytest_af3mem.settings import Settings
 
 HELP = "change one component of the input or the model at a time, and see what it costs"
@@ -28,13 +38,9 @@ def prepare(parser: argparse.ArgumentParser) -> None:
 
 def run(parsed: argparse.Namespace, settings: Settings) -> int:
     base = Conditions(size(parsed.tokens), job_options(parsed), chosen(parsed))
-    session = Session(settings)
-    try:
+    with asking(settings) as session:
         effects = vary(session, base, axes(parsed), show)
         notes = session.pool.notes
-    finally:
-        show("")
-        session.close()
     lines = [*notes, effects[0].request.conditions, *report.table(effects), ""]
     deliver(settings, "\n".join(lines), report.render(effects))
     return OK if all(isinstance(one.answer, Peak) for one in effects) else NOT_JUDGED

@@ -301,7 +301,7 @@ def _runner_config(family: str) -> Any:
 
 def _set(config: Any, name: str, value: Any) -> None:
     path = _SETTINGS.get(name, name).split(".")
-    owner = current = config
+    current = config
     for at, part in enumerate(path):
         owner = current
         known = [field.name for field in dataclasses.fields(owner)] if dataclasses.is_dataclass(owner) else []

@@ -155,9 +155,14 @@ def search(request: Request, limit_bytes: int, savings: Sequence[Saving]) -> Sea
 
 def changed(request: Request, changes: Mapping[str, Any]) -> Request:
     """The same input with settings, or the buckets, changed."""
-    settings = {**dict(request.settings), **{name: value for name, value in changes.items() if name != BUCKET}}
+    settings = {**dict(request.settings), **settings_of(changes)}
     more = {changes[BUCKET]} if BUCKET in changes else set()
     return replace(request, settings=freeze(settings), buckets=tuple(sorted({*request.buckets, *more})))
+
+
+def settings_of(changes: Mapping[str, Any]) -> dict[str, Any]:
+    """The changes that are settings of the model."""
+    return {name: value for name, value in changes.items() if name != BUCKET}
 
 
 def _usable(savings: Sequence[Saving], base: Peak) -> list[Saving]:

@@ -8,7 +8,7 @@ from typing import Any
 from pytest_af3mem.attribution import by_component
 from pytest_af3mem.models.alphafold3 import config_path
 from pytest_af3mem.peak import Peak
-from pytest_af3mem.planning.fit import BUCKET, Attempt, Fit, changed
+from pytest_af3mem.planning.fit import BUCKET, Attempt, Fit, changed, settings_of
 from pytest_af3mem.reports.columns import aligned, signed
 from pytest_af3mem.reports.json import document
 from pytest_af3mem.request import Request
@@ -32,12 +32,12 @@ def render_text(found: Fit) -> str:
 
 def python(changes: Mapping[str, Any]) -> list[str]:
     """The lines that make these changes to AlphaFold 3's `config`, as `make_model_config` returns it."""
-    return [f"config.{config_path(name)} = {value!r}" for name, value in changes.items() if name != BUCKET]
+    return [f"config.{config_path(name)} = {value!r}" for name, value in settings_of(changes).items()]
 
 
 def _how(changes: Mapping[str, Any], request: Request) -> list[str]:
     """For AlphaFold 3 and for tests: the buckets, and the settings as Python to paste."""
-    settings = {name: value for name, value in changes.items() if name != BUCKET}
+    settings = settings_of(changes)
     buckets = ",".join(map(str, changed(request, changes).buckets))
     pad = [f"run_alphafold.py --buckets={buckets}", f"pytest --af3-buckets={buckets}"] if BUCKET in changes else []
     return pad + ([*python(changes), f"@pytest.mark.af3_model(**{settings!r})"] if settings else [])

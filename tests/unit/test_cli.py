@@ -3,7 +3,7 @@ import shlex
 import pytest
 
 from pytest_af3mem import __version__, cli, pool
-from pytest_af3mem.commands import arguments, measure
+from pytest_af3mem.commands import arguments
 from pytest_af3mem.session import Session
 from pytest_af3mem.settings import Settings
 
@@ -70,10 +70,10 @@ def test_what_cannot_be_done(run, arguments, text):
 
 
 def test_interrupted(run, monkeypatch):
-    def interrupt(settings):
+    def interrupt(settings, pool):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(measure, "Session", interrupt)
+    monkeypatch.setattr(arguments, "Session", interrupt)
     assert run("measure", "--tokens", "5") == (130, "", "af3mem: interrupted\n")
 
 

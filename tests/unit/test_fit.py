@@ -13,6 +13,20 @@ KNOBS = (Saving("shard", (3, 2, 1), SAME), Saving("samples", (4, 2, 1), MORE_RUN
 USUAL = {"shard": 4, "samples": 5, "rows": 100}
 
 
+def _of(config, peak):
+    return dataclasses.replace(peak, model=dataclasses.replace(peak.model, config=config))
+
+
+def _answered(searching, answer):
+    """What a search finds when each of its requests gets this answer."""
+    request = next(searching)
+    while True:
+        try:
+            request = searching.send(answer(request))
+        except StopIteration as end:
+            return end.value
+
+
 @pytest.fixture
 def found(a_request, a_peak):
     """What the search finds when an input needs the larger of two parts of the model, and how often it measured."""
@@ -21,16 +35,13 @@ def found(a_request, a_peak):
         def need(settings):
             return max(100 * settings["shard"], 50 * settings["samples"] + settings["rows"])
 
-        searching = search(a_request(), limit, knobs)
-        request = next(searching)
-        while True:
+        def answer(request):
             settings = {**USUAL, **dict(request.settings)}
-            peak = a_peak(total_bytes=need(settings))
-            peak = dataclasses.replace(peak, model=dataclasses.replace(peak.model, config=settings))
-            try:
-                request = searching.send(NotJudged("it fails") if any(name in dict(request.settings) for name in fails) else peak)
-            except StopIteration as end:
-                return end.value
+            if any(name in dict(request.settings) for name in fails):
+                return NotJudged("it fails")
+            return _of(settings, a_peak(total_bytes=need(settings)))
+
+        return _answered(search(a_request(), limit, knobs), answer)
 
     return run
 
@@ -55,16 +66,12 @@ def test_no_change_can_be_left_out_or_made_milder(found, limit, changes):
 def test_a_change_that_costs_memory_makes_no_other_one_dearer(a_request, a_peak):
     """`chunk` adds 30 to what is needed, and is dropped after the samples were tried."""
     knobs = (Saving("chunk", (1,), SAME), Saving("samples", (4, 3, 2, 1), MORE_RUNS))
-    searching = search(a_request(), 160, knobs)
-    request = next(searching)
-    while True:
+
+    def answer(request):
         settings = {"chunk": 2, "samples": 5, **dict(request.settings)}
-        peak = a_peak(total_bytes=50 * settings["samples"] + 30 * (2 - settings["chunk"]))
-        try:
-            request = searching.send(dataclasses.replace(peak, model=dataclasses.replace(peak.model, config=settings)))
-        except StopIteration as end:
-            found = end.value
-            break
+        return _of(settings, a_peak(total_bytes=50 * settings["samples"] + 30 * (2 - settings["chunk"])))
+
+    found = _answered(search(a_request(), 160, knobs), answer)
     assert dict(found.best.changes) == {"samples": 3}
 
 
@@ -101,17 +108,13 @@ def test_what_is_tried_without_being_told(an_installation, a_request):
 def test_less_padding_comes_first(a_request, a_peak, limit, changes):
     """1,050 tokens in a bucket of 1,280; of the closer ones, the multiple of 256 is the same one again."""
     knobs = (Saving(BUCKET, (1280, 1088), LESS_PADDING), Saving("samples", (1,), MORE_RUNS))
-    searching = search(a_request(tokens=1050, buckets=(256, 1024, 1280)), limit, knobs)
-    request = next(searching)
-    while True:
+
+    def answer(request):
         samples = dict(request.settings).get("samples", 2)
         peak = a_peak(tokens=1050, bucket=request.bucket, total_bytes=request.bucket * samples // 2)
-        peak = dataclasses.replace(peak, model=dataclasses.replace(peak.model, config={"samples": 2}))
-        try:
-            request = searching.send(peak)
-        except StopIteration as end:
-            found = end.value
-            break
+        return _of({"samples": 2}, peak)
+
+    found = _answered(search(a_request(tokens=1050, buckets=(256, 1024, 1280)), limit, knobs), answer)
     assert found.best.changes == changes
     assert [line for line in render_text(found).splitlines() if "buckets" in line] == (
         ["run_alphafold.py --buckets=256,1024,1088,1280", "pytest --af3-buckets=256,1024,1088,1280"] if BUCKET in changes else []
