@@ -7,7 +7,11 @@ https://github.com/google/riegeli/blob/master/doc/riegeli_records_file_format.md
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeAlias
+
+Fields: TypeAlias = Mapping[int, tuple[str, Any]]
+"""A message's fields by number: the name, and `int`, `str`, `bytes`, the `Fields` of a message, or a list of one of these."""
 
 SIGNATURE = bytes.fromhex("83af70d10d884a3f00000000000000004000000000000000")
 """How each Riegeli file begins."""
@@ -56,6 +60,36 @@ def fields(data: bytes) -> Iterator[tuple[int, int, bytes]]:
             raise ValueError(f"a field of {length} bytes at byte {at} ends after {end}")
         yield key >> 3, 0, data[at : at + length]
         at += length
+
+
+def decoded(data: bytes, form: Fields) -> dict[str, Any]:
+    """A message as a dictionary of the fields in `form`; one that is absent is 0, empty, or a message of absent fields.
+
+    Raises ValueError for what is no protocol buffer.
+    """
+    found: dict[str, Any] = {}
+    for number, value, content in fields(data):
+        if number not in form:
+            continue
+        name, kind = form[number]
+        if type(kind) is not list:
+            found[name] = _single(value, content, kind)
+        elif kind[0] is int:
+            found.setdefault(name, []).extend(numbers(value, content))
+        else:
+            found.setdefault(name, []).append(_single(value, content, kind[0]))
+    for name, kind in form.values():
+        if name not in found:
+            found[name] = decoded(b"", kind) if isinstance(kind, Mapping) else [] if type(kind) is list else kind()
+    return found
+
+
+def _single(value: int, content: bytes, kind: Any) -> Any:
+    if kind is int:
+        return value
+    if kind is str:
+        return content.decode()
+    return content if kind is bytes else decoded(content, kind)
 
 
 def numbers(value: int, packed: bytes) -> list[int]:

@@ -6,10 +6,11 @@ jaxlib. Field numbers are those of xla/service/hlo.proto and xla/xla_data.proto 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
-from pytest_af3mem.probes.container import SIGNATURE, fields, numbers, records, varint
+from pytest_af3mem.probes.container import SIGNATURE, Fields, decoded, fields, records, varint
 
 # xla_data.proto's PrimitiveType by number, spelled as JAX does; others are numbers of bits that no model here uses.
 _TYPES = dict(enumerate("? bool i8 i16 i32 i64 u8 u16 u32 u64 f16 f32 f64 tuple opaque c64 bf16 token c128 f8_e5m2".split()))
@@ -32,14 +33,10 @@ class Instruction:
         """Type and shape, of one element where the instruction makes a tuple: `bf16[1024,1024,128]`."""
         shape = self.shape
         for position in index:
-            shape = [content for number, _, content in fields(shape) if number == 4][position]
-        kind, dimensions = 0, list[int]()
-        for number, value, content in fields(shape):
-            if number == 2:
-                kind = value
-            elif number == 3:
-                dimensions += numbers(value, content)
-        return f"{_TYPES.get(kind, f'type{kind}')}[{','.join(map(str, dimensions))}]"
+            shape = decoded(shape, _SHAPE)["elements"][position]
+        found = decoded(shape, _SHAPE)
+        kind = found["type"]
+        return f"{_TYPES.get(kind, f'type{kind}')}[{','.join(map(str, found['dimensions']))}]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,37 +90,65 @@ class Program:
     frames: dict[int, tuple[str, str, int, int]]
 
 
+# Fields that are read, by number: a name and what it holds. A list is a repeated field, a table a message within the message.
+_SHAPE: Fields = {2: ("type", int), 3: ("dimensions", [int]), 4: ("elements", [bytes])}
+_METADATA: Fields = {2: ("op_name", str), 15: ("frame", int)}
+_INSTRUCTION: Fields = {
+    1: ("name", str),
+    2: ("opcode", str),
+    3: ("shape", bytes),
+    7: ("metadata", _METADATA),
+    35: ("id", int),
+    36: ("operands", [int]),
+    38: ("called", [int]),
+}
+_COMPUTATION: Fields = {2: ("instructions", [_INSTRUCTION]), 5: ("id", int), 6: ("root", int)}
+_FRAMES: Fields = {
+    1: ("files", [str]),
+    2: ("functions", [str]),
+    3: ("places", [{1: ("file", int), 2: ("function", int), 3: ("line", int)}]),
+    4: ("frames", [{1: ("place", int), 2: ("caller", int)}]),
+}
+_MODULE: Fields = {3: ("computations", [_COMPUTATION]), 6: ("entry", int), 17: ("stack", _FRAMES)}
+_LOCATION: Fields = {3: ("index", [int]), 4: ("instruction", int)}
+_ALLOCATION: Fields = {
+    2: ("size", int),
+    3: ("thread_local", int),
+    5: ("is_parameter", int),
+    6: ("parameter", int),
+    7: ("output", int),
+    9: ("buffers", [{1: ("id", int)}]),
+    12: ("constant", int),
+}
+_EVENT: Fields = {1: ("kind", int), 2: ("buffer", int), 4: ("instruction", str), 5: ("shared", int)}
+_ASSIGNMENT: Fields = {
+    1: ("buffers", [{1: ("id", int), 2: ("size", int), 3: ("made", _LOCATION)}]),
+    2: ("aliases", [{1: ("buffer", int), 2: ("at", _LOCATION)}]),
+    3: ("allocations", [_ALLOCATION]),
+    4: ("traces", [{1: ("events", [_EVENT])}]),
+}
+
+
 def read(serialized: bytes) -> Program:
     """What `compiled.runtime_executable().serialize()` says. Raises ValueError where it is of no known form."""
     module, assignment = _parts(serialized)
-    roots: dict[int, int] = {}
-    instructions: dict[int, Instruction] = {}
-    frames: dict[int, tuple[str, str, int, int]] = {}
-    entry = 0
-    for number, value, content in fields(module):
-        if number == 3:
-            _read_computation(content, instructions, roots)
-        elif number == 6:
-            entry = value
-        elif number == 17:
-            frames = _frames(content)
-    buffers: dict[int, Buffer] = {}
-    aliases, allocations, traces = [], [], []
-    for number, _, content in fields(assignment):
-        if number == 1:
-            _read_buffer(content, buffers)
-        elif number == 2:
-            aliases.append(content)
-        elif number == 3:
-            allocations.append(_allocation(content))
-        elif number == 4:
-            traces.append(tuple(_event(event) for part, _, event in fields(content) if part == 1))
-    for alias in aliases:
-        source = dict.fromkeys((1, 2), 0) | {part: value for part, value, _ in fields(alias)}
-        location = next(content for part, _, content in fields(alias) if part == 2)
-        buffers[source[1]].places.append(_location(location)[0])
-    events = max(traces, key=len, default=())
-    return Program(instructions, roots, entry, buffers, tuple(allocations), events, frames)
+    hlo, plan = decoded(module, _MODULE), decoded(assignment, _ASSIGNMENT)
+    buffers = {one["id"]: Buffer(one["size"], one["made"]["instruction"], tuple(one["made"]["index"])) for one in plan["buffers"]}
+    for alias in plan["aliases"]:
+        buffers[alias["buffer"]].places.append(alias["at"]["instruction"])
+    return Program(
+        instructions={
+            one["id"]: _instruction(one, computation["id"])
+            for computation in hlo["computations"]
+            for one in computation["instructions"]
+        },
+        roots={computation["id"]: computation["root"] for computation in hlo["computations"]},
+        entry=hlo["entry"],
+        buffers=buffers,
+        allocations=tuple(map(_allocation, plan["allocations"])),
+        events=max((tuple(Event(**event) for event in trace["events"]) for trace in plan["traces"]), key=len, default=()),
+        frames=_frames(hlo["stack"]),
+    )
 
 
 def _parts(serialized: bytes) -> tuple[bytes, bytes]:
@@ -163,110 +188,39 @@ def _is_module(data: bytes) -> bool:
     return any(number == 2 and content for number, _, content in fields(computation))
 
 
-def _read_computation(data: bytes, instructions: dict[int, Instruction], roots: dict[int, int]) -> None:
-    contents, identity = [], 0
-    root = 0
-    for number, value, content in fields(data):
-        if number == 2:
-            contents.append(content)
-        elif number == 5:
-            identity = value
-        elif number == 6:
-            root = value
-    roots[identity] = root
-    for content in contents:
-        _read_instruction(content, identity, instructions)
-
-
-def _read_instruction(data: bytes, computation: int, instructions: dict[int, Instruction]) -> None:
-    name = opcode = op_name = ""
-    shape = b""
-    operands, called = [], []
-    identity = frame = 0
-    for number, value, content in fields(data):
-        if number == 1:
-            name = content.decode()
-        elif number == 2:
-            opcode = content.decode()
-        elif number == 3:
-            shape = content
-        elif number == 7:
-            for part, inner, text in fields(content):
-                if part == 2:
-                    op_name = text.decode()
-                elif part == 15:
-                    frame = inner
-        elif number == 35:
-            identity = value
-        elif number == 36:
-            operands += numbers(value, content)
-        elif number == 38:
-            called += numbers(value, content)
-    instructions[identity] = Instruction(name, opcode, computation, op_name, frame, tuple(operands), tuple(called), shape)
-
-
-def _read_buffer(data: bytes, buffers: dict[int, Buffer]) -> None:
-    identity = size = 0
-    place: tuple[int, tuple[int, ...]] = 0, ()
-    for number, value, content in fields(data):
-        if number == 1:
-            identity = value
-        elif number == 2:
-            size = value
-        elif number == 3:
-            place = _location(content)
-    buffers[identity] = Buffer(size, *place)
-
-
-def _location(data: bytes) -> tuple[int, tuple[int, ...]]:
-    instruction, index = 0, list[int]()
-    for number, value, content in fields(data):
-        if number == 4:
-            instruction = value
-        elif number == 3:
-            index += numbers(value, content)
-    return instruction, tuple(index)
-
-
-def _allocation(data: bytes) -> Allocation:
-    parts, buffers = dict[int, int](), []
-    for number, value, content in fields(data):
-        if number == 9:
-            buffers.append({part: inner for part, inner, _ in fields(content)}.get(1, 0))
-        else:
-            parts[number] = value
-    return Allocation(
-        size=parts.get(2, 0),
-        thread_local=bool(parts.get(3)),
-        constant=bool(parts.get(12)),
-        parameter=parts.get(6, 0) if parts.get(5) else None,
-        output=bool(parts.get(7)),
-        buffers=tuple(buffers),
+def _instruction(found: Mapping[str, Any], computation: int) -> Instruction:
+    return Instruction(
+        name=found["name"],
+        opcode=found["opcode"],
+        computation=computation,
+        op_name=found["metadata"]["op_name"],
+        frame=found["metadata"]["frame"],
+        operands=tuple(found["operands"]),
+        called=tuple(found["called"]),
+        shape=found["shape"],
     )
 
 
-def _event(data: bytes) -> Event:
-    parts, name = dict[int, int](), ""
-    for number, value, content in fields(data):
-        if number == 4:
-            name = content.decode()
-        else:
-            parts[number] = value
-    return Event(parts.get(1, 0), parts.get(2, 0), name, parts.get(5, 0))
+def _allocation(found: Mapping[str, Any]) -> Allocation:
+    return Allocation(
+        size=found["size"],
+        thread_local=bool(found["thread_local"]),
+        constant=bool(found["constant"]),
+        parameter=found["parameter"] if found["is_parameter"] else None,
+        output=bool(found["output"]),
+        buffers=tuple(one["id"] for one in found["buffers"]),
+    )
 
 
-def _frames(data: bytes) -> dict[int, tuple[str, str, int, int]]:
-    files, functions, places, frames = [""], [""], [(0, 0, 0)], dict[int, tuple[str, str, int, int]]()
-    for number, _, content in fields(data):
-        if number == 1:
-            files.append(content.decode())
-        elif number == 2:
-            functions.append(content.decode())
-        else:
-            parts = {part: value for part, value, _ in fields(content)}
-            if number == 3:
-                places.append((parts.get(1, 0), parts.get(2, 0), parts.get(3, 0)))
-            elif number == 4:
-                file, function, line = places[parts.get(1, 0)]
-                frames[len(frames) + 1] = files[file], functions[function], line, parts.get(2, 0)
+def _frames(stack: Mapping[str, Any]) -> dict[int, tuple[str, str, int, int]]:
+    """Frames by id; all ids count from 1."""
+    frames = {}
+    for identity, frame in enumerate(stack["frames"], start=1):
+        place = stack["places"][frame["place"] - 1]
+        frames[identity] = (
+            stack["files"][place["file"] - 1],
+            stack["functions"][place["function"] - 1],
+            place["line"],
+            frame["caller"],
+        )
     return frames
