@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
+import os
 import sys
+import traceback
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TextIO
 
 from pytest_af3mem import __version__
 from pytest_af3mem.commands import (
+    FAULT,
+    INTERRUPTED,
+    UNREAD,
     USAGE,
     calibrate,
     compare,
@@ -28,18 +35,71 @@ _COMMANDS = (measure, vary, tokens, sweep, plan, compare, fit, calibrate, watch,
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command. Exit status: 0 done, 1 over budget, 2 something to mend in what was asked or installed, 3 not judged."""
-    parsed = _parser().parse_args(arguments)
+    """Runs one command, and gives its exit status (`commands`). Status 1 says that memory was measured and is too much.
+
+    So nothing else may end with it, as an exception of Python would.
+    """
+    _settle_streams()
     try:
-        settings = Settings.read({option.name: getattr(parsed, option.name, None) for option in OPTIONS}, flag=_flag)
-        run: Callable[[argparse.Namespace, Settings], int] = parsed.run
-        return run(parsed, settings)
+        try:
+            return _run(arguments)
+        finally:
+            sys.stdout.flush()  # so that what cannot be written is met here, and not when Python ends
     except Af3memError as error:
-        print(f"af3mem: {error}", file=sys.stderr)
-        return USAGE
+        return _refused(str(error))
+    except BrokenPipeError:  # of `af3mem ... | head`: nobody reads on
+        _discard(sys.stdout)
+        return UNREAD
+    except OSError as error:
+        _discard(sys.stdout)
+        return _refused(f"{error.strerror or error}{f': {error.filename!r}' if error.filename else ''}")
+    except UnicodeEncodeError as error:
+        return _refused(str(error))
     except KeyboardInterrupt:
-        print("af3mem: interrupted", file=sys.stderr)
-        return 130
+        _tell("af3mem: interrupted")
+        return INTERRUPTED
+    except Exception:
+        _tell(f"{traceback.format_exc()}af3mem: this is a fault of pytest-af3mem, and says nothing of the memory: please report it")
+        return FAULT
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    parsed = _parser().parse_args(arguments)
+    settings = Settings.read({option.name: getattr(parsed, option.name, None) for option in OPTIONS}, flag=_flag)
+    run: Callable[[argparse.Namespace, Settings], int] = parsed.run
+    return run(parsed, settings)
+
+
+def _settle_streams() -> None:
+    """Standard output and error take any text, and are there: Python has None for one that was closed, as cron may do."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: PTH123, SIM115 (it lasts as long as the process)
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _refused(text: str) -> int:
+    _tell(f"af3mem: {text}")
+    return USAGE
+
+
+def _tell(text: str) -> None:
+    """On standard error, where that can be written."""
+    try:
+        print(text, file=sys.stderr, flush=True)
+    except OSError:
+        _discard(sys.stderr)
+
+
+def _discard(stream: TextIO) -> None:
+    """Lets what a stream cannot write go nowhere: Python would try again at its end, and fail."""
+    try:
+        stream.flush()
+    except OSError:
+        with contextlib.suppress(OSError):  # a stream without a descriptor
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -5,3 +5,4 @@ names those in `OPTIONS`.
 """
 
 OK, OVER, USAGE, NOT_JUDGED = 0, 1, 2, 3
+FAULT, INTERRUPTED, UNREAD = 70, 130, 141  # EX_SOFTWARE of sysexits.h; as shells report SIGINT and SIGPIPE
