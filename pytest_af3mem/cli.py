@@ -31,6 +31,7 @@ from pytest_af3mem.commands import (
 from pytest_af3mem.errors import Af3memError
 from pytest_af3mem.settings import OPTIONS, Option, Settings
 
+_BUG = "af3mem: this is a fault of pytest-af3mem, and says nothing of the memory: please report it"
 _COMMANDS = (measure, vary, tokens, sweep, plan, compare, fit, calibrate, watch, doctor)
 
 
@@ -59,7 +60,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _tell("af3mem: interrupted")
         return INTERRUPTED
     except Exception:
-        _tell(f"{traceback.format_exc()}af3mem: this is a fault of pytest-af3mem, and says nothing of the memory: please report it")
+        _tell(
+            f"{traceback.format_exc()}af3mem: this is a fault of pytest-af3mem, and says nothing of the memory: please report it"
+        )
         return FAULT
 
 

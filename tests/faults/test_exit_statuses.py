@@ -36,7 +36,10 @@ def test_what_the_system_refuses_is_one_line(af3mem):
     error = OSError(28, "No space left on device", "report.json")
     assert af3mem(raising(error)) == (USAGE, "af3mem: No space left on device: 'report.json'\n")
     text = raising(UnicodeEncodeError("ascii", "é", 0, 1, "ordinal not in range(128)"))
-    assert af3mem(text) == (USAGE, "af3mem: 'ascii' codec can't encode character '\\xe9' in position 0: ordinal not in range(128)\n")
+    assert af3mem(text) == (
+        USAGE,
+        "af3mem: 'ascii' codec can't encode character '\\xe9' in position 0: ordinal not in range(128)\n",
+    )
 
 
 @pytest.mark.parametrize("error", [KeyError("bug"), MemoryError(), RecursionError("deep"), AssertionError()])
@@ -53,7 +56,7 @@ def test_output_that_is_not_read_to_its_end_is_no_error(af3mem):
 
 @pytest.fixture
 def apart():
-    """A command in a process of its own, which prints `text` and ends with `status`; and its standard streams as a shell sets them."""
+    """A command in a process of its own, which prints `text` and ends with `status`, its streams set by a shell."""
 
     def run(text, redirections, status=0, environment=()):
         code = f"""
