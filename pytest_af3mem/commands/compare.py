@@ -13,6 +13,8 @@ from pytest_af3mem.size import read_tolerance
 from pytest_af3mem.verdict import Outcome
 
 HELP = "compare two interpreters, source trees, git revisions, models or settings"
+# AlphaFold 3's config changes above 1,536 tokens (pair_attention_chunk_size) and above 2,048 (pair_transition_shard_spec).
+_SIZES = "512,1024,2048,2560"
 _STATUS = {Outcome.WITHIN: OK, Outcome.OVER: OVER, Outcome.NOT_JUDGED: NOT_JUDGED}
 
 
@@ -20,7 +22,10 @@ def prepare(parser: argparse.ArgumentParser) -> None:
     for name in ("OLD", "NEW"):
         parser.add_argument(name.lower(), metavar=name, help=sides.FORMS)
     parser.add_argument(
-        "--tokens", default="512,1024,2048", metavar="N,N,...", help="tokens of the inputs (default: 512,1024,2048)"
+        "--tokens",
+        default=_SIZES,
+        metavar="N,N,...",
+        help=f"tokens of the inputs (default: {_SIZES}, on both sides of where AlphaFold 3 begins to work in pieces)",
     )
     add_job_options(parser)
     add_set(parser, "a setting of both; repeatable")
