@@ -5,17 +5,21 @@ from __future__ import annotations
 import argparse
 import ast
 import functools
+import os
+import shutil
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 from pytest_af3mem import gpus
-from pytest_af3mem.errors import UsageError
+from pytest_af3mem.cache import written_atomically
+from pytest_af3mem.errors import SetupError, UsageError
 from pytest_af3mem.gpus import Gpu
 from pytest_af3mem.planning.cluster import Cluster
 from pytest_af3mem.pool import Pool
+from pytest_af3mem.reports.columns import shown
 from pytest_af3mem.request import freeze
 from pytest_af3mem.session import Session
 from pytest_af3mem.settings import Settings
@@ -107,7 +111,7 @@ def setting(text: str) -> tuple[str, Any]:
         raise UsageError(f"--set {text!r} must be NAME=VALUE, like num_samples=1")
     try:
         literal = ast.literal_eval(value.title() if value in ("true", "false") else value)
-    except (ValueError, SyntaxError, TypeError):
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):  # the last two by thousands of operators
         literal = value  # a bare word is text
     return freeze({name: literal})[0]
 
@@ -163,7 +167,20 @@ def deliver(settings: Settings, text: str, json: str, markdown: str = "") -> Non
     print(*(aloud or [text]), sep="\n", end="")
     for path, report in asked:
         if path and path != Path("-") and report:
-            path.write_text(report)
+            write(path, report)
+
+
+def write(path: Path, report: str) -> None:
+    """A report as a file: the whole of it, or the old one stays. Raises SetupError where it cannot be written."""
+    is_file = path.is_file() if path.exists() else not path.is_symlink()
+    can_be_replaced = is_file and not path.is_symlink() and os.access(path.parent, os.W_OK)
+    try:
+        with written_atomically(path) if can_be_replaced else nullcontext(path) as place:  # else a device, or a link
+            place.write_text(report, encoding="utf-8", errors="backslashreplace")
+            if place != path and path.exists():
+                shutil.copymode(path, place)
+    except OSError as error:
+        raise SetupError(f"the report {shown(str(path))} cannot be written: {error.strerror}") from error
 
 
 def show(text: str) -> None:

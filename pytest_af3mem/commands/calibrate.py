@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pytest_af3mem import calibration, gpus
 from pytest_af3mem.commands import NOT_JUDGED, OK
-from pytest_af3mem.commands.arguments import asking, show, sizes
+from pytest_af3mem.commands.arguments import asking, deliver, show, sizes
 from pytest_af3mem.errors import NotJudged
 from pytest_af3mem.planning import calibrate
 from pytest_af3mem.reports import json, terminal
@@ -43,11 +43,11 @@ def run(parsed: argparse.Namespace, settings: Settings) -> int:
         for answer in (pair.compiled, pair.run)
     ]
     made = calibrate.record(pairs, datetime.datetime.now(datetime.UTC).date())
-    print(*notes, *terminal.table(rows), *summary(rows), *(line for pair in pairs for line in pair.problems), sep="\n")
-    if settings.json:
-        settings.json.write_text(json.render(rows))
-    if made is not None:
-        print(made, f"record: {calibration.write(parsed.into or settings.cache_dir / 'calibration', made)}", sep="\n")
+    lines = [*notes, *terminal.table(rows), *summary(rows), *(line for pair in pairs for line in pair.problems)]
+    if made is not None:  # first, for it cannot be made again without the card
+        place = calibration.write(parsed.into or settings.cache_dir / "calibration", made)
+        lines += [str(made), f"record: {place}"]
+    deliver(settings, "\n".join([*lines, ""]), json.render(rows))
     return OK if all(pair.is_whole for pair in pairs) else NOT_JUDGED
 
 

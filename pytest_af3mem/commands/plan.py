@@ -48,9 +48,7 @@ def prepare(parser: argparse.ArgumentParser) -> None:
         help="what Slurm calls a target, such as a100-40gb=a100; repeatable",
     )
     add_scheduler(parser)
-    parser.add_argument(
-        "--markdown", metavar="FILE", help="write the table of targets as Markdown to this file; - for standard output"
-    )
+    parser.add_argument("--markdown", metavar="FILE", help="write the table as Markdown to this file; - for standard output")
 
 
 def run(parsed: argparse.Namespace, settings: Settings) -> int:
@@ -80,7 +78,8 @@ def _jobs(
     plan = jobs.plan(session, files, targets, fraction, chosen, show)
     show("")
     told = capacity_report.render_json([], fraction, jobs_report.to_json(plan, gres))
-    deliver(session.settings, "\n".join([*session.pool.notes, *jobs_report.table(plan, gres), ""]), told)
+    text = "\n".join([*session.pool.notes, *jobs_report.table(plan, gres), ""])
+    deliver(session.settings, text, told, jobs_report.markdown(plan, gres))
     return USAGE if plan.broken else NOT_JUDGED if not plan.is_judged else OVER if plan.nowhere else OK
 
 

@@ -19,6 +19,7 @@ from pytest_af3mem.commands.arguments import (
     show,
     sizes,
     targets,
+    write,
 )
 from pytest_af3mem.planning.sweep import Grid, sweep
 from pytest_af3mem.reports import sweep as report
@@ -54,5 +55,5 @@ def run(parsed: argparse.Namespace, settings: Settings) -> int:
         show("")
     deliver(settings, report.render_text(found), report.render_json(found), report.markdown(found))
     if settings.html:
-        settings.html.write_text(report.page(found))
+        write(settings.html, report.page(found))
     return OK if found.is_judged else NOT_JUDGED
