@@ -6,15 +6,21 @@ import argparse
 import contextlib
 import io
 import os
+import shutil
 import sys
+import textwrap
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import ModuleType
 from typing import Any, TextIO
 
 from pytest_af3mem import __version__
 from pytest_af3mem.commands import (
     FAULT,
     INTERRUPTED,
+    NOT_JUDGED,
+    OVER,
+    STATUSES,
     UNREAD,
     USAGE,
     calibrate,
@@ -28,9 +34,11 @@ from pytest_af3mem.commands import (
     vary,
     watch,
 )
-from pytest_af3mem.errors import Af3memError
+from pytest_af3mem.commands.arguments import Parser
+from pytest_af3mem.errors import Af3memError, UsageError, near
 from pytest_af3mem.settings import OPTIONS, Option, Settings
 
+_GROUPS = {"model": "model", "python": "model", "path": "model", "buckets": "model", "json": "report", "all_holders": "report"}
 _BUG = "af3mem: this is a fault of pytest-af3mem, and says nothing of the memory: please report it"
 _COMMANDS = (measure, vary, tokens, sweep, plan, compare, fit, calibrate, watch, doctor)
 
@@ -67,7 +75,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: Sequence[str] | None) -> int:
-    parsed = _parser().parse_args(arguments)
+    stated = sys.argv[1:] if arguments is None else list(arguments)
+    parser = _parser()
+    if not stated:
+        parser.print_help(sys.stderr)
+        return _refused("error: the following arguments are required: COMMAND")
+    names = [_name(module) for module in _COMMANDS]
+    if not stated[0].startswith("-") and stated[0] not in names:
+        raise UsageError(f"{stated[0]!r} is no command{near(stated[0], names)} (there are {', '.join(names)})")
+    parsed = parser.parse_args(stated)
     settings = Settings.read({option.name: getattr(parsed, option.name, None) for option in OPTIONS}, flag=_flag)
     run: Callable[[argparse.Namespace, Settings], int] = parsed.run
     return run(parsed, settings)
@@ -106,19 +122,40 @@ def _discard(stream: TextIO) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="af3mem", description="GPU memory of AlphaFold 3, without a GPU.")
+    parser = argparse.ArgumentParser(
+        prog="af3mem",
+        description="GPU memory of AlphaFold 3, without a GPU.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=_epilog([doctor.EXAMPLES[0], measure.EXAMPLES[0]], {OVER: "over", NOT_JUDGED: "not judged"}),
+    )
     parser.add_argument("--version", action="version", version=f"pytest-af3mem {__version__}")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    offered = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=Parser)
     measuring = [option.name for option in OPTIONS if not option.of_tests_alone]
     for module in _COMMANDS:
-        command = commands.add_parser(module.__name__.rpartition(".")[2], help=module.HELP, description=module.__doc__)
+        epilog = _epilog(module.EXAMPLES, module.STATUSES)
+        command = offered.add_parser(_name(module), help=module.HELP, description=_filled(module.__doc__ or ""), epilog=epilog)
         module.prepare(command)
         command.set_defaults(run=module.run)
         taken = getattr(module, "OPTIONS", measuring)
         for option in (each for each in OPTIONS if each.name in taken):
             how: dict[str, Any] = {"metavar": option.metavar} if option.metavar else {"action": "store_true"}
-            command.add_argument(_flag(option), dest=option.name, help=option.help, **how)
+            group = command.groups[_GROUPS.get(option.name, "machine")]
+            group.add_argument(_flag(option), dest=option.name, help=option.help, **how)
     return parser
+
+
+def _epilog(examples: Sequence[str], statuses: Mapping[int, str]) -> str:
+    told = ", ".join(f"{status} {text}" for status, text in sorted({**STATUSES, **statuses}.items()))
+    return "\n".join(["examples:", *(f"  {example}" for example in examples), "", _filled(f"exit status: {told}")])
+
+
+def _filled(text: str) -> str:
+    width = shutil.get_terminal_size().columns - 2
+    return "\n\n".join(textwrap.fill(paragraph, width) for paragraph in text.strip().split("\n\n"))
+
+
+def _name(module: ModuleType) -> str:
+    return module.__name__.rpartition(".")[2]
 
 
 def _flag(option: Option) -> str:

@@ -25,6 +25,17 @@ from pytest_af3mem.session import Session
 from pytest_af3mem.settings import Settings
 from pytest_af3mem.size import Size
 
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose options stand in groups, in this order."""
+
+    GROUPS = ("input", "model", "machine", "report")
+
+    def __init__(self, **options: Any):
+        super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, **options)
+        self.groups = {title: self.add_argument_group(title) for title in self.GROUPS}
+
+
 _JOB_OPTIONS = {
     "chains": ("N", "polymer chains (default: one of each kind)"),
     "kinds": ("KINDS", "what chains are in turn: protein, rna, dna, such as protein+rna (default: protein)"),
@@ -39,10 +50,10 @@ _JOB_OPTIONS = {
 }
 
 
-def add_job_options(command: argparse.ArgumentParser) -> None:
+def add_job_options(command: Parser) -> None:
     for name, (metavar, text) in _JOB_OPTIONS.items():
         many: dict[str, Any] = {"action": "append"} if name == "smiles" else {}
-        command.add_argument(f"--{name.replace('_', '-')}", metavar=metavar, help=text, **many)
+        command.groups["input"].add_argument(f"--{name.replace('_', '-')}", metavar=metavar, help=text, **many)
 
 
 def job_options(parsed: argparse.Namespace) -> dict[str, Any]:
@@ -62,8 +73,8 @@ def sizes(text: str, name: str = "--tokens") -> list[int]:
     return sorted({size(part.strip(), name) for part in text.split(",")})
 
 
-def add_targets(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
+def add_targets(command: Parser) -> None:
+    command.groups["machine"].add_argument(
         "--targets",
         metavar="NAME,...",
         help="cards and MIG slices, 'cards', 'all', or patterns such as 'a100*' (default: that of --target)",
@@ -74,8 +85,8 @@ def targets(parsed: argparse.Namespace, settings: Settings) -> tuple[Gpu, ...]:
     return gpus.select(parsed.targets) if parsed.targets else (gpus.find(settings.target),)
 
 
-def add_fraction(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
+def add_fraction(command: Parser) -> None:
+    command.groups["machine"].add_argument(
         "--fraction",
         default="95 %",
         metavar="SIZE",
@@ -87,8 +98,8 @@ def fraction(parsed: argparse.Namespace) -> Size:
     return Size.parse(parsed.fraction, name="--fraction")
 
 
-def add_set(command: argparse.ArgumentParser, text: str = "a setting of the model; repeatable") -> None:
-    command.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help=text)
+def add_set(command: Parser, text: str = "a setting of the model; repeatable") -> None:
+    command.groups["model"].add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help=text)
 
 
 def chosen(parsed: argparse.Namespace) -> dict[str, Any]:
@@ -96,8 +107,9 @@ def chosen(parsed: argparse.Namespace) -> dict[str, Any]:
     return dict(map(setting, parsed.set))
 
 
-def add_over(command: argparse.ArgumentParser, text: str, required: bool = False) -> None:
-    command.add_argument("--over", action="append", default=[], required=required, metavar="NAME=VALUE,...", help=text)
+def add_over(command: Parser, text: str, required: bool = False) -> None:
+    how: dict[str, Any] = {"action": "append", "default": [], "required": required}
+    command.groups["model"].add_argument("--over", metavar="NAME=VALUE,...", help=text, **how)
 
 
 def axes(parsed: argparse.Namespace) -> dict[str, list[tuple[str, Any]]]:
@@ -138,8 +150,8 @@ def _split(values: str) -> list[str]:
     return parts
 
 
-def add_scheduler(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
+def add_scheduler(command: Parser) -> None:
+    command.groups["machine"].add_argument(
         "--scheduler", metavar="ADDRESS", help="measure on the workers of a Dask cluster, such as tcp://10.0.0.1:8786"
     )
 

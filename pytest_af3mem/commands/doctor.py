@@ -5,15 +5,17 @@ from __future__ import annotations
 import argparse
 
 from pytest_af3mem.commands import OK, USAGE
-from pytest_af3mem.commands.arguments import asking, deliver, show
+from pytest_af3mem.commands.arguments import Parser, asking, deliver, show
 from pytest_af3mem.doctor import examine, render, render_json
 from pytest_af3mem.settings import Settings
 
 HELP = "what is installed, what is missing, which targets compile"
+EXAMPLES = ("af3mem doctor", "af3mem doctor --path ../alphafold3 --json -")
+STATUSES: dict[int, str] = {}
 OPTIONS = ("model", "python", "path", "json", "workers", "timeout", "cache_dir")
 
 
-def prepare(parser: argparse.ArgumentParser) -> None:
+def prepare(parser: Parser) -> None:
     """It takes nothing of its own."""
 
 

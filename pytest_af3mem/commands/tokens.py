@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_af3mem.commands import OK, USAGE
-from pytest_af3mem.commands.arguments import asking, deliver
+from pytest_af3mem.commands.arguments import Parser, asking, deliver
 from pytest_af3mem.errors import SetupError
 from pytest_af3mem.models.alphafold3 import AlphaFold3
 from pytest_af3mem.planning.jobs import Place, files, read, why
@@ -24,10 +24,12 @@ from pytest_af3mem.session import Session
 from pytest_af3mem.settings import Settings
 
 HELP = "tokens and bucket of AlphaFold 3 inputs"
+EXAMPLES = ("af3mem tokens job.json jobs/", "af3mem tokens job.json --buckets 512,1024 --json -")
+STATUSES: dict[int, str] = {}
 OPTIONS = ("model", "python", "path", "buckets", "json", "timeout", "cache_dir")
 
 
-def prepare(parser: argparse.ArgumentParser) -> None:
+def prepare(parser: Parser) -> None:
     parser.add_argument(
         "files", nargs="+", type=Path, metavar="FILE", help="AlphaFold 3 or AlphaFold Server JSON, or folders of it"
     )

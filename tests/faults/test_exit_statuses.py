@@ -8,6 +8,7 @@ import pytest
 
 from pytest_af3mem import cli
 from pytest_af3mem.commands import FAULT, USAGE, watch
+from pytest_af3mem.commands.arguments import deliver
 from pytest_af3mem.settings import Settings
 
 BROKEN_PIPE = 128 + 13  # what a shell reports of a program that SIGPIPE ended
@@ -104,7 +105,5 @@ def test_a_terminal_of_ascii(apart):
 
 
 def test_a_report_that_cannot_be_written(af3mem, tmp_path):
-    from pytest_af3mem.commands.arguments import deliver
-
     status, errors = af3mem(lambda: deliver(Settings(json=tmp_path), "", "{}"))
-    assert (status, errors) == (USAGE, f"af3mem: Is a directory: '{tmp_path}'\n")
+    assert (status, errors) == (USAGE, f"af3mem: the report {tmp_path} cannot be written: Is a directory\n")
