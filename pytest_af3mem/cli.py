@@ -36,6 +36,7 @@ from pytest_af3mem.commands import (
 )
 from pytest_af3mem.commands.arguments import Parser
 from pytest_af3mem.errors import Af3memError, UsageError, near
+from pytest_af3mem.reports.columns import shown
 from pytest_af3mem.settings import OPTIONS, Option, Settings
 
 _GROUPS = {"model": "model", "python": "model", "path": "model", "buckets": "model", "json": "report", "all_holders": "report"}
@@ -100,7 +101,7 @@ def _settle_streams() -> None:
 
 
 def _refused(text: str) -> int:
-    _tell(f"af3mem: {text}")
+    _tell(f"af3mem: {shown(text)}")
     return USAGE
 
 

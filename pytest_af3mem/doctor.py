@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pytest_af3mem import calibration, gpus
 from pytest_af3mem.errors import Af3memError
 from pytest_af3mem.probes import nvml
+from pytest_af3mem.reports.columns import shown
 from pytest_af3mem.reports.json import document
 from pytest_af3mem.request import Installation
 from pytest_af3mem.session import Session
@@ -86,7 +87,7 @@ def render(findings: Findings) -> str:
             lines.append(f"  {name:<24}{format_bytes(gpus.find(name).memory_bytes):>12}  {error or 'compiles'}")
     if findings.problem:
         lines += ["", f"to mend: {findings.problem}"]
-    return "\n".join(lines)
+    return "\n".join(map(shown, lines))
 
 
 def render_json(findings: Findings) -> str:

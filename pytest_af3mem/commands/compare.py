@@ -19,7 +19,7 @@ EXAMPLES = (
 )
 STATUSES = {OVER: "NEW needs more", NOT_JUDGED: "some are not judged"}
 # AlphaFold 3's config changes above 1,536 tokens (pair_attention_chunk_size) and above 2,048 (pair_transition_shard_spec).
-_SIZES = "512,1024,2048,2560"
+SIZES = "512,1024,2048,2560"
 _STATUS = {Outcome.WITHIN: OK, Outcome.OVER: OVER, Outcome.NOT_JUDGED: NOT_JUDGED}
 
 
@@ -28,9 +28,9 @@ def prepare(parser: Parser) -> None:
         parser.add_argument(name.lower(), metavar=name, help=sides.FORMS)
     parser.groups["input"].add_argument(
         "--tokens",
-        default=_SIZES,
+        default=SIZES,
         metavar="N,N,...",
-        help=f"tokens of the inputs (default: {_SIZES}, on both sides of where AlphaFold 3 begins to work in pieces)",
+        help=f"tokens of the inputs (default: {SIZES}, on both sides of where AlphaFold 3 begins to work in pieces)",
     )
     add_job_options(parser)
     add_set(parser, "a setting of both; repeatable")

@@ -21,6 +21,7 @@ from pytest_af3mem.commands.arguments import (
 from pytest_af3mem.peak import Peak
 from pytest_af3mem.planning.vary import Conditions, vary
 from pytest_af3mem.reports import effects as report
+from pytest_af3mem.reports.columns import shown
 from pytest_af3mem.settings import Settings
 
 HELP = "change one component of the input or the model at a time, and see what it costs"
@@ -44,6 +45,6 @@ def run(parsed: argparse.Namespace, settings: Settings) -> int:
     with asking(settings) as session:
         effects = vary(session, base, axes(parsed), show)
         notes = session.pool.notes
-    lines = [*notes, effects[0].request.conditions, *report.table(effects), ""]
+    lines = [*map(shown, notes), effects[0].request.conditions, *report.table(effects), ""]
     deliver(settings, "\n".join(lines), report.render(effects))
     return OK if all(isinstance(one.answer, Peak) for one in effects) else NOT_JUDGED

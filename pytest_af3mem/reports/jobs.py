@@ -80,16 +80,14 @@ def _path(file: Path) -> str:
 
 def _quoted(word: str) -> str:
     """`word` for a shell, in one line."""
-    if word.isprintable():
+    if shown(word) == word:
         return shlex.quote(word)
-    return (
-        "$'"
-        + "".join(
-            one if one.isprintable() and one not in "'\\" else "".join(f"\\x{byte:02x}" for byte in os.fsencode(one))
-            for one in word
-        )
-        + "'"
-    )
+    spelled = (one if one.isprintable() and one not in "'\\#" else _escaped(one) for one in word)
+    return f"$'{''.join(spelled)}'"
+
+
+def _escaped(letter: str) -> str:
+    return "".join(f"\\x{byte:02x}" for byte in os.fsencode(letter))
 
 
 def to_json(plan: Plan, gres: Mapping[str, str]) -> dict[str, Any]:

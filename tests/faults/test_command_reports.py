@@ -146,3 +146,40 @@ def test_several_files_of_reports(tmp_path, capsys):
     arguments.deliver(settings, "text\n", "{}", "é\udcff")
     assert capsys.readouterr().out == "text\n"
     assert (tmp_path / "a.md").read_bytes() == "é\\udcff".encode()
+
+
+@pytest.fixture
+def plan(project, capsys):
+    """`af3mem plan` with the small model of tests/models."""
+
+    def run(*arguments):
+        usual = ("--model", "analytic:Analytic", "--path", str(project.models), "--cache-dir", str(project.cache))
+        status = cli.main(["plan", *usual, *map(str, arguments)])
+        return status, *capsys.readouterr()
+
+    return run
+
+
+def test_plan_goes_on_after_a_file_that_breaks_us_and_writes_what_it_found(plan, folder, monkeypatch):
+    (folder / "b.json").write_text(json.dumps(job("breaks")))
+    read = session.reading.read
+
+    def reading(path, **options):
+        if path.name == "b.json":
+            raise TypeError("unforeseen\n::error::")
+        return read(path, **options)
+
+    monkeypatch.setattr(session.reading, "read", reading)
+    status, output, errors = plan(folder, "--target", "l4-24gb", "--markdown", folder / "plan.md")
+    assert (status, errors) == (commands.USAGE, "")
+    assert f"sbatch --gres=gpu:nvidia_l4:1 run_alphafold.sbatch {folder}/a.json" in output.splitlines()
+    left_out = f"left out: {folder}/b.json: pytest-af3mem fails here, please report it: TypeError: unforeseen"
+    assert left_out in output.splitlines()
+    lines = (folder / "plan.md").read_text().splitlines()
+    assert f"| 100 | 128 | 65.12 KiB | l4-24gb | {folder}/a.json 'mine' |" in lines
+    assert f"- {left_out}" in lines
+
+
+def test_errors_are_one_line(plan):
+    status, _, errors = plan("--set", "a\n::error::=1e999")
+    assert (status, len(errors.splitlines())) == (commands.USAGE, 1)

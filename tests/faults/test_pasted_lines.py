@@ -10,6 +10,7 @@ from pytest_af3mem import gpus
 from pytest_af3mem.errors import NotJudged
 from pytest_af3mem.planning.jobs import Broken, Place, Plan, Planned
 from pytest_af3mem.reports import jobs as report
+from pytest_af3mem.reports.columns import shown
 from pytest_af3mem.size import Size
 
 SMALL, LARGE = gpus.find("l4-24gb"), gpus.find("h100-80gb")
@@ -43,12 +44,13 @@ def slurm(lines):
         "-x.json",
         "new\nline.json",
         "\x1b[31mred'\\.json",
+        "##[error]x.json",
         "é\u202e.json",
     ],
 )
 def test_a_shell_reads_the_very_name(lines, tmp_path, name):
     (line,) = slurm(lines((Place(Path(name)), 1)))
-    assert line.isprintable()
+    assert shown(line) == line
     script = f'sbatch() {{ for word in "$@"; do printf "%s\\0" "$word"; done; }}; {line}'
     done = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True)
     *_, script, file = done.stdout.split("\0")[:-1]

@@ -5,6 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from pytest_af3mem.commands import compare
+from pytest_af3mem.commands.arguments import sizes
+
 yaml = pytest.importorskip("yaml")
 TEXT = Path(__file__).parents[2].joinpath("docs", "ci.md").read_text()
 BLOCKS = {name: yaml.safe_load(block) for name, block in re.findall(r"```yaml\n# (\S+)\n(.*?)```", TEXT, re.DOTALL)}
@@ -52,3 +55,10 @@ def test_no_text_from_outside_is_pasted_into_a_shell():
     ]
     assert scripts
     assert not [script for script in scripts if "${{" in script]
+
+
+@pytest.mark.parametrize("recommended", [re.search(r"af3_tokens\((.*?)\)", TEXT)[1], compare.SIZES], ids=["ci.md", "compare"])
+def test_sizes_lie_on_both_sides_of_the_thresholds_of_the_config(recommended):
+    found = sizes(recommended)
+    for least, most in ((1, 1536), (1537, 2048), (2049, 2560)):  # chunks of attention, then shards of transitions
+        assert any(least <= size <= most for size in found)
