@@ -69,9 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _tell("af3mem: interrupted")
         return INTERRUPTED
     except Exception:
-        _tell(
-            f"{traceback.format_exc()}af3mem: this is a fault of pytest-af3mem, and says nothing of the memory: please report it"
-        )
+        _tell(f"{traceback.format_exc()}{_BUG}")
         return FAULT
 
 
