@@ -6,7 +6,8 @@ import contextlib
 import dataclasses
 import os
 import sys
-from collections.abc import Generator, Mapping, Sequence
+import unittest
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 
 from pytest_af3mem import calibration, gpus, marks, witnesses
 from pytest_af3mem.against import Against
+from pytest_af3mem.attempt import Asked, Attempt, Generated
 from pytest_af3mem.errors import Af3memError, NotJudged, UsageError
 from pytest_af3mem.fixture import GpuPeak, failed_test
 from pytest_af3mem.inputs import generate
@@ -22,10 +24,11 @@ from pytest_af3mem.keeping import Keeping
 from pytest_af3mem.models.alphafold3 import AlphaFold3, default_attention
 from pytest_af3mem.peak import Peak
 from pytest_af3mem.plugin import measures
+from pytest_af3mem.progress import Progress
 from pytest_af3mem.reporting import annotate, summarize, write
 from pytest_af3mem.reports import inputs, junit, terminal
-from pytest_af3mem.reports.failures import Failure
 from pytest_af3mem.request import Request, freeze
+from pytest_af3mem.results import Results
 from pytest_af3mem.sequence import Sequence as JobSequence
 from pytest_af3mem.session import Session
 from pytest_af3mem.settings import Settings
@@ -38,26 +41,6 @@ _TITLE = "GPU memory of AlphaFold 3"
 def _is_in_hypothesis() -> bool:
     hypothesis: Any = sys.modules.get("hypothesis")
     return hypothesis is not None and hypothesis.currently_in_test_context()
-
-
-@dataclasses.dataclass(frozen=True)
-class _Generated:
-    """How a generated job came about, so that it can be asked for again."""
-
-    size: int
-    options: tuple[tuple[str, Any], ...]
-
-
-@dataclasses.dataclass
-class _Running:
-    """The test that is running, and what it has asked for so far."""
-
-    item: pytest.Item
-    marks: marks.Marks
-    asked: dict[Request, _Generated | None] = dataclasses.field(default_factory=dict)
-    last: Request | None = None
-    kept: Path | None = None
-    answers: dict[Request, Peak | NotJudged] = dataclasses.field(default_factory=dict)
 
 
 class Measuring:
@@ -77,13 +60,14 @@ class Measuring:
         self.session = Session(settings)
         self.gpu_peak = GpuPeak(self)
         self.described = False
-        self._running: _Running | None = None
-        self._finished: dict[str, list[Measurement]] = {}
-        self._measurements: list[Measurement] = []
-        self._failures: list[Failure] = []
+        self._attempt: Attempt | None = None
+        self._wide: dict[str, str] = {}  # fixtures that outlive a test, and the test that they measured for
+        self._results = Results()
+        self._told: dict[str, str] = {}  # what sections of failures said, and of which test
+        self._progress = Progress(config)
+        self._folder = settings.folder.absolute()  # for a test may change the folder
         self._notes: list[str] = []
         self._written: list[Path] = []
-        self._progress_shown = False
 
     # Before the tests
 
@@ -125,31 +109,65 @@ class Measuring:
 
     # During a test
 
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None, None, None]:
+        self._attempt = None
+        item.user_properties[:] = junit.replaced(item.user_properties, ())
         try:
-            self._running = self._start(item)
+            self._attempt = self._start(item)
         except Af3memError as error:  # of a marker that was added after collection
             raise failed_test(str(error)) from None
+        with self._judging(self._attempt, "setup"):
+            yield
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, None, None]:
-        running = self._running
-        assert running is not None
-        raised = True
+        assert self._attempt is not None
+        with self._judging(self._attempt, "call"):
+            yield
+
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_runtest_teardown(self, item: pytest.Item) -> Generator[None, None, None]:
+        if self._attempt is None:
+            yield
+            return
+        with self._judging(self._attempt, "teardown"):
+            yield
+
+    @contextlib.contextmanager
+    def _judging(self, attempt: Attempt, when: str) -> Iterator[None]:
+        """Judges at the end of a phase what was measured and not judged yet; after a setup that went well, the call does it."""
+        raised, is_over = True, True
         try:
             yield
-            if running.marks.sizes or running.marks.up_to or running.marks.budgets or running.marks.baseline:
-                self._complete(running)
+            is_over = when != "setup"
+            if when == "call" and attempt.is_limited:
+                self._complete(attempt)
+            if is_over:
+                self._answer_all(attempt)
             raised = False
         except pytest.skip.Exception:
             raised = False
             raise
         finally:
-            self._finished[item.nodeid] = measurements = self._judged(running, raised)
-            item.user_properties[:] = junit.replaced(item.user_properties, measurements)
-        if failed := terminal.failed(measurements):
+            if is_over:
+                self._judge(attempt, raised)
+                attempt.item.user_properties[:] = junit.replaced(attempt.item.user_properties, attempt.rows)
+        if failed := terminal.failed(attempt.told):
             raise failed_test("\n".join(measurement.verdict.line for measurement in failed if measurement.verdict))
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_fixture_setup(
+        self, fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest
+    ) -> Generator[None, object, object]:
+        """Remembers for which test a fixture that outlives it has measured: it will not do so for the next."""
+        before = len(self._attempt.asked) if self._attempt else 0
+        try:
+            return (yield)
+        finally:
+            if self._attempt and len(self._attempt.asked) > before and fixturedef.scope != "function":
+                self._wide[fixturedef.argname] = f"fixture {fixturedef.argname!r} of scope {fixturedef.scope!r}"
+                self._wide[fixturedef.argname] += f" measured once, for {self._attempt.item.nodeid}"
 
     def pytest_assertrepr_compare(self, op: str, left: object, right: object) -> list[str] | None:
         """`assert gpu_peak() <= "12 GiB"` fails with the same line as a budget."""
@@ -165,16 +183,21 @@ class Measuring:
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         report = yield
-        measurements = self._finished.pop(item.nodeid, ()) if call.when == "call" else ()
-        if measurements:
-            report.af3mem = [measurement.to_json(None) for measurement in measurements]  # type: ignore[attr-defined]
-            if self.keeping and item.get_closest_marker("af3_baseline"):
-                self.keeping.ride(report, item, measurements)
-            if report.failed:
-                told = terminal.failed(measurements) or [one for one in measurements if one.input] or measurements
-                report.sections.append((_TITLE, "\n\n".join(map(terminal.section, told))))
-        elif call.when == "call" and report.failed and self._running is not None and self._running.kept is not None:
-            report.sections.append((_TITLE, f"AlphaFold 3 input: {self._running.kept}"))
+        attempt = self._attempt
+        if attempt is not None and attempt.item is item:
+            if attempt.told:
+                report.af3mem = [measurement.to_json(None) for measurement in attempt.told]  # type: ignore[attr-defined]
+                if self.keeping and attempt.marks.baseline:
+                    self.keeping.ride(report, item, attempt.told)
+                if report.failed:
+                    told = terminal.failed(attempt.told) or [one for one in attempt.told if one.input] or attempt.told
+                    report.sections.append((_TITLE, "\n\n".join(map(terminal.section, told))))
+                    report.af3mem_bodies = [body for one in told if (body := terminal.body(one))]  # type: ignore[attr-defined]
+            elif report.failed and attempt.kept:
+                report.sections.append((_TITLE, f"AlphaFold 3 input: {attempt.kept}"))
+            attempt.told, attempt.kept = [], ""
+            if call.when == "teardown":
+                self._attempt = None
         report.af3mem_ours = measures(item, getattr(item, "fixturenames", ()))  # type: ignore[attr-defined]
         return report
 
@@ -182,14 +205,14 @@ class Measuring:
         self, job: Job | None, size: int | None, target: str | None, method: str | None, options: Mapping[str, Any]
     ) -> Peak:
         """What `gpu_peak` does. Raises UsageError, or NotJudged with the whole line."""
-        running, request, generated = self._asked(job, size, target, method, options)
-        running.asked[request] = generated
+        attempt, request, asked = self._asked(job, size, target, method, options)
+        attempt.asked[request] = asked
         try:
-            peak = self._answer(running, request)
+            peak = self._answer(attempt, request)
         except NotJudged as error:
             raise NotJudged(unmeasured(error, request.conditions).line) from error
         if _is_in_hypothesis():  # which then looks for the smallest job that is over
-            for one in terminal.failed(self._held(running, request, peak)):
+            for one in terminal.failed(self._held(attempt, request, peak)):
                 raise failed_test(one.verdict.line if one.verdict else "")
         return peak
 
@@ -213,10 +236,10 @@ class Measuring:
 
     def _asked(
         self, job: Job | None, size: int | None, target: str | None, method: str | None, options: Mapping[str, Any]
-    ) -> tuple[_Running, Request, _Generated | None]:
+    ) -> tuple[Attempt, Request, Asked]:
         """The running test, what it asks for, noted as the last, and how that came about."""
-        running = self._running
-        if running is None:
+        attempt = self._attempt
+        if attempt is None:
             raise UsageError("gpu_peak can be called while a test runs, not while tests are collected")
         if not isinstance(job, Job | None):
             raise UsageError(f"gpu_peak({job!r}): give a Job, or the size by name, like gpu_peak(tokens=512)")
@@ -227,153 +250,168 @@ class Measuring:
         if job is None:
             if size is not None:
                 generate.check_tokens(size)
-                generated = _Generated(size, freeze(options))
+                generated = Generated(size, freeze(options))
             else:
-                generated = self._generated(running)
+                generated = attempt.generated
                 if generated is None:
                     raise UsageError("gpu_peak() needs a size: gpu_peak(tokens=512), or mark the test with af3_tokens(512)")
                 generated = dataclasses.replace(generated, options=freeze({**dict(generated.options), **options}))
-        request = self._request(running, job, generated, target or running.marks.target, method)
-        running.last = request
-        return running, request, generated
+        request = self._request(attempt, job, generated, target or attempt.marks.target, method)
+        attempt.last = request
+        return attempt, request, Asked(generated, method)
 
-    def _start(self, item: pytest.Item) -> _Running:
-        return _Running(item, marks.read(item.iter_markers(), getattr(item, "fixturenames", ())))
-
-    def _generated(self, running: _Running) -> _Generated | None:
-        """The job that `af3_tokens` gives this test."""
-        callspec = getattr(running.item, "callspec", None)
-        size = callspec.params.get("af3_tokens") if callspec else None
-        return None if size is None else _Generated(size, running.marks.job)
+    def _start(self, item: pytest.Item) -> Attempt:
+        return Attempt(item, marks.of(item, getattr(item, "fixturenames", ())))
 
     def _request(
-        self, running: _Running, job: Job | None, generated: _Generated | None, target: str | None, method: str | None = None
+        self, attempt: Attempt, job: Job | None, generated: Generated | None, target: str | None, method: str | None = None
     ) -> Request:
         size, options = (generated.size, dict(generated.options)) if generated else (None, None)
-        settings = dict(running.marks.settings)
+        settings = dict(attempt.marks.settings)
         return self.session.request(job, size=size, options=options, target=target, method=method, settings=settings)
 
-    def _marked(self, running: _Running) -> dict[Request, _Generated]:
+    def _marked(self, attempt: Attempt) -> dict[Request, Asked]:
         """What the markers alone ask to be measured: the size of `af3_tokens` for the target of each budget."""
-        generated = self._generated(running)
+        generated = attempt.generated
         if generated is None:
             return {}
-        targets = {budget.target for budget in running.marks.budgets} or {None}
-        return {self._request(running, None, generated, target): generated for target in targets}
+        targets = {budget.target for budget in attempt.marks.budgets} or {None}
+        return {self._request(attempt, None, generated, target): Asked(generated) for target in targets}
 
-    def _complete(self, running: _Running) -> None:
-        """Measures what the test's markers ask for and its body did not."""
+    def _complete(self, attempt: Attempt) -> None:
+        """Adds what the test's markers ask for and its body did not."""
         try:
-            running.asked.update(self._marked(running))
+            for request, asked in self._marked(attempt).items():
+                attempt.asked.setdefault(request, asked)
         except Af3memError as error:
             raise failed_test(str(error)) from None
-        if not running.asked:
-            what = "budget" if running.marks.budgets else "baseline"
-            raise failed_test(f"GPU peak not judged: the test has a {what}, but it never called gpu_peak")
-        for request in list(running.asked):
-            for budget in running.marks.budgets:
-                asked = dataclasses.replace(request, target=budget.target or request.target)
-                running.asked.setdefault(asked, running.asked[request])
-        for request in running.asked:
-            with contextlib.suppress(NotJudged):
-                self._answer(running, request)
+        if not attempt.asked:
+            what = "budget" if attempt.marks.budgets else "baseline"
+            raise failed_test(f"GPU peak not judged: the test has a {what}, but it never called gpu_peak{self._why(attempt)}")
 
-    def _answer(self, running: _Running, request: Request) -> Peak:
-        if request not in running.answers:
+    def _why(self, attempt: Attempt) -> str:
+        """Why a test has measured nothing, if that can be told."""
+        if attempt.marks.sizes or attempt.marks.up_to:
+            if issubclass(getattr(attempt.item, "cls", None) or object, unittest.TestCase):
+                return ": af3_tokens has no effect on a method of a unittest.TestCase, which pytest cannot parametrise"
+            return ": af3_tokens has no effect on a single parameter; put it on the test, or call gpu_peak(tokens=...)"
+        wide = [self._wide[name] for name in getattr(attempt.item, "fixturenames", ()) if name in self._wide]
+        return f": {wide[0]}; with scope 'function' it measures for each test" if wide else ""
+
+    def _answer_all(self, attempt: Attempt) -> None:
+        """Measures all that was asked for, for the target of each budget."""
+        for request, asked in list(attempt.asked.items()):
+            for budget in attempt.marks.budgets:
+                if budget.target:
+                    attempt.asked.setdefault(self.session.retarget(request, budget.target, asked.method), asked)
+        for request in attempt.asked:
+            with contextlib.suppress(NotJudged):
+                self._answer(attempt, request)
+
+    def _answer(self, attempt: Attempt, request: Request) -> Peak:
+        answer = attempt.answers.get(request) or attempt.judged.get(request)
+        if answer is None:
             try:
-                running.answers[request] = self.session.wait(self.session.pool.submit(request), self._show)
+                answer = self.session.wait(self.session.pool.submit(request), self._progress.show)
             except Af3memError as error:
-                running.answers[request] = error if isinstance(error, NotJudged) else NotJudged(str(error))
+                answer = error if isinstance(error, NotJudged) else NotJudged(str(error))
             finally:
-                self._show("")
-        answer = running.answers[request]
+                self._progress.end(request, "measured" if isinstance(answer, Peak) else "not judged")
+            attempt.answers[request] = answer
         if isinstance(answer, NotJudged):
             raise answer
         return answer
 
-    def _held(self, running: _Running, request: Request, answer: Peak | NotJudged) -> list[Measurement]:
+    def _held(self, attempt: Attempt, request: Request, answer: Peak | NotJudged) -> list[Measurement]:
         """An answer against the budgets for its target, those that name it or else those that name none, and the baseline."""
-        budgets = running.marks.budgets
+        budgets = attempt.marks.budgets
         meant = [budget for budget in budgets if budget.target == request.target] or [
             budget for budget in budgets if budget.target is None
         ]
         memory_bytes = gpus.find(request.target).memory_bytes
         limits: list[int | None] = [budget.size.of(memory_bytes) for budget in meant]
-        reference = self._reference(running, request, answer)
-        generated = running.asked[request]
+        reference = self._reference(attempt, request, answer)
+        generated = attempt.asked[request].generated
         command = self.session.command(request, size=generated.size, options=generated.options) if generated else None
-        test = running.item.nodeid
+        test = attempt.item.nodeid
         return [
             Measurement.of(test, request, answer, budget_bytes=limit, reference=reference, command=command)
             for limit in limits or [None]
         ]
 
-    def _reference(self, running: _Running, request: Request, answer: Peak | NotJudged) -> Reference | None:
+    def _reference(self, attempt: Attempt, request: Request, answer: Peak | NotJudged) -> Reference | None:
         """What the baseline says of an answer, for tests that are held against it."""
-        if running.marks.baseline is None:
+        if attempt.marks.baseline is None:
             return None
         if self.against:
-            return self.against.reference(running.item.nodeid, request, answer, running.marks.baseline.tolerance)
+            return self.against.reference(attempt.item.nodeid, request, answer, attempt.marks.baseline.tolerance)
         if self.keeping is None:
             return Reference(None, "no baseline to hold it against: name the file with --af3-baseline FILE")
-        return self.keeping.reference(running.item, answer, request.method, running.marks.baseline.tolerance)
+        return self.keeping.reference(attempt.item, answer, request.method, attempt.marks.baseline.tolerance)
 
-    def _judged(self, running: _Running, raised: bool) -> list[Measurement]:
+    def _judge(self, attempt: Attempt, raised: bool) -> None:
         """All answers, judged. Where the test fails, the input of the last that it asked for, or that failed, is kept."""
-        held = {request: self._held(running, request, answer) for request, answer in running.answers.items()}
+        held = {request: self._held(attempt, request, answer) for request, answer in attempt.answers.items()}
         failed = [request for request, found in held.items() if terminal.failed(found)]
-        culprit = running.last if running.last in failed or (raised and not failed) else failed[-1] if failed else None
-        if culprit is not None:
-            folder = self.session.settings.folder
-            running.kept = inputs.keep(culprit.job, folder, running.item.nodeid)
-            command = self.session.command(culprit, job=running.kept)
+        culprit = attempt.last if attempt.last in failed or (raised and not failed) else failed[-1] if failed else None
+        if culprit is not None and (kept := self._keep(culprit, attempt)):
+            attempt.kept = str(kept)
+            command = self.session.command(culprit, job=kept)
             held[culprit] = [
-                dataclasses.replace(one, input=str(running.kept), command=one.command or command) for one in held.get(culprit, ())
+                dataclasses.replace(one, input=str(kept), command=one.command or command) for one in held.get(culprit, ())
             ]
-        return [measurement for found in held.values() for measurement in found]
+        attempt.told = [measurement for found in held.values() for measurement in found]
+        attempt.rows += attempt.told
+        attempt.judged |= attempt.answers
+        attempt.answers, attempt.last = {}, None
 
-    def _show(self, text: str) -> None:
-        """Progress on one line that is written over; on terminals only."""
-        reporter: Any = self._config.pluginmanager.getplugin("terminalreporter")
-        capture: Any = self._config.pluginmanager.getplugin("capturemanager")
-        if reporter is None or not reporter.isatty:
-            return
-        with capture.global_and_fixture_disabled() if capture else contextlib.nullcontext():
-            if text and not self._progress_shown:
-                reporter.ensure_newline()
-            if text or self._progress_shown:
-                reporter.rewrite(f"af3mem: {text}" if text else "", erase=True)
-        self._progress_shown = bool(text)
+    def _keep(self, culprit: Request, attempt: Attempt) -> Path | None:
+        """The file in which the input of a failure is kept, from where pytest was started; None, and a note, where that fails."""
+        folder = self.session.settings.folder
+        try:
+            return folder / inputs.keep(culprit.job, self._folder, attempt.item.nodeid).relative_to(self._folder)
+        except OSError as error:
+            test = attempt.item.nodeid
+            self._notes.append(f"the AlphaFold 3 input of {test} could not be kept in {folder / 'failing'}: {error.strerror}")
+            return None
 
     # After the tests
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        self._measurements += map(Measurement.from_json, getattr(report, "af3mem", ()))
-        if report.failed and getattr(report, "af3mem_ours", False):
-            self._failures.append(Failure.of(report, self._config.rootpath))
+        self._results.add(report, self._config.rootpath)
+        if report.failed:
+            bodies = getattr(report, "af3mem_bodies", ())
+            report.sections[:] = [
+                (title, terminal.once(text, bodies, report.nodeid, self._told) if title == _TITLE else text)
+                for title, text in report.sections
+            ]
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         notes = [*self._notes, *self.session.pool.notes]
-        notes += self.keeping.note(self._measurements) if self.keeping else ()
-        if self._measurements or notes:
+        notes += self.keeping.note(self._results.measurements) if self.keeping else ()
+        if self._results.measurements or notes:
             terminalreporter.section(_TITLE)
-            table = [*terminal.table(self._measurements), *witnesses.summary(self._measurements)] if self._measurements else []
-            for line in [*table, *calibration.beside(self._measurements, self.session.settings.cache_dir), *notes]:
+            table = (
+                [*terminal.table(self._results.measurements), *witnesses.summary(self._results.measurements)]
+                if self._results.measurements
+                else []
+            )
+            for line in [*table, *calibration.beside(self._results.measurements, self.session.settings.cache_dir), *notes]:
                 terminalreporter.line(line)
             for path in self._written:
                 terminalreporter.line(f"report: {path}")
-        for line in annotate(self._failures, self._config.rootpath, os.environ):
+        for line in annotate(self._results.failures, self._config.rootpath, os.environ):
             terminalreporter.line(line)
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         if self._is_xdist_worker:
-            session.config.workeroutput["af3mem_notes"] = self.session.pool.notes  # type: ignore[attr-defined]
+            session.config.workeroutput["af3mem_notes"] = [*self._notes, *self.session.pool.notes]  # type: ignore[attr-defined]
         elif not session.config.option.collectonly:
             buckets = self.session.buckets if self.described else ()
-            self._written, lost = write(self.session.settings, self._measurements, self._failures, buckets)
+            self._written, lost = write(self.session.settings, self._results.measurements, self._results.failures, buckets)
             if lost and session.exitstatus == pytest.ExitCode.OK:
                 session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
-            self._notes += [*lost, *summarize(self._measurements, self._failures, os.environ)]
+            self._notes += [*lost, *summarize(self._results.measurements, self._results.failures, os.environ)]
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:

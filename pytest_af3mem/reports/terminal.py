@@ -8,6 +8,7 @@ from pytest_af3mem import witnesses
 from pytest_af3mem.attribution import by_component, explained
 from pytest_af3mem.peak import Kernels, Peak
 from pytest_af3mem.reports import comparison
+from pytest_af3mem.reports.columns import shown
 from pytest_af3mem.size import format_bytes
 from pytest_af3mem.verdict import Measurement, Outcome
 
@@ -87,29 +88,12 @@ def _cells(alike: Sequence[Measurement]) -> tuple[str, ...]:
 
 def section(measurement: Measurement) -> str:
     """What stands below a failure: where the bytes are, the kernels, and the command that measures it again."""
-    peak = measurement.peak
     lines = [measurement.verdict.line] if measurement.verdict else []
-    if peak and measurement.baseline:
-        lines = [*comparison.lost_kernels(measurement.baseline, peak), *lines]
-    if peak:
-        lines += witnesses.lines(peak)
-        parts = (
-            ("arguments", peak.argument_bytes, "parameters and features"),
-            ("outputs", peak.output_bytes, ""),
-            ("temporaries", peak.temp_bytes, "one slab"),
-            ("aliased", -peak.alias_bytes, "outputs in the place of arguments"),
-        )
-        lines += [f"  {name:<12}{format_bytes(size):>12}  {note}".rstrip() for name, size, note in parts if size]
-        if peak.live_bytes is not None:
-            lines.append(f"  {'live peak':<12}{format_bytes(peak.live_bytes):>12}  the same without fragmentation")
-        lines.append(f"  {'kernels':<12}{peak.kernels}")
-        lines += _fallbacks(peak.kernels)
-        lines.append(f"  {'model':<12}{peak.model.distribution}, jax {peak.software.get('jax', '?')}")
-        lines += _holders(peak)
-        if measurement.baseline:
-            lines += [f"  {line}" for line in comparison.differences(measurement.baseline, peak)]
+    if measurement.peak and measurement.baseline:
+        lines = [*comparison.lost_kernels(measurement.baseline, measurement.peak), *lines]
+    lines += filter(None, [body(measurement)])
     if measurement.detail:
-        lines += ["  the worker's last lines:", *(f"    {line}" for line in measurement.detail.splitlines())]
+        lines += ["  the worker's last lines:", *(f"    {shown(line)}" for line in measurement.detail.splitlines())]
     if measurement.input:
         lines.append(f"  AlphaFold 3 input: {measurement.input}")
     if measurement.command:
@@ -117,6 +101,42 @@ def section(measurement: Measurement) -> str:
     if measurement.accept:
         lines.append(f"  accept it as the baseline: {measurement.accept}")
     return "\n".join(lines)
+
+
+def body(measurement: Measurement) -> str:
+    """The part of a section that inputs of one bucket have in common."""
+    peak = measurement.peak
+    if peak is None:
+        return ""
+    parts = (
+        ("arguments", peak.argument_bytes, "parameters and features"),
+        ("outputs", peak.output_bytes, ""),
+        ("temporaries", peak.temp_bytes, "one slab"),
+        ("aliased", -peak.alias_bytes, "outputs in the place of arguments"),
+    )
+    lines = [*witnesses.lines(peak)]
+    lines += [f"  {name:<12}{format_bytes(size):>12}  {note}".rstrip() for name, size, note in parts if size]
+    if peak.live_bytes is not None:
+        lines.append(f"  {'live peak':<12}{format_bytes(peak.live_bytes):>12}  the same without fragmentation")
+    lines.append(f"  {'kernels':<12}{peak.kernels}")
+    lines += _fallbacks(peak.kernels)
+    lines.append(f"  {'model':<12}{shown(peak.model.distribution)}, jax {peak.software.get('jax', '?')}")
+    lines += _holders(peak)
+    if measurement.baseline:
+        lines += [f"  {line}" for line in comparison.differences(measurement.baseline, peak)]
+    return "\n".join(lines)
+
+
+def once(text: str, bodies: Sequence[str], test: str, told: dict[str, str]) -> str:
+    """Sections of a test's failures without the bodies that were `told` before, of which the test is named instead."""
+    for one in bodies:
+        first, found, rest = text.partition(one)
+        if told.get(one, test) != test:
+            text = text.replace(one, f"  for the rest see {told[one]}: it is the same program")
+        elif found:
+            text = first + found + rest.replace(one, "  and the rest as above: it is the same program")
+        told.setdefault(one, test)
+    return text
 
 
 def _holders(peak: Peak) -> list[str]:
