@@ -65,8 +65,9 @@ def check_names(node: pytest.Item, registered: Iterable[str]) -> None:
     names = {re.split(r"[:(\s]", line, maxsplit=1)[0] for line in registered}
     for mark in node.iter_markers():
         if mark.name.startswith("af3_") and mark.name not in names:
-            ours = sorted(name for name in names if name.startswith("af3_"))
-            raise UsageError(f"there is no marker {mark.name}{near(mark.name, ours)} (all: {', '.join(ours)})")
+            ours = sorted(name.removeprefix("af3_") for name in names if name.startswith("af3_"))
+            hint = near(mark.name.removeprefix("af3_"), ours)
+            raise UsageError(f"there is no marker {mark.name}{hint} (after af3_: {', '.join(ours)})")
 
 
 def read(levels: Iterable[Iterable[pytest.Mark]], fixtures: Iterable[str]) -> Marks:

@@ -84,7 +84,7 @@ def from_ini(config: pytest.Config, name: str) -> str:
     """What the ini file says, as text: TOML has switches, numbers and lists of its own."""
     try:
         value = config.getini(name)
-    except TypeError as error:  # [tool.pytest] of pytest 9, which converts nothing
+    except (TypeError, pytest.UsageError) as error:  # [tool.pytest] of pytest 9, which converts nothing
         if config.inipath is None:
             raise UsageError(str(error)) from error
         document = tomllib.loads(config.inipath.read_text(encoding="utf-8"))
@@ -146,7 +146,9 @@ def _buckets(config: pytest.Config) -> tuple[int, ...]:
         from pytest_af3mem.session import padding
 
         try:
-            settings = measuring.session.settings if measuring else read_settings(config, ("model", "python", "path", "buckets"))
+            settings = measuring.session.settings if measuring else read_settings(config, ["buckets"])
+            if not settings.buckets and not measuring:
+                settings = read_settings(config, ["model", "python", "path"])
             config.stash[_BUCKETS], why = padding(settings)
         except Af3memError as error:
             raise pytest.UsageError(str(error)) from None

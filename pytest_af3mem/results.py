@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from pytest_af3mem.reports.failures import Failure
+from pytest_af3mem.reports import terminal
+from pytest_af3mem.reports.failures import Failure, brief
 from pytest_af3mem.verdict import Measurement
 
 
@@ -34,6 +35,13 @@ class Results:
         phase.measurements += map(Measurement.from_json, getattr(report, "af3mem", ()))
         if report.failed and getattr(report, "af3mem_ours", False):
             phase.failures.append(Failure.of(report, root))
+
+    def abridge(self, report: pytest.TestReport) -> None:
+        """Lets the line of a failed test in pytest's short summary begin with the difference, where a verdict failed it."""
+        crash = getattr(report.longrepr, "reprcrash", None)
+        failed = terminal.failed([Measurement.from_json(one) for one in getattr(report, "af3mem", ())])
+        if crash and failed and failed[0].verdict and failed[0].verdict.line in crash.message:
+            crash.message = brief(failed[0])
 
     @property
     def measurements(self) -> list[Measurement]:

@@ -2,7 +2,9 @@
 
 import pytest
 
-OVER = "GPU peak 258.12 KiB is over the budget of 100.00 KiB by 158.12 KiB (158.1 %) [200 tokens, bucket 256, h100-80gb, compiled]"
+OVER = (
+    "GPU peak 258.12 KiB is over the budget of 100.00 KiB by 158.12 KiB (158.1 %) [200 tokens, bucket 256, h100-80gb, compiled]"
+)
 
 LATE = {
     "a yield fixture": """
