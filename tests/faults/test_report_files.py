@@ -74,13 +74,9 @@ def test_links_and_devices_are_written_to(tmp_path):
     assert Path("/dev/null").is_char_device()
 
 
-@pytest.mark.parametrize("where", ["failing", "report"])
-def test_a_working_folder_that_a_test_leaves_is_where_files_go(project, where):
-    project.write(
-        test_fit=OVER.format(
-            arguments="", body="__import__('os').makedirs('other', exist_ok=True); __import__('os').chdir('other')"
-        )
-    )
+def test_files_go_where_pytest_was_started_and_not_where_a_test_has_gone(project):
+    (project.path / "other").mkdir()
+    project.write(test_fit=OVER.format(arguments="", body="__import__('os').chdir('other')"))
     result = project.run_apart()
     result.assert_outcomes(failed=1)
     (row,) = project.measurements()
