@@ -157,7 +157,7 @@ OPTIONS = (
     Option(
         "against",
         "hold tests marked af3_baseline against this, measured now: see af3mem compare",
-        "PYTHON_OR_PATH",
+        "WHAT",
         of_tests_alone=True,
     ),
     Option("workers", "measurements at once (default: as cores and memory allow)", "N", _whole_number),

@@ -2,12 +2,15 @@
 
 import errno
 import os
+import re
 from pathlib import Path
 
 import pytest
 
 from pytest_af3mem import reporting
+from pytest_af3mem.baseline import Entry
 from pytest_af3mem.errors import UsageError
+from pytest_af3mem.reports import series
 from pytest_af3mem.settings import Settings
 
 OVER = """
@@ -124,3 +127,20 @@ def test_native_values_of_toml(project):
     result = project.pytester.runpytest_inprocess("-p", "no:hypothesispytest", f"--af3-cache-dir={project.cache}")
     result.assert_outcomes(passed=1)
     result.stdout.fnmatch_lines(["af3mem: compiled for *, 1 worker"])
+
+
+def test_the_page_says_when_and_of_what_it_was_made(a_measurement, monkeypatch):
+    html = pytest.importorskip("pytest_af3mem.reports.html")
+    monkeypatch.setenv("GITHUB_SHA", "0123456789abcdef")
+    monkeypatch.setenv("GITHUB_HEAD_REF", "less-<memory>")
+    page = html.render([a_measurement()])
+    assert re.search(r'<p class="muted">20..-..-.. ..:.. UTC, commit 0123456789ab, branch less-&lt;memory&gt;</p>', page)
+
+
+def test_the_curve_has_the_baseline(a_measurement, a_peak):
+    figures = pytest.importorskip("pytest_af3mem.reports.figures")
+    one = a_measurement(baseline=Entry.of("t.py::test_fits", a_peak(total_bytes=7 * 2**30)))
+    plot = figures.curve(series.split([one]), (512, 1024))
+    (trace,) = [trace for trace in plot.figure["data"] if trace.get("text") == "baseline 7.00 GiB, bucket 1,024"]
+    assert (trace["x"], trace["y"]) == ([513, 1024], [7, 7])
+    assert "baseline" in [key.label for key in plot.keys]
