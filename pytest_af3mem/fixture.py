@@ -10,6 +10,7 @@ import pytest
 from pytest_af3mem.errors import Af3memError
 from pytest_af3mem.inputs.job import Job
 from pytest_af3mem.peak import Peak
+from pytest_af3mem.reports.columns import shown
 from pytest_af3mem.sequence import Sequence as JobSequence
 from pytest_af3mem.size import Size, format_bytes
 from pytest_af3mem.verdict import judge
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
 
 
 def failed_test(text: str) -> BaseException:
-    """A failed test whose whole message is `text`."""
-    return pytest.fail.Exception(text, pytrace=False)
+    """A failed test whose whole message is `text`, in which a worker's words may stand."""
+    return pytest.fail.Exception("\n".join(map(shown, text.split("\n"))), pytrace=False)
 
 
 _TURNED = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-import tomllib
-import unittest
+import sys
 import warnings
 from collections.abc import Collection, Generator
 from pathlib import Path
@@ -87,6 +86,8 @@ def from_ini(config: pytest.Config, name: str) -> str:
     except (TypeError, pytest.UsageError) as error:  # [tool.pytest] of pytest 9, which converts nothing
         if config.inipath is None:
             raise UsageError(str(error)) from error
+        import tomllib
+
         document = tomllib.loads(config.inipath.read_text(encoding="utf-8"))
         value = (document.get("tool", {}).get("pytest") or document.get("pytest", {})).get(name)
     if isinstance(value, list):
@@ -110,8 +111,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def pytest_make_collect_report(collector: pytest.Collector) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
     """Checks the markers on methods of a unittest.TestCase, which pytest does not show to `pytest_generate_tests`."""
     report = yield
+    unittest: Any = sys.modules.get("unittest")
     try:
-        for item in report.result or ():
+        for item in (report.result or ()) if unittest else ():
             if isinstance(item, pytest.Function) and item.cls and issubclass(item.cls, unittest.TestCase):
                 _checked(item, item.fixturenames)
     except pytest.fail.Exception as error:
@@ -143,6 +145,7 @@ def _buckets(config: pytest.Config) -> tuple[int, ...]:
     if measuring is not None and measuring.described:
         return measuring.session.buckets
     if _BUCKETS not in config.stash:
+        from pytest_af3mem.models.alphafold3 import NEWEST_BUCKETS
         from pytest_af3mem.session import padding
 
         try:
@@ -150,8 +153,8 @@ def _buckets(config: pytest.Config) -> tuple[int, ...]:
             if not settings.buckets and not measuring:
                 settings = read_settings(config, ["model", "python", "path"])
             config.stash[_BUCKETS], why = padding(settings)
-        except Af3memError as error:
-            raise pytest.UsageError(str(error)) from None
+        except Af3memError as error:  # which a run with --af3-gpu ends with
+            config.stash[_BUCKETS], why = NEWEST_BUCKETS, str(error)
         if why:
             text = (
                 f"the buckets of af3_tokens(up_to=...) are those of the newest AlphaFold 3, for the model cannot be asked: {why}"

@@ -94,10 +94,10 @@ def judge(peak: Peak, budget_bytes: int | None, reference: Reference | None = No
     entry = reference.entry if reference else None
     found = Verdict(outcome, "", reason, budget_bytes, entry.total_bytes if entry else None, any(side.improved for side in sides))
     if outcome is Outcome.NOT_JUDGED:
-        return dataclasses.replace(found, line=f"GPU peak not judged: {reason} {peak.conditions}")
+        return dataclasses.replace(found, line=shown(f"GPU peak not judged: {reason} {peak.conditions}"))
     told = " and ".join(side.text for side in sides if side.outcome is outcome)
     notes = "".join(f"; {note}" for side in sides if (note := side.reason or side.note))
-    return dataclasses.replace(found, line=f"GPU peak {format_bytes(peak.total_bytes)} is {told} {peak.conditions}{notes}")
+    return dataclasses.replace(found, line=shown(f"GPU peak {format_bytes(peak.total_bytes)} is {told} {peak.conditions}{notes}"))
 
 
 def _against_budget(total_bytes: int, budget_bytes: int) -> _Side:

@@ -47,6 +47,12 @@ def test_without_the_model_they_are_those_of_the_newest_alphafold3_and_that_is_t
     result.stdout.fnmatch_lines(["*the buckets of af3_tokens(up_to=...) are those of the newest AlphaFold 3, for the model *"])
 
 
+def test_options_that_cannot_be_are_for_a_run_to_refuse(project):
+    project.write(test_fit=GATE)
+    result = project.pytester.runpytest_inprocess("-p", "no:hypothesispytest", "-W", "ignore", "--af3-python=nowhere")
+    result.assert_outcomes(skipped=3)
+
+
 def test_listing_leaves_nothing_behind(pytester, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(pytester.path / "home"))
     pytester.makepyfile(GATE)
