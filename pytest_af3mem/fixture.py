@@ -10,15 +10,34 @@ import pytest
 from pytest_af3mem.errors import Af3memError
 from pytest_af3mem.inputs.job import Job
 from pytest_af3mem.peak import Peak
+from pytest_af3mem.reports.columns import shown
 from pytest_af3mem.sequence import Sequence as JobSequence
+from pytest_af3mem.size import Size, format_bytes
+from pytest_af3mem.verdict import judge
 
 if TYPE_CHECKING:
-    from pytest_af3mem.measuring import Measuring
+    from pytest_af3mem.answering import Answering
 
 
 def failed_test(text: str) -> BaseException:
-    """A failed test whose whole message is `text`."""
-    return pytest.fail.Exception(text, pytrace=False)
+    """A failed test whose whole message is `text`, in which a worker's words may stand."""
+    return pytest.fail.Exception("\n".join(map(shown, text.split("\n"))), pytrace=False)
+
+
+_TURNED = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
+
+
+def explain(op: str, left: object, right: object) -> list[str] | None:
+    """Why a comparison of a peak and a size is false, in one line; None for others. Also with the peak on the right."""
+    if isinstance(right, Peak) and not isinstance(left, Peak):
+        op, left, right = _TURNED.get(op, op), right, left
+    if not isinstance(left, Peak) or not isinstance(right, str | int | Size) or op not in _TURNED:
+        return None
+    limit_bytes = left.bytes_of(right)
+    if op == "<=" or (op == "<" and left.total_bytes > limit_bytes):
+        return [judge(left, limit_bytes).line]
+    what = {"<": "less than", ">": "more than", ">=": "at least"}[op]
+    return [f"GPU peak {format_bytes(left.total_bytes)} is not {what} {format_bytes(limit_bytes)} {left.conditions}"]
 
 
 class GpuPeak:
@@ -27,8 +46,8 @@ class GpuPeak:
     It lives as long as the session and knows the test that is running, so that it can be used under Hypothesis' `@given`.
     """
 
-    def __init__(self, measuring: Measuring):
-        self._measuring = measuring
+    def __init__(self, answering: Answering):
+        self._answering = answering
 
     def __call__(
         self,
@@ -52,7 +71,7 @@ class GpuPeak:
         """
         __tracebackhide__ = True
         try:
-            return self._measuring.measure(job, tokens, target, method, options)
+            return self._answering.measure(job, tokens, target, method, options)
         except Af3memError as error:
             raise failed_test(str(error)) from None
 
@@ -64,7 +83,7 @@ class GpuPeak:
         """
         __tracebackhide__ = True
         try:
-            return self._measuring.sequence(jobs, target)
+            return self._answering.sequence(jobs, target)
         except Af3memError as error:
             raise failed_test(str(error)) from None
 
@@ -76,6 +95,6 @@ class GpuPeak:
         """
         __tracebackhide__ = True
         try:
-            return self._measuring.shapes(job, tokens, options)
+            return self._answering.shapes(job, tokens, options)
         except Af3memError as error:
             raise failed_test(str(error)) from None

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shlex
 from collections.abc import Generator, Sequence
 from decimal import Decimal
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ import pytest
 from pytest_af3mem import baseline
 from pytest_af3mem.baseline import Baseline, Entry
 from pytest_af3mem.errors import Af3memError, UsageError
+from pytest_af3mem.fullness import Run, covers, why_partial
 from pytest_af3mem.inputs.document import Node
 from pytest_af3mem.peak import Peak
 from pytest_af3mem.settings import OPTIONS, Settings
@@ -22,6 +25,16 @@ from pytest_af3mem.verdict import Measurement, Reference
 
 _TOLERANCE_OF_RUNS = Size(percent=Decimal(1))  # a compiled program needs what it needs; a run depends on its GPU's state
 _REPORTS = {"json", "markdown", "html"}
+_COLLECTING = {"norecursedirs", "python_classes", "python_files", "python_functions", "testpaths"}  # settings of pytest
+
+
+@dataclasses.dataclass
+class _Attempt:
+    """What one attempt at a test would enter, if it passes; `steady` is a test that measures the same each time."""
+
+    entries: list[Entry] = dataclasses.field(default_factory=list)
+    passed: bool = True
+    steady: bool = True
 
 
 class Keeping:
@@ -40,13 +53,17 @@ class Keeping:
             raise UsageError(f"baseline {str(self.path)!r}: its folder does not exist")
         if settings.update_baseline and not os.access(self._place.parent, os.W_OK):
             raise UsageError(f"baseline {str(self.path)!r}: its folder cannot be written")
+        self._folder = self._place.resolve().parent
         self._collected: set[str] = set()
+        self._modules: set[Path] = set()
+        self._left_out = 0
+        self._narrowed = _narrowed(config)
+        self._running: dict[str, _Attempt] = {}
         self._ran: set[str] = set()
         self._passed: dict[str, bool] = {}  # whether the test measures the same each time
         self._refused: set[str] = set()
         self._measured: list[Entry] = []
         self._scopes: set[tuple[str, str, str]] = set()
-        self._partial: str | None = None
 
     # During a test
 
@@ -59,7 +76,7 @@ class Keeping:
         if not isinstance(answer, Peak):
             return Reference(None, tolerance=tolerance)
         measured = Entry.of(self._name(item.nodeid), answer)
-        found = self._baseline.find(measured)
+        found = self._baseline.find(measured) or self._baseline.find(self._before(measured))
         return Reference(
             entry=found,
             reason=None if found else self._baseline.why_none(measured),
@@ -76,7 +93,7 @@ class Keeping:
         report.af3mem_baseline = {"entries": [entry.to_json() for entry in measured.entries], "steady": steady}  # type: ignore[attr-defined]
 
     def _accept(self, item: pytest.Item) -> str:
-        file, colons, name = self._name(item.nodeid).partition("::")
+        file, colons, name = self._bare(item.nodeid).partition("::")
         folder = self._config.invocation_params.dir
         words = ["pytest", f"{os.path.relpath(self._config.rootpath / file, folder)}{colons}{name}"]
         if self._config.getoption("af3_gpu"):
@@ -87,7 +104,24 @@ class Keeping:
                 words.append(f"{option.flag}={value}" if option.metavar else option.flag)
         return shlex.join([*words, "--af3-update-baseline"])
 
+    @cached_property
+    def _prefix(self) -> str:
+        """The way from the baseline down to pytest's rootdir: packages with an ini file of their own may share a baseline."""
+        root = self._config.rootpath.resolve()
+        if root == self._folder or not root.is_relative_to(self._folder):
+            return ""
+        return f"{root.relative_to(self._folder).as_posix()}/"
+
     def _name(self, test: str) -> str:
+        """A test as the baseline names it: as pytest does, from the baseline's folder where that is above pytest's rootdir."""
+        file, colons, name = self._bare(test).partition("::")
+        return f"{os.path.normpath(self._prefix + file) if self._prefix else file}{colons}{name}"
+
+    def _before(self, entry: Entry) -> Entry:
+        """The same by the name that was once given where tests are now named from the baseline's folder."""
+        return dataclasses.replace(entry, test=entry.test.removeprefix(self._prefix))
+
+    def _bare(self, test: str) -> str:
         """A test's name without what pytest-xdist adds to it with `--dist loadgroup`."""
         if getattr(self._config.option, "dist", "no") == "loadgroup" and test.rfind("@") > max(test.rfind("]"), test.find("::")):
             return test.rpartition("@")[0]
@@ -104,13 +138,13 @@ class Keeping:
         """Notices tests that are left out by -k, -m, --deselect, a shard, ..., whoever does it."""
         before = {item.nodeid for item in items}
         yield
-        left_out = len(before - {self._name(item.nodeid) for item in items} - {item.nodeid for item in items})
-        if left_out:
-            self._partial = f"{left_out} test{'s were' if left_out > 1 else ' was'} left out"
+        self._left_out += len(before - {self._bare(item.nodeid) for item in items} - {item.nodeid for item in items})
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
-        if not report.passed:
-            self._partial = f"{report.nodeid or 'a module'} was not collected"
+        if report.passed:
+            self._modules.add(self._path(self._config.rootpath / report.nodeid.partition("::")[0]))
+        else:
+            self._narrowed.append(f"{report.nodeid or 'a module'} was not collected")
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         self._collected |= {self._name(item.nodeid) for item in session.items}
@@ -120,32 +154,48 @@ class Keeping:
         self._collected |= set(map(self._name, ids))
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        test = self._name(report.nodeid)
-        if report.when == "teardown":  # a test that was broken off has none
-            self._ran.add(test)
-        if report.when != "call":
+        if hasattr(report, "context"):  # of a subtest, which is a part of a test that has reports of its own
             return
-        ridden = getattr(report, "af3mem_baseline", None)
-        entries = [Entry.read(Node(entry)) for entry in ridden["entries"]] if ridden else []
-        self._scopes |= {entry.scope for entry in entries}
-        if report.passed and not hasattr(report, "wasxfail"):
-            self._passed[test] = ridden["steady"] if ridden else True
-            self._measured += entries
+        test = self._name(report.nodeid)
+        if report.when == "setup":
+            self._running[test] = _Attempt()
+        attempt = self._running.setdefault(test, _Attempt())
+        if ridden := getattr(report, "af3mem_baseline", None):
+            attempt.entries += [Entry.read(Node(entry)) for entry in ridden["entries"]]
+            attempt.steady = ridden["steady"]
+        attempt.passed &= report.passed and not hasattr(report, "wasxfail")
+        if report.when == "teardown":  # a test that was broken off has none
+            self._end(test, self._running.pop(test))
+
+    def _end(self, test: str, attempt: _Attempt) -> None:
+        """Takes what a test measured that passed in all its phases."""
+        self._ran.add(test)
+        self._scopes |= {entry.scope for entry in attempt.entries}
+        if attempt.passed:
+            self._passed[test] = attempt.steady
+            self._measured += attempt.entries
             self._refused.discard(test)
-        elif ridden:
+        elif attempt.entries:
             self._refused.add(test)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
         """pytest-xdist: a worker of its is done, or dead, which leaves no output."""
-        self._partial = self._partial or getattr(node, "workeroutput", {}).get("af3mem_partial", "a worker of pytest-xdist died")
+        found = getattr(node, "workeroutput", {}).get("af3mem_collected")
+        if found is None:
+            self._narrowed.append("a worker of pytest-xdist died")
+        else:
+            self._narrowed += found["narrowed"]
+            self._left_out = max(self._left_out, found["left_out"])
+            self._modules |= set(map(Path, found["modules"]))
 
     # After the tests
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         if self._is_xdist_worker:
-            session.config.workeroutput["af3mem_partial"] = self._partial  # type: ignore[attr-defined]
+            found = {"narrowed": self._narrowed, "left_out": self._left_out, "modules": [*map(str, self._modules)]}
+            session.config.workeroutput["af3mem_collected"] = found  # type: ignore[attr-defined]
             return
         if self._config.option.collectonly:
             return
@@ -159,7 +209,7 @@ class Keeping:
             self.notes += [
                 f"orphan in {self.path}: {entry.test} {entry.conditions} is used by no test; --af3-update-baseline removes it"
                 for entry in self._unused(self._baseline)
-                if self._why_partial() is None
+                if why_partial(self._run) is None
             ]
 
     def note(self, measurements: Sequence[Measurement]) -> list[str]:
@@ -173,9 +223,10 @@ class Keeping:
 
     def _update(self) -> None:
         """Enters what passing tests measured. Entries that no test uses are removed after a full run only."""
-        partial = self._why_partial()
+        partial = why_partial(self._run)
         before, after = baseline.change(
-            self._place, lambda found: found.updated(self._measured, () if partial else self._unused(found))
+            self._place,
+            lambda found: found.updated(self._measured, [*self._renamed(), *(() if partial else self._unused(found))]),
         )
         new, gone = after.by_key.keys() - before.by_key.keys(), before.by_key.keys() - after.by_key.keys()
         changed = [key for key in after.by_key.keys() & before.by_key.keys() if _text(after, key) != _text(before, key)]
@@ -185,6 +236,19 @@ class Keeping:
         self.notes += [f"baseline: {test} did not pass, so its entries stay as they are" for test in sorted(self._refused)]
         if partial and (unused := self._unused(before)):
             self.notes.append(f"baseline: {len(unused)} not used by this run, and kept, for the run was not full: {partial}")
+
+    @cached_property
+    def _run(self) -> Run:
+        """What the run was, once it is over."""
+        folder = self._config.invocation_params.dir
+        return Run(
+            told=frozenset(self._path(folder / argument) for argument in self._config.args if "::" not in argument),
+            modules=frozenset(self._modules),
+            collected=frozenset(self._collected),
+            ran=frozenset(self._ran),
+            left_out=self._left_out,
+            narrowed=tuple(self._narrowed),
+        )
 
     def _unused(self, found: Baseline) -> list[Entry]:
         """Entries of this run's files, targets, methods and models that no test of it used.
@@ -197,25 +261,31 @@ class Keeping:
             for entry in found.entries
             if entry.key not in used
             and entry.scope in self._scopes
-            and self._covers(entry.test)
+            and covers(self._run, self._file(entry.test))
             and (entry.test not in self._collected or self._passed.get(entry.test, False))
         ]
 
-    def _covers(self, test: str) -> bool:
-        """Whether the file of a test is in what pytest was told to run; a part of a file is not the file."""
-        file = Path(os.path.normpath(self._config.rootpath / test.partition("::")[0]))
-        folder = self._config.invocation_params.dir
-        stated = [Path(os.path.normpath(folder / argument)) for argument in self._config.args if "::" not in argument]
-        return any(file.is_relative_to(path) for path in stated)
+    def _renamed(self) -> list[Entry]:
+        """What was measured by the names of before, which belong to nobody else."""
+        names = [self._before(entry) for entry in self._measured if self._prefix]
+        return [entry for entry in names if not (self._folder / entry.test.partition("::")[0]).exists()]
 
-    def _why_partial(self) -> str | None:
-        """Why the run is not full: tests that exist may not have run. None where it is."""
-        option = self._config.option
-        if getattr(option, "lf", False) or getattr(option, "ignore", None) or getattr(option, "ignore_glob", None):
-            return "--last-failed or --ignore was given"
-        if missed := len(self._collected - self._ran):
-            return f"{missed} test{'s' if missed > 1 else ''} did not run"
-        return self._partial
+    def _file(self, test: str) -> Path:
+        """The file of a test that the baseline names."""
+        return self._path((self._folder if self._prefix else self._config.rootpath) / test.partition("::")[0])
+
+    def _path(self, path: Path) -> Path:
+        return Path(os.path.realpath(path))
+
+
+def _narrowed(config: pytest.Config) -> list[str]:
+    """Options that keep tests from being collected."""
+    option = config.option
+    found = []
+    if getattr(option, "lf", False) or getattr(option, "ignore", None) or getattr(option, "ignore_glob", None):
+        found.append("--last-failed or --ignore was given")
+    names = [stated.partition("=")[0] for stated in getattr(option, "override_ini", None) or ()]
+    return found + [f"-o {name}=... was given" for name in names if name in _COLLECTING]
 
 
 def _entries(found: Baseline) -> str:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection
+import sys
+import warnings
+from collections.abc import Collection, Generator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_af3mem.errors import Af3memError
+from pytest_af3mem.errors import Af3memError, UsageError
 from pytest_af3mem.settings import OPTIONS, Settings, is_true
 
 if TYPE_CHECKING:
     from pytest_af3mem.fixture import GpuPeak
+    from pytest_af3mem.marks import Marks
     from pytest_af3mem.measuring import Measuring
 
 _OFF = "needs --af3-gpu: it measures GPU memory of AlphaFold 3"
@@ -27,7 +31,9 @@ _MARKERS = (
     "af3_model(**settings): settings of the model under test: num_samples, num_recycles, attention, bfloat16, num_msa, ...,"
     " or dotted paths in AlphaFold 3's config.",
 )
+_NAMES = [option.name for option in OPTIONS]
 _KEY: pytest.StashKey[Measuring] = pytest.StashKey()
+_BUCKETS: pytest.StashKey[tuple[int, ...]] = pytest.StashKey()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -44,17 +50,12 @@ def pytest_configure(config: pytest.Config) -> None:
     for line in _MARKERS:
         config.addinivalue_line("markers", line)
     try:
-        if not is_true(
-            config.getoption("af3_gpu") or os.environ.get("AF3MEM_GPU") or config.getini("af3_gpu") or False, "--af3-gpu"
-        ):
+        stated = config.getoption("af3_gpu") or os.environ.get("AF3MEM_GPU") or from_ini(config, "af3_gpu")
+        if not is_true(stated or False, "--af3-gpu"):
             return
         from pytest_af3mem.measuring import Measuring
 
-        ini = {option.name: config.getini(f"af3_{option.name}") for option in OPTIONS}
-        if ini["baseline"]:  # of the project, wherever in it pytest is started
-            ini["baseline"] = str(config.rootpath / ini["baseline"])
-        settings = Settings.read({option.name: config.getoption(f"af3_{option.name}") for option in OPTIONS}, ini)
-        measuring = Measuring(config, settings)
+        measuring = Measuring(config, read_settings(config))
     except Af3memError as error:
         raise pytest.UsageError(str(error)) from None
     config.stash[_KEY] = measuring
@@ -63,24 +64,103 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(measuring.keeping, "af3mem-baseline")
 
 
+def read_settings(config: pytest.Config, names: Collection[str] = _NAMES) -> Settings:
+    """The settings of these options; paths in the ini file are of its folder, wherever pytest is started. Raises UsageError."""
+    folder = config.inipath.parent if config.inipath else config.rootpath
+    ini = {}
+    for option in OPTIONS:
+        text = from_ini(config, f"af3_{option.name}")
+        is_path = option.metavar in ("FILE", "DIR") or (option.name == "python" and "/" in text)
+        ini[option.name] = str(folder / text) if text and is_path and not text.startswith("~") else text
+    command_line = {option.name: config.getoption(f"af3_{option.name}") for option in OPTIONS}
+    settings = Settings.read({name: command_line[name] for name in names}, {name: ini[name] for name in names})
+    if junit := config.getoption("xmlpath", None):
+        settings.check_apart({"--junitxml": Path(junit)})
+    return settings
+
+
+def from_ini(config: pytest.Config, name: str) -> str:
+    """What the ini file says, as text: TOML has switches, numbers and lists of its own."""
+    try:
+        value = config.getini(name)
+    except (TypeError, pytest.UsageError) as error:  # [tool.pytest] of pytest 9, which converts nothing
+        if config.inipath is None:
+            raise UsageError(str(error)) from error
+        import tomllib
+
+        document = tomllib.loads(config.inipath.read_text(encoding="utf-8"))
+        value = (document.get("tool", {}).get("pytest") or document.get("pytest", {})).get(name)
+    if isinstance(value, list):
+        return ",".join(map(str, value))
+    return "" if value is None else str(value)
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Checks the markers of each test, also where nothing is measured, and runs it once for each size."""
-    if not measures(metafunc.definition, metafunc.fixturenames):
+    asked = _checked(metafunc.definition, metafunc.fixturenames)
+    if asked is None:
         return
-    from pytest_af3mem import marks
-
-    measuring = metafunc.config.stash.get(_KEY, None)
-    try:
-        asked = marks.read(metafunc.definition.iter_markers(), metafunc.fixturenames)
-        if measuring is not None and measuring.described:
-            measuring.session.check_settings(dict(asked.settings))
-    except Af3memError as error:
-        raise pytest.fail.Exception(f"{metafunc.definition.nodeid}: {error}", pytrace=False) from None
-    buckets = measuring.session.buckets if measuring is not None and measuring.described else ()
-    if sizes := asked.all_sizes(buckets):
+    config = metafunc.config
+    if sizes := asked.all_sizes(_buckets(config) if asked.up_to else ()):
         if "af3_tokens" not in metafunc.fixturenames:  # a test need not take the argument
             metafunc.fixturenames.append("af3_tokens")
         metafunc.parametrize("af3_tokens", sizes)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector: pytest.Collector) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Checks the markers on methods of a unittest.TestCase, which pytest does not show to `pytest_generate_tests`."""
+    report = yield
+    unittest: Any = sys.modules.get("unittest")
+    try:
+        for item in (report.result or ()) if unittest else ():
+            if isinstance(item, pytest.Function) and item.cls and issubclass(item.cls, unittest.TestCase):
+                _checked(item, item.fixturenames)
+    except pytest.fail.Exception as error:
+        report.outcome, report.longrepr, report.result = "failed", str(error), []
+    return report
+
+
+def _checked(node: pytest.Item, fixtures: Collection[str]) -> Marks | None:
+    """What the markers of a test ask for, if it is one of ours. Fails with the test's name for what cannot be right."""
+    ours = measures(node, fixtures)
+    if not ours and not any(mark.name.startswith("af3_") for mark in node.iter_markers()):
+        return None
+    from pytest_af3mem import marks
+
+    measuring = node.config.stash.get(_KEY, None)
+    try:
+        marks.check_names(node, node.config.getini("markers"))
+        asked = marks.of(node, fixtures)
+        if measuring is not None and measuring.described:
+            measuring.session.check_settings(dict(asked.settings))
+    except Af3memError as error:
+        raise pytest.fail.Exception(f"{node.nodeid}: {error}", pytrace=False) from None
+    return asked if ours else None
+
+
+def _buckets(config: pytest.Config) -> tuple[int, ...]:
+    """The padding sizes that a run with `--af3-gpu` has, also where tests are only listed, so that their names are the same."""
+    measuring = config.stash.get(_KEY, None)
+    if measuring is not None and measuring.described:
+        return measuring.session.buckets
+    if _BUCKETS not in config.stash:
+        from pytest_af3mem.models.alphafold3 import NEWEST_BUCKETS
+        from pytest_af3mem.session import padding
+
+        try:
+            settings = measuring.session.settings if measuring else read_settings(config, ["buckets"])
+            if not settings.buckets and not measuring:
+                settings = read_settings(config, ["model", "python", "path"])
+            config.stash[_BUCKETS], why = padding(settings)
+        except Af3memError as error:  # which a run with --af3-gpu ends with
+            config.stash[_BUCKETS], why = NEWEST_BUCKETS, str(error)
+        if why:
+            text = (
+                f"the buckets of af3_tokens(up_to=...) are those of the newest AlphaFold 3, for the model cannot be asked: {why}"
+            )
+            warnings.warn(pytest.PytestWarning(text), stacklevel=2)
+    return config.stash[_BUCKETS]
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -2,19 +2,36 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from pytest_af3mem.cache import written_atomically
 from pytest_af3mem.reports import github, json, markdown
 from pytest_af3mem.reports.failures import Failure
 from pytest_af3mem.settings import Settings
 from pytest_af3mem.verdict import Measurement
 
 
+def put(path: Path, text: str) -> None:
+    """Writes a file whole or not at all, where it can be replaced; a device is written to. Raises OSError."""
+    place = path.resolve()  # what a link names, and not the link, is replaced
+    content = text.encode("utf-8", errors="backslashreplace")
+    if (place.exists() and not place.is_file()) or not os.access(place.parent, os.W_OK):
+        place.write_bytes(content)
+        return
+    with written_atomically(place) as unfinished:
+        unfinished.write_bytes(content)
+
+
 def write(
-    settings: Settings, measurements: Sequence[Measurement], failures: Sequence[Failure] = (), buckets: Sequence[int] = ()
+    settings: Settings,
+    measurements: Sequence[Measurement],
+    failures: Sequence[Failure] = (),
+    buckets: Sequence[int] = (),
+    folder: Path | None = None,
 ) -> tuple[list[Path], list[str]]:
-    """Writes the reports that were asked for. What was written, and a line for each that could not be."""
+    """Writes the reports that were asked for, named from `folder`. What was written, and a line for each that could not be."""
     reports: tuple[tuple[Path | None, Callable[[], str]], ...] = (
         (settings.json, lambda: json.render(measurements, all_holders=settings.all_holders)),
         (settings.markdown, lambda: markdown.render(measurements, failures)),
@@ -24,7 +41,7 @@ def write(
     for path, render in reports:
         if path:
             try:
-                path.write_text(render(), encoding="utf-8", errors="backslashreplace")
+                put(folder / path if folder else path, render())
                 written.append(path)
             except OSError as error:
                 lost.append(f"report {path} could not be written: {error.strerror}")

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import ast
 import atexit
+import contextlib
+import dataclasses
 import os
 import shlex
+import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from functools import cached_property
@@ -16,6 +19,7 @@ from pytest_af3mem import gpus, visible
 from pytest_af3mem.errors import Af3memError, UsageError, near
 from pytest_af3mem.inputs import chemistry, generate, reading, tokens
 from pytest_af3mem.inputs.job import Job
+from pytest_af3mem.models.alphafold3 import NEWEST_BUCKETS
 from pytest_af3mem.models.ccd import Store
 from pytest_af3mem.peak import Peak
 from pytest_af3mem.pool import Pool
@@ -39,6 +43,21 @@ def current() -> Session:
     if not Session.running:
         atexit.register(Session(Settings.read({})).close)
     return Session.running[-1]
+
+
+def padding(settings: Settings) -> tuple[tuple[int, ...], str]:
+    """The padding sizes of a session with these settings, of which nothing is measured nor kept.
+
+    Where the model cannot be asked they are those of the newest AlphaFold 3, and the second is why.
+    """
+    if settings.buckets:
+        return settings.buckets, ""
+    with tempfile.TemporaryDirectory(prefix="af3mem-") as folder:
+        try:
+            with contextlib.closing(Pool(dataclasses.replace(settings, cache_dir=Path(folder), no_cache=False))) as pool:
+                return pool.installation.buckets, ""
+        except Af3memError as error:
+            return NEWEST_BUCKETS, str(error)
 
 
 class Session:
@@ -125,6 +144,10 @@ class Session:
         if method != "auto":
             return method
         return "run" if target in visible.targets(os.environ) else "compiled"
+
+    def retarget(self, request: Request, target: str, method: str | None = None) -> Request:
+        """The same for another target, by the method that is meant for that one."""
+        return dataclasses.replace(request, target=target, method=self.method(target, method))
 
     def wait(self, answer: Future[Peak], show: Callable[[str], None] = lambda text: None) -> Peak:
         """The answer, when it is there; `show` gets a line about what is going on twice a second.

@@ -157,7 +157,7 @@ OPTIONS = (
     Option(
         "against",
         "hold tests marked af3_baseline against this, measured now: see af3mem compare",
-        "PYTHON_OR_PATH",
+        "WHAT",
         of_tests_alone=True,
     ),
     Option("workers", "measurements at once (default: as cores and memory allow)", "N", _whole_number),
@@ -217,7 +217,20 @@ class Settings:
                 if value:
                     values[option.name] = option.read(str(value), name) if option.metavar else is_true(value, name)
                     break
-        return cls(**{**values, **_here(values.get("method", "auto"), values.get("target"))})
+        found = cls(**{**values, **_here(values.get("method", "auto"), values.get("target"))})
+        found.check_apart({})
+        return found
+
+    def check_apart(self, others: Mapping[str, Path]) -> None:
+        """Raises UsageError where two of the files that are written, or the baseline, are one; `others` by their option."""
+        named = {f"--af3-{name}": getattr(self, name) for name in ("baseline", "json", "markdown", "html")} | dict(others)
+        known: dict[Path, str] = {}
+        for name, path in named.items():
+            if path is None or (path.exists() and not path.is_file()):  # such as /dev/null
+                continue
+            other = known.setdefault(path.resolve(), name)
+            if other != name:
+                raise UsageError(f"{other} and {name} name the same file {str(path)!r}: give each its own")
 
 
 def _here(method: str, target: str | None) -> dict[str, str]:

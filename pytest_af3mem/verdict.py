@@ -13,6 +13,7 @@ from pytest_af3mem.baseline import Entry, differing_versions
 from pytest_af3mem.errors import NotJudged, OutOfMemory
 from pytest_af3mem.inputs.document import Node
 from pytest_af3mem.peak import Peak
+from pytest_af3mem.reports.columns import shown
 from pytest_af3mem.request import Request
 from pytest_af3mem.size import EXACT, Size, format_bytes
 
@@ -93,10 +94,10 @@ def judge(peak: Peak, budget_bytes: int | None, reference: Reference | None = No
     entry = reference.entry if reference else None
     found = Verdict(outcome, "", reason, budget_bytes, entry.total_bytes if entry else None, any(side.improved for side in sides))
     if outcome is Outcome.NOT_JUDGED:
-        return dataclasses.replace(found, line=f"GPU peak not judged: {reason} {peak.conditions}")
+        return dataclasses.replace(found, line=shown(f"GPU peak not judged: {reason} {peak.conditions}"))
     told = " and ".join(side.text for side in sides if side.outcome is outcome)
     notes = "".join(f"; {note}" for side in sides if (note := side.reason or side.note))
-    return dataclasses.replace(found, line=f"GPU peak {format_bytes(peak.total_bytes)} is {told} {peak.conditions}{notes}")
+    return dataclasses.replace(found, line=shown(f"GPU peak {format_bytes(peak.total_bytes)} is {told} {peak.conditions}{notes}"))
 
 
 def _against_budget(total_bytes: int, budget_bytes: int) -> _Side:
@@ -138,18 +139,28 @@ def _against_baseline(peak: Peak, reference: Reference) -> _Side:
 
 def _difference(total_bytes: int, limit_bytes: int) -> str:
     excess = abs(total_bytes - limit_bytes)
-    return format_bytes(excess) + (f" ({excess / limit_bytes * 100:.1f} %)" if limit_bytes else "")
+    return format_bytes(excess) + (f" ({percent(excess, limit_bytes)})" if limit_bytes else "")
+
+
+def percent(part: int, whole: int, sign: str = "") -> str:
+    """A share as it is told; from a hundred times on as times, for percent of a few bytes say nothing."""
+    ratio = part / whole
+    if abs(ratio) >= 100:
+        return f"{ratio:{sign},.0f} times"
+    return f"{ratio * 100:{sign}.1f} %"
 
 
 def not_judged(reason: str, conditions: str, budget_bytes: int | None = None) -> Verdict:
-    """A measurement that gave no number: never a pass."""
+    """A measurement that gave no number: never a pass. The reason may be a worker's own words."""
+    reason = shown(reason)
     return Verdict(Outcome.NOT_JUDGED, f"GPU peak not judged: {reason} {conditions}", reason, budget_bytes)
 
 
 def unmeasured(error: NotJudged, conditions: str, budget_bytes: int | None = None) -> Verdict:
     """What no number comes to: over where a real GPU ran out of memory, else not judged."""
     if isinstance(error, OutOfMemory):
-        return Verdict(Outcome.OVER, f"GPU peak is over: {error} {conditions}", str(error), budget_bytes)
+        reason = shown(str(error))
+        return Verdict(Outcome.OVER, f"GPU peak is over: {reason} {conditions}", reason, budget_bytes)
     return not_judged(str(error), conditions, budget_bytes)
 
 

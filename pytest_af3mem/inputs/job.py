@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+_SHOWN = 60
 
 Modification = tuple[str, int]
 """CCD code of the residue that stands there instead, and its position in the chain, from 1."""
@@ -14,8 +17,28 @@ Atom = tuple[str, int, str]
 """Chain id, residue in the chain (from 1), and the atom's name in the CCD."""
 
 
-@dataclass(frozen=True)
-class Template:
+class _Brief:
+    """Shows what is not as usual, and of long texts the beginning and the length: sequences and MSAs fill screens."""
+
+    def __repr__(self) -> str:
+        parts = [
+            f"{field.name}={_brief(value)}"
+            for field in dataclasses.fields(self)  # type: ignore[arg-type]
+            if (value := getattr(self, field.name)) != field.default
+        ]
+        return f"{type(self).__name__}({', '.join(parts)})"
+
+
+def _brief(value: Any) -> str:
+    if isinstance(value, str) and len(value) > _SHOWN:
+        return f"{value[: _SHOWN // 2]!r}... ({len(value):,} characters)"
+    if isinstance(value, tuple) and len(value) > _SHOWN:
+        return f"({', '.join(map(_brief, value[:3]))}, ... {len(value):,} in all)"
+    return repr(value)
+
+
+@dataclass(frozen=True, repr=False)
+class Template(_Brief):
     """One protein chain in mmCIF text, and which of its residues stand for which of the query's, both counted from 0."""
 
     mmcif: str
@@ -27,8 +50,8 @@ class Template:
         return {"mmcif": self.mmcif, **indices}
 
 
-@dataclass(frozen=True)
-class Protein:
+@dataclass(frozen=True, repr=False)
+class Protein(_Brief):
     """One protein sequence and the ids of its copies.
 
     MSAs are A3M text; an empty one means none, as an empty tuple does of templates. What is None is left to AlphaFold 3's
@@ -52,8 +75,8 @@ class Protein:
         return {"protein": {**fields, **msas, "templates": templates, **_described(self.description)}}
 
 
-@dataclass(frozen=True)
-class Rna:
+@dataclass(frozen=True, repr=False)
+class Rna(_Brief):
     """One RNA sequence and the ids of its copies; its MSA as a protein's."""
 
     ids: tuple[str, ...]
@@ -67,8 +90,8 @@ class Rna:
         return {"rna": {**_nucleic(self), **msa, **_described(self.description)}}
 
 
-@dataclass(frozen=True)
-class Dna:
+@dataclass(frozen=True, repr=False)
+class Dna(_Brief):
     """One strand of DNA and the ids of its copies."""
 
     ids: tuple[str, ...]
@@ -80,8 +103,8 @@ class Dna:
         return {"dna": {**_nucleic(self), **_described(self.description)}}
 
 
-@dataclass(frozen=True)
-class Ligand:
+@dataclass(frozen=True, repr=False)
+class Ligand(_Brief):
     """One ligand, or ion, and the ids of its copies: chemical components by their codes in the CCD, or a SMILES."""
 
     ids: tuple[str, ...]
@@ -94,8 +117,8 @@ class Ligand:
         return {"ligand": {"id": list(self.ids), **what, **_described(self.description)}}
 
 
-@dataclass(frozen=True)
-class Job:
+@dataclass(frozen=True, repr=False)
+class Job(_Brief):
     """One AlphaFold 3 input: what `run_alphafold.py --json_path` reads.
 
     `bonded_atom_pairs` are covalent bonds that components do not have of themselves; `user_ccd` is mmCIF text of

@@ -42,7 +42,7 @@ _SETTINGS = {
 # `--buckets` of run_alphafold.py, which is a script and not in the package: v3.0.0 to v3.0.3, and from v3.0.4 on
 # (google-deepmind/alphafold3, commit 29596b9).
 _BUCKETS_3_0_0 = (256, 512, 768, 1024, 1280, 1536, 2048, 2560, 3072, 3584, 4096, 4608, 5120)
-_BUCKETS_3_0_4 = tuple(sorted({128, 384, *_BUCKETS_3_0_0}))
+NEWEST_BUCKETS = _BUCKETS_3_0_4 = tuple(sorted({128, 384, *_BUCKETS_3_0_0}))
 
 # `--max_template_date` of run_alphafold.py. Components without RDKit's conformer and without ideal coordinates need a date.
 _MAX_TEMPLATE_DATE = datetime.date(2021, 9, 30)

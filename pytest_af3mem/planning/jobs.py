@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -141,14 +140,14 @@ def plan(
     representatives = {
         program: request for program, (*_, request) in zip(programs, asked, strict=True) if isinstance(program, str)
     }
-    requests = [dataclasses.replace(one, target=target.name) for one in representatives.values() for target in ordered]
+    requests = [session.retarget(one, target.name) for one in representatives.values() for target in ordered]
     answers = dict(zip(requests, ask(session, requests, show), strict=True))
     jobs = []
     for (where, name, request), program in zip(asked, programs, strict=True):
         if isinstance(program, NotJudged):
             found: tuple[Answer, ...] = (program,) * len(ordered)
         else:
-            found = tuple(answers[dataclasses.replace(representatives[program], target=target.name)] for target in ordered)
+            found = tuple(answers[session.retarget(representatives[program], target.name)] for target in ordered)
         jobs.append(Planned(where, name, request.tokens, request.bucket, found))
     broken = [Broken(where, why(one)) for where, _, one in read if not isinstance(one, Request)]
     return Plan(ordered, fraction, tuple(jobs), tuple(broken))

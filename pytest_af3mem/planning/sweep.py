@@ -135,5 +135,7 @@ def _planned(session: Session, grid: Grid) -> list[tuple[str, Mapping[str, str],
             base = base.changed(name, value, session.installation.settings)
         first = grid.targets[0].name
         one = [session.request(size=size, options=base.options, settings=base.settings, target=first) for size in sizes]
-        planned += [(target.name, changed, [replace(request, target=target.name) for request in one]) for target in grid.targets]
+        planned += [
+            (target.name, changed, [session.retarget(request, target.name) for request in one]) for target in grid.targets
+        ]
     return planned

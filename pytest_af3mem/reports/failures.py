@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from pytest_af3mem.reports import terminal
+from pytest_af3mem.size import format_bytes
 from pytest_af3mem.verdict import Measurement, Outcome
 
 
@@ -28,6 +29,16 @@ class Failure:
         crash = getattr(report.longrepr, "reprcrash", None)
         message = crash.message if crash else str(report.longrepr)
         return cls(report.nodeid, (root / file).resolve(), (line or 0) + 1, message.removeprefix("Failed: "))
+
+
+def brief(one: Measurement) -> str:
+    """A failed verdict for the short summary, which ends at the terminal's width: the difference comes first."""
+    assert one.verdict is not None
+    limits = (("budget", one.verdict.budget_bytes), ("baseline", one.verdict.baseline_bytes))
+    for name, limit in limits if one.peak else ():
+        if limit is not None and one.peak and one.peak.total_bytes > limit and one.verdict.outcome is Outcome.OVER:
+            return f"{format_bytes(one.peak.total_bytes - limit)} over the {name} of {format_bytes(limit)}"
+    return one.verdict.line.removeprefix("GPU peak ")
 
 
 @dataclass(frozen=True)

@@ -70,15 +70,17 @@ def curve(found: Sequence[Series], buckets: Sequence[int]) -> Plot:
     peaks = [peak.total_bytes for one in found for peak in one.by_bucket.values()]
     measurements = [measurement for one in found for measurement in one.measurements]
     budgets = {(one.bucket, one.verdict.budget_bytes) for one in measurements if one.verdict and one.verdict.budget_bytes}
+    accepted = {(one.bucket, one.baseline.total_bytes) for one in measurements if one.baseline}
     over = [one for one in measurements if one.verdict and one.verdict.outcome is Outcome.OVER]
     capacities = _capacities(targets, min(peaks), max(peaks))
     left, right = sizes[0] / 2, sizes[-1] * 1.1
-    low, high = min(peaks), max([*peaks, *capacities.values(), *(budget for _, budget in budgets)])
+    low, high = min(peaks), max([*peaks, *capacities.values(), *(limit for _, limit in budgets | accepted)])
     margin = max(1.3, (high / low) ** 0.07)  # with room for the label of the highest line
     low, high = low / margin, high * margin
 
     traces = [_capacity(name, memory, (left, right), name in targets) for name, memory in capacities.items()]
     traces += [_budget(_first(bucket, buckets), bucket, budget) for bucket, budget in sorted(budgets)]
+    traces += [_accepted(_first(bucket, buckets), bucket, total_bytes) for bucket, total_bytes in sorted(accepted)]
     colored = list(zip(found, cycle(_COLORS)))
     for index, (one, color) in enumerate(colored):
         traces += _steps(one, color, buckets, width=3 + 2 * min(4, len(found) - 1 - index))  # so that none hides an equal one
@@ -100,6 +102,7 @@ def curve(found: Sequence[Series], buckets: Sequence[int]) -> Plot:
     others = [
         (has_gaps, Key("dots", "--ink", "buckets that were not measured")),
         (budgets, Key("dash", "--budget", "budget")),
+        (accepted, Key("dash", "--within", "baseline")),
         (over, Key("cross", "--over", "over its limit")),
         (targets, Key("line", "--target", f"memory of {' and '.join(targets)}")),
         (len(capacities) > len(targets), Key("thin", "--muted", "memory of other GPUs")),
@@ -167,6 +170,14 @@ def _budget(first: int, last: int, budget: int) -> _Trace:
         "marker": {"symbol": "line-ew-open", "size": 10, "color": "--budget"},
         "hoverinfo": "text",
         "text": f"budget {format_bytes(budget)}, bucket {last:,}",
+    }
+
+
+def _accepted(first: int, last: int, total_bytes: int) -> _Trace:
+    return {
+        **_line([first, last], [total_bytes, total_bytes], "--within", 2, "dash"),
+        "hoverinfo": "text",
+        "text": f"baseline {format_bytes(total_bytes)}, bucket {last:,}",
     }
 
 

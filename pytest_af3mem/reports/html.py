@@ -6,9 +6,12 @@ The extra `html` of pytest-af3mem brings the packages that this module is made w
 from __future__ import annotations
 
 import base64
+import datetime
 import gzip
+import os
 import re
-from collections.abc import Sequence
+import subprocess
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import jinja2
@@ -49,6 +52,7 @@ def render(
     headings, *rows = terminal.rows(failing.first(measurements)) if measurements else [()]
     page: str = environment.get_template("page.html.jinja").render(
         version=__version__,
+        made=_made(os.environ),
         headline=failing.headline(measurements, failures),
         stories=failing.stories(measurements, failures),
         lost=list(dict.fromkeys(f"{one.tokens:,} tokens on {one.target}" for one in measurements if one.peak is None)),
@@ -67,6 +71,23 @@ def render(
         plotly=_packed(get_plotlyjs()) if found else "",
     )
     return page
+
+
+def _made(environment: Mapping[str, str]) -> str:
+    """When the page was made, and of which commit and branch, as GitHub's or GitLab's job says, or else git in this folder."""
+
+    def stated(git: Sequence[str], *names: str) -> str:
+        if found := next((environment[name] for name in names if environment.get(name)), None):
+            return found
+        try:
+            return subprocess.run(["git", *git], capture_output=True, text=True, timeout=10, check=True).stdout.strip()
+        except (OSError, subprocess.SubprocessError):
+            return ""
+
+    commit = stated(["rev-parse", "HEAD"], "GITHUB_SHA", "CI_COMMIT_SHA")[:12]
+    branch = stated(["branch", "--show-current"], "GITHUB_HEAD_REF", "GITHUB_REF_NAME", "CI_COMMIT_REF_NAME")
+    told = (f"commit {commit}" if commit else "", f"branch {branch}" if branch else "")
+    return ", ".join([f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d %H:%M} UTC", *filter(None, told)])
 
 
 def _changes(measurements: Sequence[Measurement]) -> dict[str, list[Change]]:

@@ -8,8 +8,9 @@ from pytest_af3mem import witnesses
 from pytest_af3mem.attribution import by_component, explained
 from pytest_af3mem.peak import Kernels, Peak
 from pytest_af3mem.reports import comparison
+from pytest_af3mem.reports.columns import shown
 from pytest_af3mem.size import format_bytes
-from pytest_af3mem.verdict import Measurement, Outcome
+from pytest_af3mem.verdict import Measurement, Outcome, percent
 
 _HEADINGS = (
     "tokens",
@@ -43,7 +44,7 @@ def table(measurements: Sequence[Measurement]) -> list[str]:
     for column in zip(*rows(measurements), strict=True):
         width = max(map(len, column))
         aligned.append([cell.rjust(width) if column[0] in NUMBERS else cell.ljust(width) for cell in column])
-    return ["  ".join(row).rstrip() for row in zip(*aligned, strict=True)]
+    return [shown("  ".join(row).rstrip()) for row in zip(*aligned, strict=True)]
 
 
 def grouped(measurements: Sequence[Measurement]) -> list[list[Measurement]]:
@@ -75,9 +76,9 @@ def _cells(alike: Sequence[Measurement]) -> tuple[str, ...]:
         measurement.target,
         format_bytes(peak.total_bytes) if peak else "-",
         format_bytes(budget) if budget else "-",
-        f"{format_bytes(margin)} ({margin / budget * 100:.1f} %)" if margin is not None and budget else "-",
+        f"{format_bytes(margin)} ({percent(margin, budget)})" if margin is not None and budget else "-",
         format_bytes(accepted) if accepted else "-",
-        f"{'+' if change > 0 else ''}{format_bytes(change)} ({change / accepted * 100:+.1f} %)" if change and accepted else "-",
+        f"{'+' if change > 0 else ''}{format_bytes(change)} ({percent(change, accepted, '+')})" if change and accepted else "-",
         verdict.outcome.value if verdict else "-",
         str(peak.kernels) if peak else "-",
         "-" if not peak else "cached" if peak.cached else f"{peak.seconds:.1f} s",
@@ -87,27 +88,10 @@ def _cells(alike: Sequence[Measurement]) -> tuple[str, ...]:
 
 def section(measurement: Measurement) -> str:
     """What stands below a failure: where the bytes are, the kernels, and the command that measures it again."""
-    peak = measurement.peak
     lines = [measurement.verdict.line] if measurement.verdict else []
-    if peak and measurement.baseline:
-        lines = [*comparison.lost_kernels(measurement.baseline, peak), *lines]
-    if peak:
-        lines += witnesses.lines(peak)
-        parts = (
-            ("arguments", peak.argument_bytes, "parameters and features"),
-            ("outputs", peak.output_bytes, ""),
-            ("temporaries", peak.temp_bytes, "one slab"),
-            ("aliased", -peak.alias_bytes, "outputs in the place of arguments"),
-        )
-        lines += [f"  {name:<12}{format_bytes(size):>12}  {note}".rstrip() for name, size, note in parts if size]
-        if peak.live_bytes is not None:
-            lines.append(f"  {'live peak':<12}{format_bytes(peak.live_bytes):>12}  the same without fragmentation")
-        lines.append(f"  {'kernels':<12}{peak.kernels}")
-        lines += _fallbacks(peak.kernels)
-        lines.append(f"  {'model':<12}{peak.model.distribution}, jax {peak.software.get('jax', '?')}")
-        lines += _holders(peak)
-        if measurement.baseline:
-            lines += [f"  {line}" for line in comparison.differences(measurement.baseline, peak)]
+    if measurement.peak and measurement.baseline:
+        lines = [*comparison.lost_kernels(measurement.baseline, measurement.peak), *lines]
+    lines += filter(None, [body(measurement)])
     if measurement.detail:
         lines += ["  the worker's last lines:", *(f"    {line}" for line in measurement.detail.splitlines())]
     if measurement.input:
@@ -116,7 +100,48 @@ def section(measurement: Measurement) -> str:
         lines.append(f"  measure it again: {measurement.command}")
     if measurement.accept:
         lines.append(f"  accept it as the baseline: {measurement.accept}")
-    return "\n".join(lines)
+    return _printed(lines)
+
+
+def body(measurement: Measurement) -> str:
+    """The part of a section that inputs of one bucket have in common."""
+    peak = measurement.peak
+    if peak is None:
+        return ""
+    parts = (
+        ("arguments", peak.argument_bytes, "parameters and features"),
+        ("outputs", peak.output_bytes, ""),
+        ("temporaries", peak.temp_bytes, "one slab"),
+        ("aliased", -peak.alias_bytes, "outputs in the place of arguments"),
+    )
+    lines = [*witnesses.lines(peak)]
+    lines += [f"  {name:<12}{format_bytes(size):>12}  {note}".rstrip() for name, size, note in parts if size]
+    if peak.live_bytes is not None:
+        lines.append(f"  {'live peak':<12}{format_bytes(peak.live_bytes):>12}  the same without fragmentation")
+    lines.append(f"  {'kernels':<12}{peak.kernels}")
+    lines += _fallbacks(peak.kernels)
+    lines.append(f"  {'model':<12}{peak.model.distribution}, jax {peak.software.get('jax', '?')}")
+    lines += _holders(peak)
+    if measurement.baseline:
+        lines += [f"  {line}" for line in comparison.differences(measurement.baseline, peak)]
+    return _printed(lines)
+
+
+def _printed(lines: Sequence[str]) -> str:
+    """Lines, of which a worker has said much, as one text."""
+    return "\n".join(shown(line) for text in lines for line in text.split("\n"))
+
+
+def once(text: str, bodies: Sequence[str], test: str, told: dict[str, str]) -> str:
+    """Sections of a test's failures without the bodies that were `told` before, of which the test is named instead."""
+    for one in bodies:
+        first, found, rest = text.partition(one)
+        if told.get(one, test) != test:
+            text = text.replace(one, f"  for the rest see {told[one]}: it is the same program")
+        elif found:
+            text = first + found + rest.replace(one, "  and the rest as above: it is the same program")
+        told.setdefault(one, test)
+    return text
 
 
 def _holders(peak: Peak) -> list[str]:

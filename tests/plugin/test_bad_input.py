@@ -51,7 +51,7 @@ MARKERS = {
     "af3_tokens(512, ligands=3)": "ligands=3 must be like 'ATP+MG', or a list of such words",
     "af3_tokens(512, kinds='protein+dna+xna')": "kinds='protein+dna+xna' must be of protein, rna, dna, like 'protein+rna'",
     "af3_tokens(512, kinds='dna', msa_depth=5)": "msa_depth=5: only proteins and RNA have that, and kinds is dna",
-    "af3_tokens(512, up_to=1024)": NO_SIZE,
+    "af3_tokens(512, up_to=1024)": "af3_tokens(512, up_to=1024): sizes and up_to exclude each other: leave one out",
     "af3_tokens(512, 2, chains=3)": "tokens=2 is too few for 3 chains: at least 3",
     "af3_budget()": 'af3_budget takes one size and perhaps a target, like af3_budget("16 GiB", target="a100-40gb")',
     "af3_budget('1 GiB', targets='l4')": "af3_budget takes one size and perhaps a target, "

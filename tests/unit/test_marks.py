@@ -13,7 +13,7 @@ def mark(name, *arguments, **options):
 
 
 def read(*nearest_first, fixtures=("gpu_peak",)):
-    return marks.read(nearest_first, fixtures)
+    return marks.read([[one] for one in nearest_first], fixtures)
 
 
 def asked(*, sizes=(), up_to=None, job=(), budgets=(), settings=(), baseline=None):
@@ -81,7 +81,7 @@ VALUE = "x={!r} must be a finite number, a text, true, false, none, or a list of
             f"'chain' is no option of a generated job; did you mean chains? {OPTIONS}",
         ),
         (mark("tokens", 256, x=2), f"'x' is no option of a generated job {OPTIONS}"),
-        (mark("tokens", 256, up_to=512), NO_SIZES),
+        (mark("tokens", 256, up_to=512), "af3_tokens(256, up_to=512): sizes and up_to exclude each other: leave one out"),
         (mark("tokens", up_to=2.5), "tokens=2.5 must be a whole number from 1 to 100,000"),
         (mark("tokens", 256, kinds="dna", templates=1), "templates=1: only proteins have that, and kinds is dna"),
         (mark("tokens", 256, chains=0), "chains=0 must be a whole number of at least 1"),
