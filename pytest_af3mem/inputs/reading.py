@@ -14,7 +14,16 @@ from typing import TypeVar
 
 from pytest_af3mem.errors import InputError, first_line
 from pytest_af3mem.inputs import alignment, mmcif
-from pytest_af3mem.inputs.chemistry import HYDROGENS, RESIDUES, UNKNOWN, Components, Dictionary, code_at, smiles_tokens
+from pytest_af3mem.inputs.chemistry import (
+    HYDROGENS,
+    RESIDUES,
+    UNKNOWN,
+    Components,
+    Dictionary,
+    code_at,
+    query_letters,
+    smiles_tokens,
+)
 from pytest_af3mem.inputs.document import Node, contents
 from pytest_af3mem.inputs.job import Atom, Dna, Job, Ligand, Modification, Protein, Rna, Template, chain_ids
 
@@ -184,7 +193,8 @@ class _Reader:
         a3m = self._inline_or_file(fields, key, f"{key}Path")
         if a3m:
             modified = {position for _, position in modifications}
-            _checked(fields.get(f"{key}Path") or fields[key], lambda: alignment.check(a3m, sequence, modified, kind))
+            query = query_letters(sequence, modifications, kind, self._dictionary)
+            _checked(fields.get(f"{key}Path") or fields[key], lambda: alignment.check(a3m, query, modified, kind))
         return a3m
 
     def _template(self, node: Node, length: int) -> Template:
