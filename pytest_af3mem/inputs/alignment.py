@@ -6,6 +6,7 @@ import re
 import string
 from collections.abc import Collection
 
+from pytest_af3mem.inputs.chemistry import ANY_LETTER
 from pytest_af3mem.inputs.job import Protein
 
 _NO_INSERTIONS = str.maketrans("", "", string.ascii_lowercase)
@@ -16,7 +17,7 @@ _ALIKE_IN_RNA = str.maketrans(dict.fromkeys(set(string.ascii_uppercase) - set("A
 def check(a3m: str, query: str, modified: Collection[int], kind: type) -> None:
     """Raises ValueError, with the rule, unless `a3m` is an alignment to `query`, which comes first.
 
-    `modified` are positions, from 1, at which the first row may have another letter: that of the modified residue's parent.
+    `query` has the letters of `chemistry.query_letters`; `modified` are the positions, from 1, of modified residues.
     """
     rows = _rows(a3m)
     alike = _ALIKE_IN_PROTEINS if kind is Protein else _ALIKE_IN_RNA
@@ -32,10 +33,11 @@ def check(a3m: str, query: str, modified: Collection[int], kind: type) -> None:
         if number == 1:
             first, wanted = aligned.translate(alike), query.translate(alike)
             for position, (found, letter) in enumerate(zip(first, wanted, strict=True), start=1):
-                if found != letter and position not in modified:
+                if letter not in (found, ANY_LETTER):
+                    of = ": AlphaFold 3's letter for the modified residue there" if position in modified else ""
                     raise ValueError(
                         f"starts with another sequence than the query: {aligned[position - 1]!r} at position {position}, "
-                        f"where the query has {query[position - 1]!r}"
+                        f"where the query has {query[position - 1]!r}{of}"
                     )
 
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from pytest_af3mem.errors import SetupError, UsageError
 from pytest_af3mem.inputs import mmcif
-from pytest_af3mem.inputs.job import Dna, Job, Ligand, Protein, Rna
+from pytest_af3mem.inputs.job import Dna, Job, Ligand, Modification, Protein, Rna
 
 HYDROGENS = frozenset({"H", "D"})
+"""Elements that AlphaFold 3 leaves out. It takes them in capitals alone: the h of a user's component is a token."""
 
 _AMINO_ACIDS = "ALA ARG ASN ASP CYS GLN GLU GLY HIS ILE LEU LYS MET PHE PRO SER THR TRP TYR VAL".split()
 RESIDUES: Mapping[type, Mapping[str, str]] = {  # letter of a sequence -> CCD code; any other letter is unknown
@@ -22,11 +23,15 @@ RESIDUES: Mapping[type, Mapping[str, str]] = {  # letter of a sequence -> CCD co
 UNKNOWN: Mapping[type, tuple[str, str]] = {Protein: ("X", "UNK"), Rna: ("N", "N"), Dna: ("N", "DN")}
 """The letter and the CCD code of an unknown residue, which AlphaFold 3 folds as one token too."""
 
+ANY_LETTER = "?"
+
 
 class Components(Hashable, Protocol):
     """What counting needs of a chemical component dictionary; `models.ccd.Store` is one."""
 
     def heavy_atoms(self, code: str) -> int: ...
+
+    def letter(self, code: str) -> str: ...
 
     def __getitem__(self, code: str) -> Mapping[str, list[str]]: ...
 
@@ -51,7 +56,7 @@ class Dictionary:
 
     def heavy_atoms(self, code: str) -> int:
         if code in self._own:
-            return len(self.atoms(code)) - sum(element in HYDROGENS for element in self.atoms(code).values())
+            return sum(element not in HYDROGENS for element in self.atoms(code).values())
         return self._ccd(code).heavy_atoms(code)
 
     def atoms(self, code: str) -> dict[str, str]:
@@ -59,6 +64,10 @@ class Dictionary:
         component = self._own.get(code) or self._ccd(code)[code]
         names = component.get("_chem_comp_atom.atom_id", ())
         return dict(zip(names, component.get("_chem_comp_atom.type_symbol", ()), strict=False))
+
+    def has_atoms(self, code: str) -> bool:
+        """Whether the component has any, hydrogens included; AlphaFold 3 fails on one that has none."""
+        return bool(self._names(code))
 
     def has_atom(self, code: str, name: str) -> bool:
         return name in self._names(code)
@@ -72,9 +81,9 @@ class Dictionary:
         return others[0] if first == "O1" and others else first
 
     def element(self, code: str, name: str) -> str:
-        """Element of an atom in capitals; empty for one that is in no dictionary."""
+        """Element of an atom; empty for one that is in no dictionary."""
         try:
-            return self.atoms(code).get(name, "").upper()
+            return self.atoms(code).get(name, "")
         except (KeyError, UsageError):
             return ""
 
@@ -84,17 +93,17 @@ class Dictionary:
 
     def kind(self, code: str) -> str:
         """The component's type in the CCD, in small letters; empty for one that is not there."""
-        return self._property(code, "type").lower()
-
-    def letter(self, code: str) -> str:
-        """The CCD's one-letter code of a residue, which is its parent's for a modified one; empty or "?" where it has none."""
-        return self._property(code, "one_letter_code")
-
-    def _property(self, code: str, name: str) -> str:
         try:
-            return self._components[code].get(f"_chem_comp.{name}", [""])[0] if self._components is not None else ""
+            return self._components[code].get("_chem_comp.type", [""])[0].lower() if self._components is not None else ""
         except KeyError:
             return ""
+
+    def letter(self, code: str) -> str:
+        """The letter that AlphaFold 3 writes for a residue, as a rule its parent's; empty where it writes an unknown one.
+
+        It has a table of its own for that (`residue_names.letters_three_to_one`), which a user's component does not change.
+        """
+        return self._components.letter(code) if self._components is not None else ""
 
     def _names(self, code: str) -> Sequence[str]:
         return (self._own.get(code) or self._ccd(code)[code]).get("_chem_comp_atom.atom_id", ())
@@ -112,6 +121,26 @@ def code_at(sequence: Protein | Rna | Dna | Ligand, position: int) -> str:
     modified = {position: code for code, position in sequence.modifications}
     letter = sequence.sequence[position - 1]
     return modified.get(position) or RESIDUES[type(sequence)].get(letter, UNKNOWN[type(sequence)][1])
+
+
+def used_codes(sequences: Iterable[Protein | Rna | Dna | Ligand]) -> set[str]:
+    """CCD codes of all residues and ligands."""
+    found: set[str] = set()
+    for sequence in sequences:
+        length = len(sequence.ccd_codes if isinstance(sequence, Ligand) else sequence.sequence)
+        found |= {code_at(sequence, position) for position in range(1, length + 1)}
+    return found
+
+
+def query_letters(sequence: str, modifications: Sequence[Modification], kind: type, dictionary: Dictionary) -> str:
+    """The query as AlphaFold 3 compares it with the first row of an MSA: letters that it knows, of modified residues too.
+
+    Without a dictionary those of modified residues cannot be told, and are `ANY_LETTER`.
+    """
+    letters = [letter if letter in RESIDUES[kind] else UNKNOWN[kind][0] for letter in sequence]
+    for code, position in modifications:
+        letters[position - 1] = (dictionary.letter(code) or UNKNOWN[kind][0]) if dictionary.is_complete else ANY_LETTER
+    return "".join(letters)
 
 
 def polymer_of(code: str, dictionary: Dictionary) -> type[Protein] | type[Rna] | type[Dna]:
@@ -157,8 +186,8 @@ def smiles_tokens(smiles: str) -> int:
 
 
 @functools.lru_cache(maxsize=8)
-def _parsed(user_ccd: str) -> Mapping[str, Mapping[str, Sequence[str]]]:
+def _parsed(user_ccd: str) -> Mapping[str, mmcif.Block]:
     try:
-        return mmcif.parse(user_ccd)
+        return mmcif.components(user_ccd)
     except ValueError as error:
         raise UsageError(f"user_ccd {error}") from error

@@ -18,6 +18,14 @@ from pytest_af3mem.inputs.tokens import count
 
 MAX_TOKENS = 100_000  # beyond what any GPU holds by far; a typing error rather than a job
 _LEAST = {"chains": 1, "copies": 1, "msa_depth": 0, "paired_msa_depth": 0, "templates": 0, "seed": 0}
+_MOST = {
+    "chains": MAX_TOKENS,
+    "copies": MAX_TOKENS,
+    "msa_depth": 32_768,  # twice what AlphaFold 3 keeps of an MSA
+    "paired_msa_depth": 32_768,
+    "templates": 20,  # what AlphaFold 3 is given at most; it keeps 4
+    "seed": 2**64 - 1,
+}
 _NAMES = {Protein: "proteins", Rna: "RNA", Dna: "DNA"}
 _LISTS = {"kinds": "protein+rna", "ligands": "ATP+MG", "modifications": "SEP+TPO"}
 
@@ -34,9 +42,9 @@ class Mix:
       ligands: CCD codes of ligands and ions to add; a code that is given twice is added twice.
       smiles: Ligands to add by SMILES.
       modifications: CCD codes of modified residues; each takes the place of one in a chain of its kind.
-      msa_depth: Rows of the unpaired MSA of each protein and RNA, the query included; 0 for none.
+      msa_depth: Rows of the unpaired MSA of each protein and RNA, the query included; 0 for none, and at most 32,768.
       paired_msa_depth: Rows of the paired MSA of each protein.
-      templates: Templates of each protein, as long as it is.
+      templates: Templates of each protein, as long as it is; at most 20.
       seed: Sequences, MSAs and templates are a function of all arguments and this.
     """
 
@@ -182,7 +190,7 @@ def needs_components(options: Mapping[str, Any]) -> bool:
 def check_tokens(tokens: object) -> None:
     """Raises UsageError unless `tokens` can be the size of a job."""
     if not isinstance(tokens, int) or isinstance(tokens, bool) or not 1 <= tokens <= MAX_TOKENS:
-        raise UsageError(f"tokens={tokens!r} must be a whole number from 1 to {MAX_TOKENS:,}")
+        raise UsageError(f"tokens={_shown(tokens)} must be a whole number from 1 to {MAX_TOKENS:,}")
 
 
 def _checked(name: str, value: Any) -> Any:
@@ -193,7 +201,9 @@ def _checked(name: str, value: Any) -> Any:
         if value is None and name == "chains":
             return None
         if not isinstance(value, int) or isinstance(value, bool) or value < _LEAST[name]:
-            raise UsageError(f"{name}={value!r} must be a whole number of at least {_LEAST[name]}")
+            raise UsageError(f"{name}={_shown(value)} must be a whole number of at least {_LEAST[name]}")
+        if value > _MOST[name]:
+            raise UsageError(f"{name}={_shown(value)} must be a whole number of at most {_MOST[name]:,}")
         return value
     texts = value
     if isinstance(value, str):
@@ -206,3 +216,10 @@ def _checked(name: str, value: Any) -> Any:
     if name == "kinds" and (not texts or set(texts) - POLYMERS.keys()):
         raise UsageError(f"kinds={value!r} must be of {', '.join(POLYMERS)}, like {_LISTS[name]!r}")
     return tuple(texts)
+
+
+def _shown(value: object) -> str:
+    """A value as it would stand in Python; Python itself refuses to write very large numbers."""
+    if isinstance(value, int) and abs(value) >= 10**20:
+        return "10**20 or more" if value > 0 else "-10**20 or less"
+    return repr(value)

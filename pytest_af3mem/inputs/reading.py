@@ -13,8 +13,18 @@ from pathlib import Path
 from typing import TypeVar
 
 from pytest_af3mem.errors import InputError, first_line
-from pytest_af3mem.inputs import alignment, mmcif
-from pytest_af3mem.inputs.chemistry import HYDROGENS, RESIDUES, UNKNOWN, Components, Dictionary, code_at, smiles_tokens
+from pytest_af3mem.inputs import alignment, mmcif, template
+from pytest_af3mem.inputs.chemistry import (
+    HYDROGENS,
+    RESIDUES,
+    UNKNOWN,
+    Components,
+    Dictionary,
+    code_at,
+    query_letters,
+    smiles_tokens,
+    used_codes,
+)
 from pytest_af3mem.inputs.document import Node, contents
 from pytest_af3mem.inputs.job import Atom, Dna, Job, Ligand, Modification, Protein, Rna, Template, chain_ids
 
@@ -91,9 +101,11 @@ class _Reader:
         user_ccd = self._inline_or_file(fields, "userCCD", "userCCDPath")
         if user_ccd is not None:
             where = fields["userCCDPath" if "userCCDPath" in fields else "userCCD"]
-            _checked(where, lambda: mmcif.check_components(user_ccd))
+            own = _checked(where, lambda: mmcif.components(user_ccd))
             self._dictionary = Dictionary(self._components, user_ccd)
         sequences = tuple(self._sequence(each) for each in fields["sequences"].items())
+        if user_ccd is not None:
+            _checked(where, lambda: mmcif.check_components(own, used_codes(sequences)))
         if not sequences:
             fields["sequences"].refuse("must not be empty")
         self._check_ids(fields["sequences"], sequences)
@@ -160,7 +172,7 @@ class _Reader:
             if code not in self._dictionary:
                 hint = f"; did you mean {code.upper()}?" if code.upper() in self._dictionary else ""
                 node.refuse(f"is not a code of the chemical component dictionary (CCD) nor of userCCD{hint}")
-            if self._dictionary.heavy_atoms(code) == 0:
+            if not self._dictionary.has_atoms(code):
                 node.refuse("has no atoms in the chemical component dictionary: AlphaFold 3 cannot fold it")
         return code
 
@@ -184,7 +196,8 @@ class _Reader:
         a3m = self._inline_or_file(fields, key, f"{key}Path")
         if a3m:
             modified = {position for _, position in modifications}
-            _checked(fields.get(f"{key}Path") or fields[key], lambda: alignment.check(a3m, sequence, modified, kind))
+            query = query_letters(sequence, modifications, kind, self._dictionary)
+            _checked(fields.get(f"{key}Path") or fields[key], lambda: alignment.check(a3m, query, modified, kind))
         return a3m
 
     def _template(self, node: Node, length: int) -> Template:
@@ -195,10 +208,9 @@ class _Reader:
         if text is None:
             node.refuse("must have one of mmcif and mmcifPath")
         where = fields["mmcifPath" if "mmcifPath" in fields else "mmcif"]
-        residues = _checked(where, lambda: mmcif.template_residues(text))
+        residues = _checked(where, lambda: template.residues(text))
         queries = [each.whole(0, length - 1) for each in fields["queryIndices"].items()]
-        most = _MAX_SEED if residues is None else residues - 1
-        hits = [each.whole(0, most) for each in fields["templateIndices"].items()]
+        hits = [each.whole(0, residues - 1) for each in fields["templateIndices"].items()]
         if len(queries) != len(hits):
             fields["templateIndices"].refuse(f"must be as long as queryIndices: {len(hits)} against {len(queries)}")
         if len(set(queries)) != len(queries):
