@@ -6,7 +6,7 @@ import re
 import string
 from collections.abc import Collection
 
-from pytest_af3mem.inputs.chemistry import RESIDUES, UNKNOWN
+from pytest_af3mem.inputs.chemistry import ANY_LETTER, UNKNOWN
 from pytest_af3mem.inputs.job import Protein, Rna
 
 _SPACE = " \t\v\f\r"  # what AlphaFold 3's C++ strips off lines; of Unicode's other spaces and line ends it knows none
@@ -17,8 +17,7 @@ _ALIKE_IN_RNA = str.maketrans(dict.fromkeys(set(string.ascii_uppercase) - set("A
 def check(a3m: str, query: str, modified: Collection[int], kind: type[Protein] | type[Rna]) -> None:
     """Raises ValueError, with the rule, unless `a3m` is an alignment to `query`, which comes first.
 
-    `modified` are positions, from 1, at which the first row may have another letter: that of the modified residue's parent.
-    A letter of the query that is not a residue is X there, or N, as AlphaFold 3 has it.
+    `query` has the letters of `chemistry.query_letters`; `modified` are the positions, from 1, of modified residues.
     """
     try:
         a3m.encode()
@@ -41,12 +40,12 @@ def check(a3m: str, query: str, modified: Collection[int], kind: type[Protein] |
 def _check_query(first: str, query: str, modified: Collection[int], kind: type[Protein] | type[Rna]) -> None:
     alike = _ALIKE_IN_PROTEINS if kind is Protein else _ALIKE_IN_RNA
     for position, (found, letter) in enumerate(zip(first, query, strict=True), start=1):
-        known = letter if letter in RESIDUES[kind] else UNKNOWN[kind][0]
-        if found.translate(alike) != known.translate(alike) and position not in modified:
-            read = f" (for AlphaFold 3 {known})" if known != letter else ""
+        if letter != ANY_LETTER and found.translate(alike) != letter.translate(alike):
+            of = ", unknown" if letter == UNKNOWN[kind][0] else ""
+            of += ": AlphaFold 3's letter for the modified residue there" if position in modified else ""
             raise ValueError(
                 f"starts with another sequence than the query: {found!r} at position {position}, "
-                f"where the query has {letter!a}{read}"
+                f"where the query has {letter!r}{of}"
             )
 
 

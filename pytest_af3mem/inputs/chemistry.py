@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from pytest_af3mem.errors import SetupError, UsageError
 from pytest_af3mem.inputs import mmcif
-from pytest_af3mem.inputs.job import Dna, Job, Ligand, Protein, Rna
+from pytest_af3mem.inputs.job import Dna, Job, Ligand, Modification, Protein, Rna
 
 HYDROGENS = frozenset({"H", "D"})
 
@@ -22,11 +22,15 @@ RESIDUES: Mapping[type, Mapping[str, str]] = {  # letter of a sequence -> CCD co
 UNKNOWN: Mapping[type, tuple[str, str]] = {Protein: ("X", "UNK"), Rna: ("N", "N"), Dna: ("N", "DN")}
 """The letter and the CCD code of an unknown residue, which AlphaFold 3 folds as one token too."""
 
+ANY_LETTER = "?"
+
 
 class Components(Hashable, Protocol):
     """What counting needs of a chemical component dictionary; `models.ccd.Store` is one."""
 
     def heavy_atoms(self, code: str) -> int: ...
+
+    def letter(self, code: str) -> str: ...
 
     def __getitem__(self, code: str) -> Mapping[str, list[str]]: ...
 
@@ -84,17 +88,17 @@ class Dictionary:
 
     def kind(self, code: str) -> str:
         """The component's type in the CCD, in small letters; empty for one that is not there."""
-        return self._property(code, "type").lower()
-
-    def letter(self, code: str) -> str:
-        """The CCD's one-letter code of a residue, which is its parent's for a modified one; empty or "?" where it has none."""
-        return self._property(code, "one_letter_code")
-
-    def _property(self, code: str, name: str) -> str:
         try:
-            return self._components[code].get(f"_chem_comp.{name}", [""])[0] if self._components is not None else ""
+            return self._components[code].get("_chem_comp.type", [""])[0].lower() if self._components is not None else ""
         except KeyError:
             return ""
+
+    def letter(self, code: str) -> str:
+        """The letter that AlphaFold 3 writes for a residue, as a rule its parent's; empty where it writes an unknown one.
+
+        It has a table of its own for that (`residue_names.letters_three_to_one`), which a user's component does not change.
+        """
+        return self._components.letter(code) if self._components is not None else ""
 
     def _names(self, code: str) -> Sequence[str]:
         return (self._own.get(code) or self._ccd(code)[code]).get("_chem_comp_atom.atom_id", ())
@@ -112,6 +116,17 @@ def code_at(sequence: Protein | Rna | Dna | Ligand, position: int) -> str:
     modified = {position: code for code, position in sequence.modifications}
     letter = sequence.sequence[position - 1]
     return modified.get(position) or RESIDUES[type(sequence)].get(letter, UNKNOWN[type(sequence)][1])
+
+
+def query_letters(sequence: str, modifications: Sequence[Modification], kind: type, dictionary: Dictionary) -> str:
+    """The query as AlphaFold 3 compares it with the first row of an MSA: letters that it knows, of modified residues too.
+
+    Without a dictionary those of modified residues cannot be told, and are `ANY_LETTER`.
+    """
+    letters = [letter if letter in RESIDUES[kind] else UNKNOWN[kind][0] for letter in sequence]
+    for code, position in modifications:
+        letters[position - 1] = (dictionary.letter(code) or UNKNOWN[kind][0]) if dictionary.is_complete else ANY_LETTER
+    return "".join(letters)
 
 
 def polymer_of(code: str, dictionary: Dictionary) -> type[Protein] | type[Rna] | type[Dna]:

@@ -6,7 +6,7 @@ import random
 from collections.abc import Sequence
 from typing import Protocol
 
-from pytest_af3mem.inputs.chemistry import RESIDUES, UNKNOWN, Dictionary
+from pytest_af3mem.inputs.chemistry import RESIDUES, UNKNOWN, Dictionary, query_letters
 from pytest_af3mem.inputs.job import Dna, Protein, Rna, Template
 
 Polymer = type[Protein] | type[Rna] | type[Dna]
@@ -70,8 +70,8 @@ def chain(
     """A chain of `length` residues of which some are the `modified` ones, by their CCD codes; at least one stays standard.
 
     Modified residues stand where AlphaFold 3 takes away the atom that leaves: not last in a protein, nor first in a nucleic
-    acid. The sequence has the letter of their parent there, and so has the first row of the MSA. Templates cover the first
-    `template_residues` residues, by default all. What a kind of chain cannot have is left out.
+    acid. The sequence has the letter of their parent there, and the first row of the MSA the one that AlphaFold 3 compares it
+    with. Templates cover the first `template_residues` residues, by default all. What a kind of chain cannot have is left out.
     """
     first = 1 if polymer is Protein else 2
     positions = [first + index * (length - 1) // len(modified) for index in range(len(modified))]
@@ -81,16 +81,17 @@ def chain(
     sequence, modifications = "".join(letters), tuple(zip(modified, positions, strict=True))
     if polymer is Dna:
         return Dna(ids, sequence, modifications)
-    unpaired = msa(polymer, sequence, msa_depth, source)
+    query = query_letters(sequence, modifications, polymer, dictionary)
+    unpaired = msa(polymer, query, msa_depth, source)
     if polymer is Rna:
         return Rna(ids, sequence, unpaired, modifications)
-    paired = msa(polymer, sequence, paired_msa_depth, source)
+    paired = msa(polymer, query, paired_msa_depth, source)
     hits = tuple(template(sequence[:template_residues], number) for number in range(templates))
     return Protein(ids, sequence, unpaired, paired, modifications, hits)
 
 
 def parent(polymer: Polymer, code: str, dictionary: Dictionary) -> str:
-    """The letter of the standard residue that a modified one comes from, by the CCD; that of an unknown one for others."""
+    """The letter of the standard residue that a modified one stands for, to AlphaFold 3; that of an unknown one for others."""
     letter = dictionary.letter(code)
     return letter if letter in RESIDUES[polymer] else UNKNOWN[polymer][0]
 

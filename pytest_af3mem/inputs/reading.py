@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from pytest_af3mem.errors import InputError, first_line
 from pytest_af3mem.inputs import alignment, mmcif, parts, tokens
-from pytest_af3mem.inputs.chemistry import HYDROGENS, RESIDUES, UNKNOWN, Components, Dictionary, code_at, smiles_tokens
+from pytest_af3mem.inputs.chemistry import HYDROGENS, Components, Dictionary, code_at, query_letters, smiles_tokens
 from pytest_af3mem.inputs.document import Node, contents
 from pytest_af3mem.inputs.job import Atom, Dna, Job, Ligand, Modification, Protein, Rna, Template
 from pytest_af3mem.inputs.parts import Polymer, Sequence
@@ -177,7 +177,7 @@ class _Reader(parts.Reader):
         Its rule lies in `MSA.compute_features` (model/features.py).
         """
         folded = [(chain, fields) for chain, fields in self._aligned if not tokens.is_unknown(chain)]
-        proteins = {self._letters(chain) for chain, _ in folded if isinstance(chain, Protein)}
+        proteins = {self._query(chain) for chain, _ in folded if isinstance(chain, Protein)}
         for chain, fields in folded:
             if len(chain.sequence) <= _SHORT:
                 continue
@@ -190,16 +190,13 @@ class _Reader(parts.Reader):
             return
         modified = {position for _, position in chain.modifications}
         where = _source(fields, key)
-        _checked(where, lambda: alignment.check(a3m, chain.sequence, modified, type(chain)))
+        _checked(where, lambda: alignment.check(a3m, self._query(chain), modified, type(chain)))
         if lost := alignment.unread(a3m):
             hint = "" if alignment.rows(a3m) else f": for it this MSA is empty (the name of a file is given as {key}Path)"
             where.note(f"has {lost[:40]!a} before the first line that starts with '>', which AlphaFold 3 does not read{hint}")
 
-    def _letters(self, chain: Protein) -> str:
-        """The sequence in which AlphaFold 3 compares proteins: with the letters of modified residues."""
-        modified = {position: self.dictionary.letter(code) for code, position in chain.modifications}
-        plain = (letter if letter in RESIDUES[Protein] else UNKNOWN[Protein][0] for letter in chain.sequence)
-        return "".join(modified.get(position) or letter for position, letter in enumerate(plain, start=1))
+    def _query(self, chain: Protein | Rna) -> str:
+        return query_letters(chain.sequence, chain.modifications, type(chain), self.dictionary)
 
     def _template(self, node: Node, length: int) -> Template:
         known = "mmcif", "mmcifPath", "queryIndices", "templateIndices"

@@ -190,7 +190,17 @@ def _keyword(call: ast.Call, name: str) -> ast.expr | None:
 def _dictionary(folder: Path, progress: Callable[[str], None]) -> ccd.Store:
     root = _root()
     built = root / _CCD_PICKLE if root else None
-    return ccd.prepare(folder, installed=built if built and built.exists() else None, progress=progress)
+    letters = _letters(root) if root else {}
+    return ccd.prepare(folder, installed=built if built and built.exists() else None, letters=letters, progress=progress)
+
+
+def _letters(root: Path) -> Mapping[str, str]:
+    """CCD code -> the letter that the package has for it (`residue_names.letters_three_to_one`), without importing it."""
+    file = root / "constants" / "residue_names.py"
+    for node in ast.parse(file.read_text()).body if file.exists() else ():
+        if isinstance(node, ast.AnnAssign) and getattr(node.target, "id", None) == "CCD_NAME_TO_ONE_LETTER" and node.value:
+            return dict(ast.literal_eval(node.value))
+    return {}
 
 
 def _borrow_extension() -> None:

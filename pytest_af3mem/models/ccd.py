@@ -2,14 +2,16 @@
 
 AlphaFold 3 needs wwPDB's dictionary to be imported at all, and its wheels do not ship it. The PyPI package biotite does, as
 BinaryCIF (51,437 components in 2.0.0). `prepare` turns it, once, into one SQLite file: component code -> number of heavy
-atoms and, compressed, the columns in AlphaFold 3's own form (`_chem_comp_atom.atom_id` -> list of text). The file lies in
-the plugin's cache folder; nothing is ever written into an AlphaFold 3 installation, and an installation that has files of
-its own, made by its `build_data`, keeps using them.
+atoms and, compressed, the columns in AlphaFold 3's own form (`_chem_comp_atom.atom_id` -> list of text); and, beside it, the
+letters that AlphaFold 3 has for residues, from a table of its own. The file lies in the plugin's cache folder; nothing is
+ever written into an AlphaFold 3 installation, and an installation that has files of its own, made by its `build_data`, keeps
+using them.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import pickle
 import sqlite3
@@ -24,7 +26,7 @@ from pytest_af3mem.errors import SetupError, first_line
 if TYPE_CHECKING:
     import numpy as np
 
-_LAYOUT = 1
+_LAYOUT = 2
 _MISSING = {1: ".", 2: "?"}  # BinaryCIF's mask values, as mmCIF writes them
 _FIXED_POINT = {  # decimals that the CCD states, in columns that BinaryCIF holds as floating point
     **dict.fromkeys(("model_Cartn_x", "model_Cartn_y", "model_Cartn_z"), 3),
@@ -78,15 +80,29 @@ class Store(Mapping[str, Component]):
             raise KeyError(code)
         return int(row[0])
 
+    def letter(self, code: str) -> str:
+        """The letter that AlphaFold 3 writes for a residue in a sequence; empty where it has none, and writes an unknown."""
+        row = self._database.execute("SELECT letter FROM letter WHERE code = ?", (code,)).fetchone()
+        return str(row[0]) if row else ""
 
-def prepare(folder: Path, *, installed: Path | None = None, progress: Callable[[str], None] = lambda text: None) -> Store:
+
+def prepare(
+    folder: Path,
+    *,
+    installed: Path | None = None,
+    letters: Mapping[str, str] | None = None,
+    progress: Callable[[str], None] = lambda text: None,
+) -> Store:
     """Opens the store in `folder`, building it first where it is missing. Two processes that start together build it once.
 
     `installed` is the `ccd.pickle` of an AlphaFold 3 that has one; then the store is made of that, not of biotite's.
-    Raises SetupError when biotite is missing or the folder cannot be written.
+    `letters` are those that the installed AlphaFold 3 has for residues, by code. Raises SetupError when biotite is missing or
+    the folder cannot be written.
     """
     source = _Pickled(installed) if installed else _Biotite()
-    path = folder / f"ccd-{source.identity}-layout{_LAYOUT}.sqlite"
+    letters = letters or {}
+    digest = hashlib.sha256(json.dumps(letters, sort_keys=True).encode()).hexdigest()[:8]
+    path = folder / f"ccd-{source.identity}-letters-{digest}-layout{_LAYOUT}.sqlite"
     if not _is_whole(path):
         with _translated(folder):
             folder.mkdir(parents=True, exist_ok=True)
@@ -95,7 +111,7 @@ def prepare(folder: Path, *, installed: Path | None = None, progress: Callable[[
                     progress(f"building the chemical component dictionary from {source.name}, once")
                     components = source.components(progress)
                     with written_atomically(path) as unfinished:
-                        _write(unfinished, components)
+                        _write(unfinished, components, letters)
     return Store(path)
 
 
@@ -124,7 +140,7 @@ def _translated(folder: Path) -> Iterator[None]:
         ) from error
 
 
-def _write(path: Path, components: Iterable[tuple[str, dict[str, list[str]]]]) -> None:
+def _write(path: Path, components: Iterable[tuple[str, dict[str, list[str]]]], letters: Mapping[str, str]) -> None:
     def rows() -> Iterator[tuple[str, int, str, bytes]]:
         for code, columns in components:
             heavy = sum(symbol.upper() not in _HYDROGENS for symbol in columns.get("_chem_comp_atom.type_symbol", ()))
@@ -136,8 +152,10 @@ def _write(path: Path, components: Iterable[tuple[str, dict[str, list[str]]]]) -
         database.executescript(
             "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;"
             "CREATE TABLE component"
-            " (code TEXT PRIMARY KEY, heavy_atoms INTEGER NOT NULL, header TEXT NOT NULL, rest BLOB NOT NULL); BEGIN"
+            " (code TEXT PRIMARY KEY, heavy_atoms INTEGER NOT NULL, header TEXT NOT NULL, rest BLOB NOT NULL);"
+            "CREATE TABLE letter (code TEXT PRIMARY KEY, letter TEXT NOT NULL); BEGIN"
         )
+        database.executemany("INSERT INTO letter VALUES (?, ?)", letters.items())
         database.executemany("INSERT INTO component VALUES (?, ?, ?, ?)", rows())
         database.execute("COMMIT")
 

@@ -137,7 +137,7 @@ def at_once(start):
 class Components:
     """A chemical component dictionary of a few made-up and real codes, as far as counting asks."""
 
-    KNOWN: ClassVar = {  # code: type, one-letter code, names of heavy atoms
+    KNOWN: ClassVar = {  # code: type, the letter that AlphaFold 3 has, names of heavy atoms
         "ATP": ("non-polymer", "?", "PG", *(f"X{number}" for number in range(30))),
         "BMA": ("D-saccharide, beta linking", "?", "C1", "O1", *(f"C{number}" for number in range(2, 12))),
         "MG": ("non-polymer", "?", "MG"),
@@ -153,11 +153,13 @@ class Components:
     def heavy_atoms(self, code):
         return len(self.KNOWN[code]) - 2
 
+    def letter(self, code):
+        return self.KNOWN[code][1].strip("?")
+
     def __getitem__(self, code):
-        kind, letter, *names = self.KNOWN[code]
+        kind, _, *names = self.KNOWN[code]
         return {
             "_chem_comp.type": [kind],
-            "_chem_comp.one_letter_code": [letter],
             "_chem_comp_atom.atom_id": names,
             "_chem_comp_atom.type_symbol": [name[0] for name in names],
         }

@@ -87,6 +87,9 @@ class Components:
     def heavy_atoms(self, code):
         return sum(not name.startswith("H") for name in ATOMS[code])
 
+    def letter(self, code):
+        return {"SEP": "S", "PSU": "U", "2MG": "G"}.get(code, "")
+
     def __getitem__(self, code):
         return {"_chem_comp.type": ["X"], "_chem_comp_atom.atom_id": ATOMS[code], "_chem_comp_atom.type_symbol": ATOMS[code]}
 
@@ -94,8 +97,8 @@ class Components:
 PROTEIN = Protein(
     ("A", "BA"),
     "NACDEF",
-    unpaired_msa=">query\nNACDEF\n>other\nNAabCDE-\n",
-    paired_msa=">query\nNAC\nDEF\n",
+    unpaired_msa=">query\nNASDES\n>other\nNAabCDE-\n",
+    paired_msa=">query\nNAS\nDES\n",
     modifications=(("SEP", 3), ("SEP", 6)),
     templates=(Template(TEMPLATE, (0, 5), (1, 0)),),
 )
