@@ -103,8 +103,9 @@ class Node:
         """A text that is not empty."""
         return self.text() or self.refuse("must not be empty")
 
-    def whole(self, least: int, most: int) -> int:
-        if type(self.value) is bool and self.notes is not None:
+    def whole(self, least: int, most: int, *, or_truth: bool = False) -> int:
+        """A whole number; with `or_truth` also what Python counts as 0 and 1, which is noted."""
+        if or_truth and type(self.value) is bool and self.notes is not None:
             self.note(f"is not a number: AlphaFold 3 reads it as {int(self.value)}")
         else:
             self._of(int)

@@ -41,7 +41,7 @@ class Reader:
         codes: dict[int, str] = {}
         for each in node.items():
             fields = each.fields(*names, required=names, nullable=(), others_are_ignored=True)
-            code, position = self.code(fields[names[0]], prefix), fields[names[1]].whole(1, length)
+            code, position = self.code(fields[names[0]], prefix), fields[names[1]].whole(1, length, or_truth=True)
             if position in codes:
                 fields[names[1]].note("is modified twice: AlphaFold 3 takes the last")
             codes[position] = code

@@ -262,7 +262,7 @@ class _Reader(parts.Reader):
         sequence = chains[chain]
         if isinstance(sequence, Ligand) and sequence.smiles is not None:
             ends[0].refuse("is a ligand by SMILES, whose atoms have no names and cannot be bonded: give it by CCD code")
-        position = ends[1].whole(1, len(sequence.ccd_codes if isinstance(sequence, Ligand) else sequence.sequence))
+        position = ends[1].whole(1, len(sequence.ccd_codes if isinstance(sequence, Ligand) else sequence.sequence), or_truth=True)
         code = code_at(sequence, position)
         if code in self.dictionary and not self.dictionary.has_atom(code, name):
             ends[2].refuse(f"is not an atom of {code}")

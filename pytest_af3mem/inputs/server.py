@@ -84,7 +84,7 @@ class ServerReader(parts.Reader):
     def _copies(self, fields: Mapping[str, Node]) -> tuple[str, ...]:
         if "count" not in fields:
             return (next(self._chains),)
-        count = fields["count"].whole(-parts.MOST, _MAX_COPIES)
+        count = fields["count"].whole(-parts.MOST, _MAX_COPIES, or_truth=True)
         if count < 1:
             fields["count"].note("must be at least 1: AlphaFold 3 leaves the chain out")
         return tuple(islice(self._chains, max(0, count)))
