@@ -21,7 +21,7 @@ from pytest_af3mem.session import Session
 from pytest_af3mem.settings import Settings
 
 REFERENCE = Path(__file__).with_name("reference.py")
-DOCUMENTS_OF_AN_EXAMPLE = 15  # as many more than other tests show, for a document takes a tenth of a second
+DOCUMENTS_OF_AN_EXAMPLE = 10  # as many more than other tests show, for a document takes a tenth of a second
 
 STRICTER = {
     r"must be (a text|a list|a whole number|an object)": "another type than a document should have, which Python takes too",
