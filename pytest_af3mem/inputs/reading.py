@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import TypeVar
 
 from pytest_af3mem.errors import InputError, first_line
-from pytest_af3mem.inputs import alignment, mmcif, parts, tokens
-from pytest_af3mem.inputs.chemistry import HYDROGENS, Components, Dictionary, code_at, query_letters, smiles_tokens
+from pytest_af3mem.inputs import alignment, bonds, mmcif, parts, tokens
+from pytest_af3mem.inputs.chemistry import Components, Dictionary, query_letters, smiles_tokens
 from pytest_af3mem.inputs.document import Node, contents
-from pytest_af3mem.inputs.job import Atom, Dna, Job, Ligand, Modification, Protein, Rna, Template
+from pytest_af3mem.inputs.job import Dna, Job, Ligand, Modification, Protein, Rna, Template
 from pytest_af3mem.inputs.parts import Polymer, Sequence
 from pytest_af3mem.inputs.server import ServerReader
 
@@ -106,8 +106,9 @@ class _Reader(parts.Reader):
             fields["sequences"].refuse("must not be empty")
         self._check_ids(fields["sequences"], sequences)
         self._check_alignments()
-        bonds = self._bonds(fields["bondedAtomPairs"], sequences) if "bondedAtomPairs" in fields else ()
-        return Job(parts.name(fields["name"]), sequences, parts.seeds(fields["modelSeeds"]), bonds, user_ccd)
+        self._check_templates()
+        pairs = bonds.read(fields["bondedAtomPairs"], sequences, self.dictionary) if "bondedAtomPairs" in fields else ()
+        return Job(parts.name(fields["name"]), sequences, parts.seeds(fields["modelSeeds"]), pairs, user_ccd)
 
     def _sequence(self, node: Node) -> Sequence:
         kinds: Mapping[str, Callable[[Node], Sequence]] = {
@@ -132,7 +133,7 @@ class _Reader(parts.Reader):
             self._inline_or_file(fields, "unpairedMsa"),
             self._inline_or_file(fields, "pairedMsa"),
             self._modifications(fields.get("modifications"), len(sequence), Protein),
-            tuple(self._template(each, len(sequence)) for each in fields["templates"].items()) if "templates" in fields else None,
+            tuple(self._template(each) for each in fields["templates"].items()) if "templates" in fields else None,
             parts.description(fields),
         )
         self._aligned.append((chain, fields))
@@ -198,16 +199,13 @@ class _Reader(parts.Reader):
     def _query(self, chain: Protein | Rna) -> str:
         return query_letters(chain.sequence, chain.modifications, type(chain), self.dictionary)
 
-    def _template(self, node: Node, length: int) -> Template:
+    def _template(self, node: Node) -> Template:
         known = "mmcif", "mmcifPath", "queryIndices", "templateIndices"
         fields = node.fields(*known, required=known[2:], nullable=known[:2])
         text = self._inline_or_file(fields, "mmcif")
         if text is None:
             node.refuse("must have one of mmcif and mmcifPath")
-        residues = _checked(_source(fields, "mmcif"), lambda: mmcif.template_residues(text))
-        queries = [each.whole(0, length - 1) for each in fields["queryIndices"].items()]
-        most = parts.MOST if residues is None else residues - 1
-        hits = [each.whole(0, most) for each in fields["templateIndices"].items()]
+        queries, hits = ([each.whole(-parts.MOST, parts.MOST) for each in fields[key].items()] for key in known[2:])
         if len(queries) != len(hits):
             rule = f"must be as long as queryIndices: {len(hits)} against {len(queries)}"
             fields["templateIndices"].note(f"{rule}; AlphaFold 3 leaves out what is over")
@@ -215,6 +213,32 @@ class _Reader(parts.Reader):
         if len(set(queries)) != len(queries):
             fields["queryIndices"].note("has an index twice: AlphaFold 3 takes the last")
         return Template(text, tuple(pairs), tuple(pairs.values()))
+
+    def _check_templates(self) -> None:
+        """Checks the templates that AlphaFold 3 reads: of proteins that are not too short, and of equal ones the first's alone.
+
+        Its rule lies in `Templates.compute_features` (model/features.py).
+        """
+        seen: set[tuple[str, tuple[Modification, ...]]] = set()
+        for chain, fields in self._aligned:
+            is_short = len(chain.sequence) <= _SHORT and not chain.modifications
+            if not isinstance(chain, Protein) or is_short or tokens.is_unknown(chain):
+                continue
+            if (chain.sequence, chain.modifications) not in seen:
+                for node, template in zip(
+                    fields["templates"].items() if chain.templates else (), chain.templates or (), strict=True
+                ):
+                    self._check_template(node, template, len(chain.sequence))
+            elif chain.templates:
+                fields["templates"].note("are not read: AlphaFold 3 takes those of the first protein with this sequence for all")
+            seen.add((chain.sequence, chain.modifications))
+
+    def _check_template(self, node: Node, template: Template, length: int) -> None:
+        fields = node.parts()
+        residues = _checked(_source(fields, "mmcif"), lambda: mmcif.template_residues(template.mmcif))
+        for query, hit in zip(fields["queryIndices"].items(), fields["templateIndices"].items(), strict=False):
+            query.whole(0, length - 1)
+            hit.whole(0, parts.MOST if residues is None else residues - 1)
 
     def _inline_or_file(self, fields: Mapping[str, Node], key: str) -> str | None:
         """What `key` holds, or what is in the file that its ...Path names; an empty path counts as none."""
@@ -236,41 +260,6 @@ class _Reader(parts.Reader):
                 if chain in taken:
                     raise InputError(f"{each.path}.{content[0]}.id", "is the id of another chain", repr(chain))
                 taken.add(chain)
-
-    def _bonds(self, node: Node, sequences: tuple[Sequence, ...]) -> tuple[tuple[Atom, Atom], ...]:
-        chains = {chain: sequence for sequence in sequences for chain in sequence.ids}
-        pairs: list[tuple[Atom, Atom]] = []
-        for each in node.items():
-            atoms = [self._atom(atom, chains) for atom in each.items()]
-            if len(atoms) != 2:
-                each.refuse(f"must be a pair of atoms, and has {len(atoms)}")
-            pair = atoms[0], atoms[1]
-            if pair in pairs:
-                each.refuse("is a bond that is given twice")
-            if pair[0] == pair[1]:
-                each.note("is a bond of an atom to itself")
-            pairs.append(pair)
-        return tuple(pairs)
-
-    def _atom(self, node: Node, chains: Mapping[str, Sequence]) -> Atom:
-        ends = list(node.items())
-        if len(ends) != 3:
-            node.refuse("must be an atom: [chain id, residue from 1, name of the atom]")
-        chain, name = ends[0].filled(), ends[2].filled()
-        if chain not in chains:
-            ends[0].refuse("is not the id of a chain")
-        sequence = chains[chain]
-        if isinstance(sequence, Ligand) and sequence.smiles is not None:
-            ends[0].refuse("is a ligand by SMILES, whose atoms have no names and cannot be bonded: give it by CCD code")
-        position = ends[1].whole(1, len(sequence.ccd_codes if isinstance(sequence, Ligand) else sequence.sequence), or_truth=True)
-        code = code_at(sequence, position)
-        if code in self.dictionary and not self.dictionary.has_atom(code, name):
-            ends[2].refuse(f"is not an atom of {code}")
-        if code in self.dictionary and self.dictionary.element(code, name) in HYDROGENS:
-            ends[2].note("is a hydrogen: AlphaFold 3 ignores its bonds, and chains of which it sees no other atom")
-        if isinstance(sequence, Rna | Dna) and position > 1 and name == "OP3":
-            ends[2].refuse("is an atom that AlphaFold 3 gives to the first residue of a chain alone")
-        return chain, position, name
 
 
 def _source(fields: Mapping[str, Node], key: str) -> Node:

@@ -1,4 +1,4 @@
-"""Documents are read as AlphaFold 3 reads them: null, empty texts, keys twice. What it mistakes is noted, or refused if strict."""
+"""Documents are read as AlphaFold 3 reads them: null, empty texts, keys twice. What it mistakes is noted; strict refuses it."""
 
 import copy
 import json
