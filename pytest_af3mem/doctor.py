@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import platform
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,6 +10,8 @@ from dataclasses import dataclass
 from pytest_af3mem import calibration, gpus
 from pytest_af3mem.errors import Af3memError
 from pytest_af3mem.probes import nvml
+from pytest_af3mem.reports.columns import shown
+from pytest_af3mem.reports.json import document
 from pytest_af3mem.request import Installation
 from pytest_af3mem.session import Session
 from pytest_af3mem.size import format_bytes
@@ -69,7 +72,7 @@ def render(findings: Findings) -> str:
     lines = [f"pytest's Python   {findings.python}", f"model's Python    {findings.interpreter}"]
     if found:
         lines.append(f"model             {found.model}: {found.distribution}")
-        lines.append(f"buckets           {' '.join(map(str, found.buckets))}")
+        lines.append(f"buckets           {' '.join(map(str, found.buckets)) or 'none: each size is its own'}")
         lines += [f"{name:<18}{version}" for name, version in found.software.items() if version and name != "python"]
         lines.append(f"dictionary        {findings.components or 'not made yet'}")
     lines += [f"cache             {findings.cache}", f"workers           {findings.workers}"]
@@ -84,4 +87,9 @@ def render(findings: Findings) -> str:
             lines.append(f"  {name:<24}{format_bytes(gpus.find(name).memory_bytes):>12}  {error or 'compiles'}")
     if findings.problem:
         lines += ["", f"to mend: {findings.problem}"]
-    return "\n".join(lines)
+    return "\n".join(map(shown, lines))
+
+
+def render_json(findings: Findings) -> str:
+    """The same as a JSON report; `targets` has an empty text for each that compiles."""
+    return document(healthy=findings.healthy, **dataclasses.asdict(findings))

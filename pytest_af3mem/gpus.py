@@ -127,9 +127,10 @@ def find(name: str) -> Gpu:
     is_text = isinstance(name, str)
     if is_text and name.lower() in _TARGETS:
         return _TARGETS[name.lower()]
-    near = _near(name.lower()) if is_text else ()
-    question = f": did you mean {' or '.join(near)}?" if near else ""
-    raise UnknownTarget(f"unknown target {name!r}{question} (all: af3mem doctor)")
+    from pytest_af3mem import unlisted
+
+    told = unlisted.hint(name.lower(), names()) if is_text else ""
+    raise UnknownTarget(f"unknown target {name!r}{told} (all: af3mem doctor)")
 
 
 def select(text: str) -> tuple[Gpu, ...]:
@@ -151,15 +152,6 @@ def select(text: str) -> tuple[Gpu, ...]:
             raise UnknownTarget(f"no target is like {word!r} (all: af3mem doctor)")
         wanted |= found
     return tuple(target for name, target in _TARGETS.items() if name in wanted)
-
-
-def _near(name: str) -> list[str]:
-    """Up to three targets that `name` may have meant: those that it begins, else those spelt alike."""
-    import difflib
-
-    alike = [known for known in _TARGETS if ("/" in known) == ("/" in name)]
-    begun = [known for known in alike if known.startswith(name)] if name else []
-    return begun[:3] or difflib.get_close_matches(name, alike, n=3, cutoff=0.6)
 
 
 # -- The cards

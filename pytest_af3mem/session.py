@@ -29,7 +29,7 @@ def _spelled(value: Any) -> str:
     """A setting as `--set` reads it back: a Python value, or a bare word."""
     try:
         ast.literal_eval(str(value))
-    except (ValueError, SyntaxError, TypeError):
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
         return str(value) if isinstance(value, str) else repr(value)
     return repr(value)
 
@@ -67,8 +67,14 @@ class Session:
         return self.settings.buckets or self.installation.buckets
 
     def read(self, path: Path) -> list[Job]:
-        """The jobs of a JSON file, as AlphaFold 3 would read them. Raises InputError."""
-        return reading.read(path, components=self.components)
+        """The jobs of a JSON file, as AlphaFold 3 would read them. Raises InputError.
+
+        The dictionary, which comes with the model, is asked for by those alone that name a component or an atom.
+        """
+        jobs = reading.read(path)
+        if any(chemistry.needs_components(job) or job.bonded_atom_pairs for job in jobs):
+            return reading.read(path, components=self.components)
+        return jobs
 
     def tokens(self, job: Job) -> int:
         """Tokens of a job. Raises UsageError for a component that is in no dictionary, and for a job of which none are left."""

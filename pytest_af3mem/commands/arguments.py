@@ -5,21 +5,36 @@ from __future__ import annotations
 import argparse
 import ast
 import functools
+import os
+import shutil
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 from pytest_af3mem import gpus
-from pytest_af3mem.errors import UsageError
+from pytest_af3mem.cache import written_atomically
+from pytest_af3mem.errors import SetupError, UsageError
 from pytest_af3mem.gpus import Gpu
 from pytest_af3mem.planning.cluster import Cluster
 from pytest_af3mem.pool import Pool
+from pytest_af3mem.reports.columns import shown
 from pytest_af3mem.request import freeze
 from pytest_af3mem.session import Session
 from pytest_af3mem.settings import Settings
 from pytest_af3mem.size import Size
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose options stand in groups, in this order."""
+
+    GROUPS = ("input", "model", "machine", "report")
+
+    def __init__(self, **options: Any):
+        super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, **options)
+        self.groups = {title: self.add_argument_group(title) for title in self.GROUPS}
+
 
 _JOB_OPTIONS = {
     "chains": ("N", "polymer chains (default: one of each kind)"),
@@ -35,10 +50,10 @@ _JOB_OPTIONS = {
 }
 
 
-def add_job_options(command: argparse.ArgumentParser) -> None:
+def add_job_options(command: Parser) -> None:
     for name, (metavar, text) in _JOB_OPTIONS.items():
         many: dict[str, Any] = {"action": "append"} if name == "smiles" else {}
-        command.add_argument(f"--{name.replace('_', '-')}", metavar=metavar, help=text, **many)
+        command.groups["input"].add_argument(f"--{name.replace('_', '-')}", metavar=metavar, help=text, **many)
 
 
 def job_options(parsed: argparse.Namespace) -> dict[str, Any]:
@@ -58,8 +73,8 @@ def sizes(text: str, name: str = "--tokens") -> list[int]:
     return sorted({size(part.strip(), name) for part in text.split(",")})
 
 
-def add_targets(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
+def add_targets(command: Parser) -> None:
+    command.groups["machine"].add_argument(
         "--targets",
         metavar="NAME,...",
         help="cards and MIG slices, 'cards', 'all', or patterns such as 'a100*' (default: that of --target)",
@@ -70,8 +85,8 @@ def targets(parsed: argparse.Namespace, settings: Settings) -> tuple[Gpu, ...]:
     return gpus.select(parsed.targets) if parsed.targets else (gpus.find(settings.target),)
 
 
-def add_fraction(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
+def add_fraction(command: Parser) -> None:
+    command.groups["machine"].add_argument(
         "--fraction",
         default="95 %",
         metavar="SIZE",
@@ -83,8 +98,8 @@ def fraction(parsed: argparse.Namespace) -> Size:
     return Size.parse(parsed.fraction, name="--fraction")
 
 
-def add_set(command: argparse.ArgumentParser, text: str = "a setting of the model; repeatable") -> None:
-    command.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help=text)
+def add_set(command: Parser, text: str = "a setting of the model; repeatable") -> None:
+    command.groups["model"].add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help=text)
 
 
 def chosen(parsed: argparse.Namespace) -> dict[str, Any]:
@@ -92,8 +107,9 @@ def chosen(parsed: argparse.Namespace) -> dict[str, Any]:
     return dict(map(setting, parsed.set))
 
 
-def add_over(command: argparse.ArgumentParser, text: str, required: bool = False) -> None:
-    command.add_argument("--over", action="append", default=[], required=required, metavar="NAME=VALUE,...", help=text)
+def add_over(command: Parser, text: str, required: bool = False) -> None:
+    how: dict[str, Any] = {"action": "append", "default": [], "required": required}
+    command.groups["model"].add_argument("--over", metavar="NAME=VALUE,...", help=text, **how)
 
 
 def axes(parsed: argparse.Namespace) -> dict[str, list[tuple[str, Any]]]:
@@ -107,7 +123,7 @@ def setting(text: str) -> tuple[str, Any]:
         raise UsageError(f"--set {text!r} must be NAME=VALUE, like num_samples=1")
     try:
         literal = ast.literal_eval(value.title() if value in ("true", "false") else value)
-    except (ValueError, SyntaxError, TypeError):
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):  # the last two by thousands of operators
         literal = value  # a bare word is text
     return freeze({name: literal})[0]
 
@@ -134,8 +150,8 @@ def _split(values: str) -> list[str]:
     return parts
 
 
-def add_scheduler(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
+def add_scheduler(command: Parser) -> None:
+    command.groups["machine"].add_argument(
         "--scheduler", metavar="ADDRESS", help="measure on the workers of a Dask cluster, such as tcp://10.0.0.1:8786"
     )
 
@@ -163,7 +179,20 @@ def deliver(settings: Settings, text: str, json: str, markdown: str = "") -> Non
     print(*(aloud or [text]), sep="\n", end="")
     for path, report in asked:
         if path and path != Path("-") and report:
-            path.write_text(report)
+            write(path, report)
+
+
+def write(path: Path, report: str) -> None:
+    """A report as a file: the whole of it, or the old one stays. Raises SetupError where it cannot be written."""
+    is_file = path.is_file() if path.exists() else not path.is_symlink()
+    can_be_replaced = is_file and not path.is_symlink() and os.access(path.parent, os.W_OK)
+    try:
+        with written_atomically(path) if can_be_replaced else nullcontext(path) as place:  # else a device, or a link
+            place.write_text(report, encoding="utf-8", errors="backslashreplace")
+            if place != path and path.exists():
+                shutil.copymode(path, place)
+    except OSError as error:
+        raise SetupError(f"the report {shown(str(path))} cannot be written: {error.strerror}") from error
 
 
 def show(text: str) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pytest_af3mem import calibration, gpus
 from pytest_af3mem.commands import NOT_JUDGED, OK
-from pytest_af3mem.commands.arguments import asking, show, sizes
+from pytest_af3mem.commands.arguments import Parser, asking, deliver, show, sizes
 from pytest_af3mem.errors import NotJudged
 from pytest_af3mem.planning import calibrate
 from pytest_af3mem.reports import json, terminal
@@ -19,13 +19,19 @@ from pytest_af3mem.verdict import Measurement, unmeasured
 from pytest_af3mem.witnesses import summary
 
 HELP = "hold compiled numbers against this machine's GPU, and keep the record"
+EXAMPLES = ("af3mem calibrate --into records", "af3mem calibrate --dry-run --sizes 256")
+STATUSES = {NOT_JUDGED: "some are not judged"}
 _SIZES = "256,512,1024,2048,3072"
 
 
-def prepare(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--sizes", default=_SIZES, metavar="N,N,...", help=f"tokens of the inputs (default: {_SIZES})")
-    parser.add_argument("--into", type=Path, metavar="DIR", help="folder of the record (default: in the cache folder)")
-    parser.add_argument(
+def prepare(parser: Parser) -> None:
+    parser.groups["input"].add_argument(
+        "--sizes", default=_SIZES, metavar="N,N,...", help=f"tokens of the inputs (default: {_SIZES})"
+    )
+    parser.groups["report"].add_argument(
+        "--into", type=Path, metavar="DIR", help="folder of the record (default: in the cache folder)"
+    )
+    parser.groups["machine"].add_argument(
         "--dry-run", action="store_true", help="without a GPU: every step that needs none, on JAX's CPU device; no record"
     )
 
@@ -43,11 +49,11 @@ def run(parsed: argparse.Namespace, settings: Settings) -> int:
         for answer in (pair.compiled, pair.run)
     ]
     made = calibrate.record(pairs, datetime.datetime.now(datetime.UTC).date())
-    print(*notes, *terminal.table(rows), *summary(rows), *(line for pair in pairs for line in pair.problems), sep="\n")
-    if settings.json:
-        settings.json.write_text(json.render(rows))
-    if made is not None:
-        print(made, f"record: {calibration.write(parsed.into or settings.cache_dir / 'calibration', made)}", sep="\n")
+    lines = [*notes, *terminal.table(rows), *summary(rows), *(line for pair in pairs for line in pair.problems)]
+    if made is not None:  # first, for it cannot be made again without the card
+        place = calibration.write(parsed.into or settings.cache_dir / "calibration", made)
+        lines += [str(made), f"record: {place}"]
+    deliver(settings, "\n".join([*lines, ""]), json.render(rows))
     return OK if all(pair.is_whole for pair in pairs) else NOT_JUDGED
 
 

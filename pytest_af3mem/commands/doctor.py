@@ -5,20 +5,22 @@ from __future__ import annotations
 import argparse
 
 from pytest_af3mem.commands import OK, USAGE
-from pytest_af3mem.commands.arguments import asking, show
-from pytest_af3mem.doctor import examine, render
+from pytest_af3mem.commands.arguments import Parser, asking, deliver, show
+from pytest_af3mem.doctor import examine, render, render_json
 from pytest_af3mem.settings import Settings
 
 HELP = "what is installed, what is missing, which targets compile"
-OPTIONS = ("model", "python", "path", "workers", "timeout", "cache_dir")
+EXAMPLES = ("af3mem doctor", "af3mem doctor --path ../alphafold3 --json -")
+STATUSES: dict[int, str] = {}
+OPTIONS = ("model", "python", "path", "json", "workers", "timeout", "cache_dir")
 
 
-def prepare(parser: argparse.ArgumentParser) -> None:
+def prepare(parser: Parser) -> None:
     """It takes nothing of its own."""
 
 
 def run(parsed: argparse.Namespace, settings: Settings) -> int:
     with asking(settings) as session:
         findings = examine(session, show)
-    print(render(findings))
+    deliver(settings, f"{render(findings)}\n", render_json(findings))
     return OK if findings.healthy else USAGE

@@ -7,6 +7,7 @@ import argparse
 from pytest_af3mem import gpus
 from pytest_af3mem.commands import NOT_JUDGED, OK, OVER
 from pytest_af3mem.commands.arguments import (
+    Parser,
     add_fraction,
     add_job_options,
     add_over,
@@ -26,10 +27,12 @@ from pytest_af3mem.reports import fit as report
 from pytest_af3mem.settings import Settings
 
 HELP = "find the settings with which an input fits a target"
+EXAMPLES = ("af3mem fit --tokens 4352 --target a100-40gb", "af3mem fit --tokens 4352 --over num_samples=4,2,1")
+STATUSES = {OVER: "nothing that is known fits", NOT_JUDGED: "not judged"}
 
 
-def prepare(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--tokens", required=True, metavar="N", help="tokens of the input, exactly")
+def prepare(parser: Parser) -> None:
+    parser.groups["input"].add_argument("--tokens", required=True, metavar="N", help="tokens of the input, exactly")
     add_fraction(parser)
     add_job_options(parser)
     add_set(parser, "a setting to start from; repeatable")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pytest_af3mem import calibration, gpus
 from pytest_af3mem.commands import NOT_JUDGED, OK, OVER
-from pytest_af3mem.commands.arguments import add_job_options, add_set, asking, chosen, deliver, job_options, show, size
+from pytest_af3mem.commands.arguments import Parser, add_job_options, add_set, asking, chosen, deliver, job_options, show, size
 from pytest_af3mem.errors import NotJudged, UsageError
 from pytest_af3mem.inputs.job import Job
 from pytest_af3mem.peak import Peak
@@ -19,15 +19,17 @@ from pytest_af3mem.size import Size
 from pytest_af3mem.verdict import Measurement, Outcome
 
 HELP = "measure one input"
+EXAMPLES = ("af3mem measure --tokens 1024 --target a100-40gb", 'af3mem measure --job job.json --budget "95 %"')
+STATUSES = {OVER: "over the budget", NOT_JUDGED: "not judged"}
 
 
-def prepare(parser: argparse.ArgumentParser) -> None:
-    what = parser.add_mutually_exclusive_group(required=True)
+def prepare(parser: Parser) -> None:
+    what = parser.groups["input"].add_mutually_exclusive_group(required=True)
     what.add_argument("--tokens", metavar="N", help="measure a generated input of exactly so many tokens")
     what.add_argument("--job", type=Path, metavar="FILE", help="measure the one of this AlphaFold 3 JSON")
     add_job_options(parser)
     add_set(parser)
-    parser.add_argument(
+    parser.groups["report"].add_argument(
         "--budget", metavar="SIZE", help='exit with status 1 where the peak is over it, such as "16 GiB" or "95 %%"'
     )
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from pytest_af3mem import gpus
 from pytest_af3mem.commands import NOT_JUDGED, OK, OVER, USAGE
 from pytest_af3mem.commands.arguments import (
+    Parser,
     add_fraction,
     add_scheduler,
     add_set,
@@ -32,15 +33,19 @@ from pytest_af3mem.settings import Settings
 from pytest_af3mem.size import Size
 
 HELP = "the largest input that fits each target; which target each input of a folder fits"
+EXAMPLES = ("af3mem plan --targets 'l4-24gb,a100*'", "af3mem plan jobs/ --targets cards --gres l4-24gb=l4")
+STATUSES = {OVER: "a job fits no target", NOT_JUDGED: "some are not judged"}
 
 
-def prepare(parser: argparse.ArgumentParser) -> None:
+def prepare(parser: Parser) -> None:
     parser.add_argument("files", nargs="*", type=Path, metavar="FILE", help="AlphaFold 3 JSON to plan, or folders of it")
     add_targets(parser)
     add_fraction(parser)
-    parser.add_argument("--up-to", default="10240", metavar="N", help="largest input to look at, in tokens (default: 10240)")
+    parser.groups["input"].add_argument(
+        "--up-to", default="10240", metavar="N", help="largest input to look at, in tokens (default: 10240)"
+    )
     add_set(parser)
-    parser.add_argument(
+    parser.groups["report"].add_argument(
         "--gres",
         action="append",
         default=[],
@@ -48,8 +53,8 @@ def prepare(parser: argparse.ArgumentParser) -> None:
         help="what Slurm calls a target, such as a100-40gb=a100; repeatable",
     )
     add_scheduler(parser)
-    parser.add_argument(
-        "--markdown", metavar="FILE", help="write the table of targets as Markdown to this file; - for standard output"
+    parser.groups["report"].add_argument(
+        "--markdown", metavar="FILE", help="write the table as Markdown to this file; - for standard output"
     )
 
 
@@ -80,7 +85,8 @@ def _jobs(
     plan = jobs.plan(session, files, targets, fraction, chosen, show)
     show("")
     told = capacity_report.render_json([], fraction, jobs_report.to_json(plan, gres))
-    deliver(session.settings, "\n".join([*session.pool.notes, *jobs_report.table(plan, gres), ""]), told)
+    text = "\n".join([*session.pool.notes, *jobs_report.table(plan, gres), ""])
+    deliver(session.settings, text, told, jobs_report.markdown(plan, gres))
     return USAGE if plan.broken else NOT_JUDGED if not plan.is_judged else OVER if plan.nowhere else OK
 
 

@@ -45,18 +45,25 @@ def read(text: str, name: str, settings: Settings, chosen: Mapping[str, Any]) ->
 
 
 def _changed(word: str, name: str, settings: Settings, chosen: Mapping[str, Any]) -> tuple[Settings, Mapping[str, Any]]:
-    path, _, revision = word.partition("@")
     if word == "installed":
         return replace(settings, path=None), chosen
     if os.path.isdir(word):  # noqa: PTH112
         return replace(settings, path=_READ["path"](word, name)), chosen
     if _PYTHON.fullmatch(word) or os.path.isfile(word):  # noqa: PTH113
         return replace(settings, python=_READ["python"](word, name)), chosen
-    if revision and os.path.isdir(path or "."):  # noqa: PTH112
-        found = revisions.tree(Path(path or "."), revision, settings.cache_dir)
-        return replace(settings, path=_READ["path"](str(found), name)), chosen
+    if (parts := _revision(word)) is not None:
+        return replace(settings, path=_READ["path"](str(revisions.tree(*parts)), name)), chosen
     if _SETTING.fullmatch(word):
         return settings, {**chosen, **dict([setting(word)])}
     if os.sep in word:
         raise UsageError(f"{name} {word!r} is no file or folder: it must be {FORMS}")
     return replace(settings, model=word), chosen
+
+
+def _revision(word: str) -> tuple[Path, str] | None:
+    """The folder and the revision of `FOLDER@REVISION`, both of which may hold an `@`: the longest folder that there is."""
+    for at in reversed([at for at, letter in enumerate(word) if letter == "@"]):
+        folder, revision = word[:at] or ".", word[at + 1 :]
+        if revision and os.path.isdir(folder):  # noqa: PTH112
+            return Path(folder), revision
+    return None

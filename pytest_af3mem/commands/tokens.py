@@ -1,40 +1,102 @@
-"""Says how many tokens the inputs have, without AlphaFold 3: one line for each job of each file."""
+"""Says how many tokens the inputs have, without AlphaFold 3: one line for each job of each file.
+
+The chemical component dictionary, which comes with AlphaFold 3, is read for inputs with ligands by CCD code, modifications or
+bonds alone.
+"""
 
 from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_af3mem.commands import OK, USAGE
-from pytest_af3mem.commands.arguments import asking
-from pytest_af3mem.errors import UsageError
+from pytest_af3mem.commands.arguments import Parser, asking, deliver
+from pytest_af3mem.errors import SetupError
+from pytest_af3mem.models.alphafold3 import AlphaFold3
+from pytest_af3mem.planning.jobs import Place, files, read, why
+from pytest_af3mem.reports.columns import shown
+from pytest_af3mem.reports.json import document
 from pytest_af3mem.request import bucket
+from pytest_af3mem.session import Session
 from pytest_af3mem.settings import Settings
 
 HELP = "tokens and bucket of AlphaFold 3 inputs"
-OPTIONS = ("model", "python", "path", "buckets", "timeout", "cache_dir")
+EXAMPLES = ("af3mem tokens job.json jobs/", "af3mem tokens job.json --buckets 512,1024 --json -")
+STATUSES: dict[int, str] = {}
+OPTIONS = ("model", "python", "path", "buckets", "json", "timeout", "cache_dir")
 
 
-def prepare(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="AlphaFold 3 or AlphaFold Server JSON")
+def prepare(parser: Parser) -> None:
+    parser.add_argument(
+        "files", nargs="+", type=Path, metavar="FILE", help="AlphaFold 3 or AlphaFold Server JSON, or folders of it"
+    )
+
+
+@dataclass(frozen=True)
+class _Counted:
+    where: Place
+    name: str
+    tokens: int
+    bucket: int
 
 
 def run(parsed: argparse.Namespace, settings: Settings) -> int:
-    broken = False
+    """Exit status 2 where a file or job has no count; the others are counted all the same."""
+    counted: list[_Counted] = []
+    broken: list[tuple[Place, str]] = []
     with asking(settings) as session:
-        buckets = session.buckets
-        print(f"{'tokens':>6}  {'bucket':>6}  {'padding':>7}  job")
-        for path in parsed.files:
+        buckets = _buckets(session)
+        for where, job in read(session, files(parsed.files)):
             try:
-                jobs = session.read(path)
-                counted = [session.tokens(job) for job in jobs]
-            except UsageError as error:
-                broken = True
-                print(f"af3mem: {str(path)!a}: {error}", file=sys.stderr)
-                continue
-            for index, (job, size) in enumerate(zip(jobs, counted, strict=True)):
-                where = f"{path}[{index}]" if len(jobs) > 1 else str(path)
-                padded = bucket(size, buckets)
-                print(f"{size:>6}  {padded:>6}  {padded - size:>7}  {where} {job.name!a}")
+                if isinstance(job, Exception):
+                    raise job
+                tokens = session.tokens(job)
+            except Exception as error:
+                broken.append((where, why(error)))
+                print(f"af3mem: {str(where)!a}: {shown(why(error))}", file=sys.stderr)
+            else:
+                counted.append(_Counted(where, job.name, tokens, bucket(tokens, buckets)))
+    deliver(settings, _text(counted), _json(counted, broken, buckets))
     return USAGE if broken else OK
+
+
+def _buckets(session: Session) -> tuple[int, ...]:
+    """Those that were asked for or of the model; those of AlphaFold 3's release that is known here where none is installed."""
+    try:
+        return session.buckets
+    except SetupError as error:
+        if session.settings.model != AlphaFold3.name:
+            raise
+        buckets = AlphaFold3().buckets()
+        print(f"af3mem: buckets are those of AlphaFold 3's latest known release, for {error}", file=sys.stderr)
+        return buckets
+
+
+def _text(counted: Sequence[_Counted]) -> str:
+    lines = [f"{'tokens':>6}  {'bucket':>6}  {'padding':>7}  job"]
+    for one in counted:
+        padding = one.bucket - one.tokens
+        lines.append(f"{one.tokens:>6}  {one.bucket:>6}  {padding:>7}  {shown(str(one.where))} {one.name!a}")
+    return "\n".join([*lines, ""])
+
+
+def _json(counted: Sequence[_Counted], broken: Sequence[tuple[Place, str]], buckets: Sequence[int]) -> str:
+    return document(
+        buckets=buckets,
+        jobs=[
+            {
+                "job": str(one.where),
+                "file": str(one.where.file),
+                "index": one.where.index,
+                "name": one.name,
+                "tokens": one.tokens,
+                "bucket": one.bucket,
+                "padding": one.bucket - one.tokens,
+            }
+            for one in counted
+        ],
+        broken=[{"job": str(where), "reason": reason} for where, reason in broken],
+    )

@@ -6,6 +6,7 @@ import argparse
 
 from pytest_af3mem.commands import NOT_JUDGED, OK
 from pytest_af3mem.commands.arguments import (
+    Parser,
     add_job_options,
     add_over,
     add_set,
@@ -20,13 +21,16 @@ from pytest_af3mem.commands.arguments import (
 from pytest_af3mem.peak import Peak
 from pytest_af3mem.planning.vary import Conditions, vary
 from pytest_af3mem.reports import effects as report
+from pytest_af3mem.reports.columns import shown
 from pytest_af3mem.settings import Settings
 
 HELP = "change one component of the input or the model at a time, and see what it costs"
+EXAMPLES = ("af3mem vary --tokens 1024 --over msa_depth=0,16384", "af3mem vary --tokens 512 --over num_samples=1,5,10 --json -")
+STATUSES = {NOT_JUDGED: "some are not judged"}
 
 
-def prepare(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--tokens", required=True, metavar="N", help="tokens of the input, exactly")
+def prepare(parser: Parser) -> None:
+    parser.groups["input"].add_argument("--tokens", required=True, metavar="N", help="tokens of the input, exactly")
     add_job_options(parser)
     add_set(parser)
     add_over(
@@ -41,6 +45,6 @@ def run(parsed: argparse.Namespace, settings: Settings) -> int:
     with asking(settings) as session:
         effects = vary(session, base, axes(parsed), show)
         notes = session.pool.notes
-    lines = [*notes, effects[0].request.conditions, *report.table(effects), ""]
+    lines = [*map(shown, notes), effects[0].request.conditions, *report.table(effects), ""]
     deliver(settings, "\n".join(lines), report.render(effects))
     return OK if all(isinstance(one.answer, Peak) for one in effects) else NOT_JUDGED

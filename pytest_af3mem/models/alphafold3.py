@@ -69,6 +69,8 @@ class AlphaFold3:
         root = _root()
         if root is None:
             raise SetupError(f"AlphaFold 3 is not installed in {sys.executable}: {INSTALL} (it needs Python 3.12 or 3.13)")
+        if (root / "src" / "alphafold3").is_dir():
+            raise SetupError(f"{root} is a clone of AlphaFold 3 that is not installed: {INSTALL}, and --path {root} measures it")
         if not (root / "model" / "model.py").exists():
             raise SetupError(f"{root} is not AlphaFold 3 (PyPI's alphafold3 is another project): {INSTALL}")
         for package in ("jax", "haiku", "tokamax", "rdkit"):

@@ -49,9 +49,10 @@ def sizes(buckets: Sequence[int], up_to: int) -> list[int]:
 
     Raises UsageError where there is none.
     """
-    if up_to < buckets[0]:
-        raise UsageError(f"--up-to {up_to} is less than the smallest bucket, {buckets[0]}")
-    first = buckets[-1] // STEP * STEP + STEP
+    first = (buckets[-1] if buckets else 0) // STEP * STEP + STEP
+    smallest = buckets[0] if buckets else first
+    if up_to < smallest:
+        raise UsageError(f"--up-to {up_to} is less than the smallest {'bucket' if buckets else 'size to look at'}, {smallest}")
     return [size for size in (*buckets, *range(first, up_to + 1, STEP)) if size <= up_to]
 
 

@@ -7,11 +7,13 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from pytest_af3mem.errors import NotJudged, UsageError
+from pytest_af3mem.errors import Af3memError, NotJudged, SetupError, UsageError, first_line
 from pytest_af3mem.gpus import Gpu
+from pytest_af3mem.inputs.job import Job
 from pytest_af3mem.peak import Peak
 from pytest_af3mem.planning import mig
 from pytest_af3mem.planning.asking import Answer, ask
@@ -21,10 +23,22 @@ from pytest_af3mem.size import Size
 
 
 @dataclass(frozen=True)
-class Planned:
-    """One job and its answer on each target, in the order of the targets; `where` is its file, and its place in a list there."""
+class Place:
+    """Where a job is: its file, and there at `index` of so many `jobs`."""
 
-    where: str
+    file: Path
+    index: int = 0
+    jobs: int = 1
+
+    def __str__(self) -> str:
+        return f"{self.file}[{self.index}]" if self.jobs > 1 else str(self.file)
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One job and its answer on each target, in the order of the targets."""
+
+    where: Place
     name: str
     tokens: int
     bucket: int
@@ -35,7 +49,7 @@ class Planned:
 class Broken:
     """A file, or a job of one, that AlphaFold 3 would not fold, and why."""
 
-    where: str
+    where: Place
     reason: str
 
 
@@ -73,6 +87,18 @@ class Plan:
     def nowhere(self) -> list[Planned]:
         """Jobs that fit none of the targets, as far as they were judged on any."""
         return [job for job in self.jobs if not self.fitting(job) and any(isinstance(one, Peak) for one in job.answers)]
+
+    @cached_property
+    def placed(self) -> dict[Path, Gpu]:
+        """Each file with the smallest target that all its jobs fit; a file is run as a whole, so others have none."""
+        fitting: dict[Path, list[list[Gpu]]] = {}
+        for job in self.jobs:
+            fitting.setdefault(job.where.file, []).append(self.fitting(job))
+        whole = {job.where.file for job in self.jobs if len(fitting[job.where.file]) == job.where.jobs}
+        common = {
+            file: [one for one in first if all(one in each for each in others)] for file, (first, *others) in fitting.items()
+        }
+        return {file: targets[0] for file, targets in common.items() if targets and file in whole}
 
     def needed(self, card: str) -> Counter[str]:
         """How many jobs have each slice of a card as the smallest that they fit."""
@@ -124,26 +150,43 @@ def plan(
         else:
             found = tuple(answers[dataclasses.replace(representatives[program], target=target.name)] for target in ordered)
         jobs.append(Planned(where, name, request.tokens, request.bucket, found))
-    broken = [Broken(where, str(one)) for where, _, one in read if not isinstance(one, Request)]
+    broken = [Broken(where, why(one)) for where, _, one in read if not isinstance(one, Request)]
     return Plan(ordered, fraction, tuple(jobs), tuple(broken))
+
+
+def read(session: Session, paths: Iterable[Path]) -> Iterator[tuple[Place, Job | Exception]]:
+    """Each job of each file, or what came in its place: whatever one file does, the others are read."""
+    for path in paths:
+        try:
+            found = session.read(path)
+        except Exception as error:
+            yield Place(path), error
+        else:
+            yield from ((Place(path, index, len(found)), job) for index, job in enumerate(found))
+
+
+def why(error: Exception) -> str:
+    """Why a job is left out: what is not an error of ours is a fault of ours."""
+    return str(error) if isinstance(error, Af3memError) else f"pytest-af3mem fails here, please report it: {first_line(error)}"
 
 
 def _read(
     session: Session, paths: Sequence[Path], settings: Mapping[str, Any], target: Gpu
-) -> Iterator[tuple[str, str, Request | UsageError]]:
-    """Each job of each file as a request, or why it is none."""
-    for path in paths:
-        try:
-            jobs = session.read(path)
-        except UsageError as error:
-            yield str(path), "", error
-            continue
-        for index, job in enumerate(jobs):
-            where = f"{path}[{index}]" if len(jobs) > 1 else str(path)
+) -> Iterator[tuple[Place, str, Request | Exception]]:
+    """Each job of each file as a request, or why it is none. Raises SetupError, for all."""
+    for where, job in read(session, paths):
+        found: Request | Exception
+        if isinstance(job, Exception):
+            name, found = "", job
+        else:
+            name = job.name
             try:
-                yield where, job.name, session.request(job, target=target.name, settings=settings)
-            except UsageError as error:
-                yield where, job.name, error
+                found = session.request(job, target=target.name, settings=settings)
+            except Exception as error:
+                found = error
+        if isinstance(found, SetupError):
+            raise found
+        yield where, name, found
 
 
 def _programs(session: Session, requests: Sequence[Request], show: Callable[[str], None]) -> list[str | NotJudged]:

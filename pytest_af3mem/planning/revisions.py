@@ -1,70 +1,127 @@
-"""A git revision of a model's sources as a folder, without touching the checkout: the only module that runs git."""
+"""A git revision of a model's sources as a folder, without touching the checkout: the only module that runs git.
+
+The files are taken out of the repository by each process that asks, into a temporary folder that no one else may write and
+that ends with the process. That takes about a second, and what is measured is then what git holds: kept in a place that lasts,
+half a tree or an edited one would be taken for the revision.
+"""
 
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import tarfile
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
+from typing import IO, NamedTuple
 
-from pytest_af3mem.cache import locked, prepared
 from pytest_af3mem.errors import SetupError, UsageError, near
+from pytest_af3mem.reports.columns import shown
+
+_ANSWER_SECONDS = 60
+_ARCHIVE_SECONDS = 900  # of a clone that fetches its files when they are needed
+_SUBMODULE = "160000"  # the mode of its entry
+
+_trees: dict[tuple[str, str], tempfile.TemporaryDirectory[str]] = {}
 
 
-def tree(checkout: Path, revision: str, cache_dir: Path) -> Path:
+def tree(checkout: Path, revision: str) -> Path:
     """The files of `checkout`, a repository or a folder in one, as they are in `revision`: a commit, tag or branch.
 
-    They lie in `cache_dir` under the commit's digest and are taken out of the repository once. What git does not hold, such as
-    compiled modules, is not there. Raises UsageError for what is no repository and for an unknown revision.
+    What git does not hold, such as compiled modules, is not there. Raises UsageError for what is no repository, for an unknown
+    revision, and where Python would look for packages in a submodule, of which git holds nothing; SetupError where git fails.
     """
     inside = _git(checkout, "rev-parse", "--show-prefix")
-    if inside is None:
+    if inside.status and "not a git repository" in inside.words:
         raise UsageError(f"{str(checkout)!r} is in no git repository: a revision is given as FOLDER@REVISION")
-    commit = _git(checkout, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
-    if not commit:
-        known = (_git(checkout, "for-each-ref", "--format=%(refname:short)") or "").split()
+    if inside.status:
+        raise SetupError(f"{str(checkout)!r} cannot be read by git: {inside.words}")
+    found = _git(checkout, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
+    if found.status:
+        known = _git(checkout, "for-each-ref", "--format=%(refname:short)").output.split()
         raise UsageError(f"{str(checkout)!r} has no revision {revision!r}{near(revision, known)}")
-    folder = prepared(cache_dir) / "trees"
-    folder.mkdir(exist_ok=True)
-    whole = folder / "-".join([commit, *Path(inside).parts])
-    with locked(folder / f"{whole.name}.lock"):
-        if not whole.exists():
-            _extract(checkout, commit, whole)
-    return whole
+    key = found.output.strip(), inside.output.removesuffix("\n")
+    if key not in _trees:
+        _check_submodules(checkout, revision, key[0])
+        _trees[key] = _extracted(checkout, key[0])
+    return Path(_trees[key].name, "tree")
 
 
-def _extract(checkout: Path, commit: str, destination: Path) -> None:
+def _check_submodules(checkout: Path, revision: str, commit: str) -> None:
+    """Of a submodule a revision has an empty folder, and Python would go on to the package that is installed."""
+    for entry in _git(checkout, "ls-tree", "-r", "-z", commit).output.split("\0"):
+        described, _, path = entry.partition("\t")
+        is_package = path == "./" or path.removeprefix("src/").isidentifier()
+        if described.startswith(_SUBMODULE) and is_package:
+            rule = "is a submodule there: give its own repository and revision, once it is checked out"
+            raise UsageError(f"{str(checkout)!r} cannot give revision {revision!r}: {str(checkout / path)!r} {rule}")
+
+
+def _extracted(checkout: Path, commit: str) -> tempfile.TemporaryDirectory[str]:
     """What `git archive` gives of a folder are its own files, without the folders above it."""
-    command = ["git", "-C", str(checkout), "archive", "--format=tar", commit]
-    with (
-        tempfile.TemporaryDirectory(dir=destination.parent) as unfinished,
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=_environment()) as git,
-    ):
-        assert git.stdout is not None
-        assert git.stderr is not None
-        inner = Path(unfinished, "tree")
-        try:
-            with tarfile.open(fileobj=git.stdout, mode="r|") as archive:
-                archive.extractall(inner, filter="tar")
-        except tarfile.TarError as error:
-            words: Sequence[str] = git.stderr.read().decode(errors="replace").split("\n")
-            raise UsageError(f"{str(checkout)!r} cannot give revision {commit[:12]}: {words[0] or error}") from error
-        inner.replace(destination)
-
-
-def _git(checkout: Path, *arguments: str) -> str | None:
-    """What git prints, or None where it fails."""
     try:
-        done = subprocess.run(
-            ["git", "-C", str(checkout), *arguments], capture_output=True, text=True, check=False, env=_environment()
-        )
-    except OSError as error:
-        raise SetupError(f"git cannot be started ({error.strerror}): a revision of a source tree needs it") from error
-    return done.stdout.strip() if done.returncode == 0 else None
+        folder = tempfile.TemporaryDirectory(prefix="af3mem-tree-")
+        try:
+            with Path(folder.name, "archive.tar").open("w+b") as packed:
+                done = _git(checkout, "archive", "--format=tar", commit, into=packed)
+                if done.status:
+                    raise SetupError(f"{str(checkout)!r} cannot give revision {commit[:12]}: {done.words}")
+                packed.seek(0)
+                with tarfile.open(fileobj=packed) as archive:
+                    archive.extractall(Path(folder.name, "tree"), filter="tar")
+            Path(folder.name, "tree").mkdir(exist_ok=True)  # of a folder without files
+            Path(folder.name, "archive.tar").unlink()
+        except BaseException:
+            folder.cleanup()
+            raise
+    except (OSError, tarfile.TarError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        rule = "$TMPDIR says where another place for it is"
+        raise SetupError(
+            f"revision {commit[:12]} of {str(checkout)!r} cannot be taken out into {tempfile.gettempdir()} ({reason}): {rule}"
+        ) from error
+    return folder
+
+
+class _Said(NamedTuple):
+    """Exit status and output of git, and of what it said of a failure the line that counts."""
+
+    status: int
+    output: str
+    words: str
+
+
+def _git(checkout: Path, *arguments: str, into: IO[bytes] | None = None) -> _Said:
+    """Runs git, which writes into files: a pipe that is not read would stop it. Raises SetupError where it does not end."""
+    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
+        try:
+            process = subprocess.Popen(
+                ["git", "-C", str(checkout), *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=into or output,
+                stderr=errors,
+                env=_environment(),
+                start_new_session=True,  # so that its helpers end with it, and nothing asks for a password
+            )
+        except OSError as error:
+            raise SetupError(f"git cannot be started ({error.strerror}): a revision of a source tree needs it") from error
+        seconds = _ARCHIVE_SECONDS if into else _ANSWER_SECONDS
+        try:
+            status = process.wait(seconds)
+        except BaseException as error:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            if isinstance(error, subprocess.TimeoutExpired):
+                raise SetupError(f"git took longer than {seconds} s for {str(checkout)!r} and was ended") from error
+            raise
+        output.seek(0)
+        errors.seek(0)
+        lines = errors.read(2**16).decode(errors="replace").splitlines() or [f"git ended with exit status {status}"]
+        words = next((line for line in lines if line.startswith(("fatal:", "error:"))), lines[0])
+        return _Said(status, output.read().decode(errors="surrogateescape"), shown(words))
 
 
 def _environment() -> dict[str, str]:
-    """Without what git sets for its hooks, where it would answer for the repository of the hook."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    """Without what git sets for its hooks, where it would answer for the repository of the hook; and in English."""
+    stated = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    return {**stated, "LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0"}

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-from pytest_af3mem.errors import SetupError
+from pytest_af3mem.errors import SetupError, UsageError
 from pytest_af3mem.gpus import Gpu
 from pytest_af3mem.peak import Peak
 from pytest_af3mem.planning import law
@@ -125,6 +125,8 @@ def _told(unmeasured: dict[str, str], model: str, alone: bool) -> Iterator[None]
 def _planned(session: Session, grid: Grid) -> list[tuple[str, Mapping[str, str], list[Request]]]:
     """Target, values of the axes, and the requests by size, of every curve of one model."""
     sizes = grid.tokens or session.buckets
+    if not sizes:
+        raise UsageError(f"{session.installation.model} has no buckets to sweep: say --tokens, or --buckets")
     planned: list[tuple[str, Mapping[str, str], list[Request]]] = []
     for values in itertools.product(*grid.axes.values()):
         changed = {name: text for name, (text, _) in zip(grid.axes, values, strict=True)}

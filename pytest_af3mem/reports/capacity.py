@@ -8,7 +8,7 @@ from typing import Any
 
 from pytest_af3mem.peak import Peak
 from pytest_af3mem.planning.capacity import Capacity
-from pytest_af3mem.reports.columns import aligned
+from pytest_af3mem.reports.columns import aligned, shown
 from pytest_af3mem.reports.json import document
 from pytest_af3mem.size import Size, format_bytes
 
@@ -23,7 +23,7 @@ def table(found: Sequence[Capacity], fraction: Size) -> list[str]:
         "",
         f"fits: within {fraction} of the memory; headroom is the rest of that. next: inputs of all these sizes need the same and",
         "do not fit; spills: what of it would lie in host memory where memory is unified, which TF_FORCE_UNIFIED_MEMORY allows.",
-        *(f"{one.target.name} is not judged further: {one.reason}" for one in found if one.reason),
+        *(f"{one.target.name} is not judged further: {shown(one.reason)}" for one in found if one.reason),
     ]
 
 
@@ -38,14 +38,14 @@ def markdown(found: Sequence[Capacity], fraction: Size) -> list[str]:
     return [
         "# The largest input that fits",
         "",
-        f"{made}.",
+        f"{shown(made)}.",
         "",
         f"Fits: the largest padded size in tokens that needs at most {fraction} of the target's memory; headroom is the rest of",
         "that. Next: inputs of all these sizes need the same, which does not fit, and spills into host memory by so much where",
         "memory is unified.",
         "",
         *(f"| {' | '.join(row)} |" for row in rows),
-        *(f"\n{one.target.name} is not judged further: {one.reason}" for one in found if one.reason),
+        *(f"\n{one.target.name} is not judged further: {shown(one.reason)}" for one in found if one.reason),
     ]
 
 

@@ -8,7 +8,7 @@ from pytest_af3mem import growth
 from pytest_af3mem.attribution import by_component, grown
 from pytest_af3mem.errors import NotJudged
 from pytest_af3mem.planning.compare import Comparison, Pair
-from pytest_af3mem.reports.columns import aligned, signed
+from pytest_af3mem.reports.columns import aligned, shown, signed
 from pytest_af3mem.reports.json import document
 from pytest_af3mem.size import format_bytes
 from pytest_af3mem.verdict import Measurement
@@ -25,7 +25,7 @@ def render_text(found: Comparison) -> str:
     for details, sizes in told.items():  # often the same at all sizes, above all where a side cannot be measured
         lines += ["", f"at {', '.join(sizes)} tokens:", *(f"  {line}" for line in details)] if details else []
     lines += _differing(found)
-    return "\n".join([*found.notes, *lines]) + "\n"
+    return "\n".join(map(shown, [*found.notes, *lines])) + "\n"
 
 
 def render_json(found: Comparison) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from pytest_af3mem.peak import Peak
 from pytest_af3mem.planning.vary import Effect
-from pytest_af3mem.reports.columns import aligned, signed
+from pytest_af3mem.reports.columns import aligned, shown, signed
 from pytest_af3mem.reports.json import document
 from pytest_af3mem.size import format_bytes
 from pytest_af3mem.verdict import Measurement
@@ -25,7 +25,7 @@ def table(effects: Sequence[Effect]) -> list[str]:
         total = format_bytes(one.answer.total_bytes) if isinstance(one.answer, Peak) else "not judged"
         bar = ("+" if change > 0 else "-") * max(1, round(abs(change) / longest * _WIDTH)) if change else ""
         rows.append((one.over or "base", one.value, total, _difference(one, base), bar, _how(one)))
-    return aligned(rows, right={2, 3})
+    return [shown(line) for line in aligned(rows, right={2, 3})]
 
 
 def render(effects: Sequence[Effect]) -> str:

@@ -9,7 +9,7 @@ from pytest_af3mem.attribution import by_component
 from pytest_af3mem.models.alphafold3 import config_path
 from pytest_af3mem.peak import Peak
 from pytest_af3mem.planning.fit import BUCKET, Attempt, Fit, changed, settings_of
-from pytest_af3mem.reports.columns import aligned, signed
+from pytest_af3mem.reports.columns import aligned, shown, signed
 from pytest_af3mem.reports.json import document
 from pytest_af3mem.request import Request
 from pytest_af3mem.size import format_bytes
@@ -27,7 +27,7 @@ def render_text(found: Fit) -> str:
     lines += ["", "measured:"]
     rows = [("needs", "against the limit", "changes"), *(_row(attempt, found) for attempt in found.attempts)]
     lines += [f"  {line}" for line in aligned(rows, right={0, 1})]
-    return "\n".join(lines) + "\n"
+    return "\n".join(map(shown, lines)) + "\n"
 
 
 def python(changes: Mapping[str, Any]) -> list[str]:

@@ -1,35 +1,93 @@
-"""A plan for a folder of jobs in, text and JSON out."""
+"""A plan for a folder of jobs in, text, Markdown and JSON out."""
 
 from __future__ import annotations
 
+import os
+import shlex
 from collections import Counter
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from pytest_af3mem.gpus import Gpu
 from pytest_af3mem.peak import Peak
 from pytest_af3mem.planning.jobs import Plan, Planned
-from pytest_af3mem.reports.columns import aligned
+from pytest_af3mem.reports.columns import aligned, shown
 from pytest_af3mem.size import format_bytes
 
 SCRIPT = "run_alphafold.sbatch"
+_HEADINGS = ("tokens", "bucket", "needs", "smallest that fits", "job")
 
 
 def table(plan: Plan, gres: Mapping[str, str]) -> list[str]:
     """A line a job, jobs that fit nowhere with what would spill, broken ones, lines for Slurm, and how to split cards."""
-    rows = [("tokens", "bucket", "needs", "smallest that fits", "job"), *(_row(plan, job) for job in plan.jobs)]
-    lines = aligned(rows, right={0, 1, 2})
+    lines = [*aligned([_HEADINGS, *(_row(plan, job) for job in plan.jobs)], right={0, 1, 2}), *_problems(plan)]
+    return [*lines, *_paragraph(_slurm(plan, gres)), *_paragraph(_splits(plan))]
+
+
+def markdown(plan: Plan, gres: Mapping[str, str]) -> str:
+    """The same as Markdown."""
+    rows = [_HEADINGS, ("---:", "---:", "---:", "---", "---"), *(_row(plan, job) for job in plan.jobs)]
+    cells = [[cell.replace("|", "\\|") for cell in row] for row in rows]
+    lines = [f"| {' | '.join(row)} |" for row in cells] + _paragraph([f"- {line}" for line in [*_problems(plan), *_splits(plan)]])
+    if slurm := _slurm(plan, gres):
+        lines += ["", *(f"    {line}" for line in slurm)]
+    return "\n".join([*lines, ""])
+
+
+def _paragraph(lines: list[str]) -> list[str]:
+    return ["", *lines] if lines else []
+
+
+def _problems(plan: Plan) -> list[str]:
+    lines = []
     for job in plan.nowhere:
         spills = ", ".join(
             f"{format_bytes(plan.spill_bytes(job, one) or 0)} on {one.name}" for one in plan.targets if plan.spill_bytes(job, one)
         )
-        lines.append(f"fits nowhere: {job.where} (with unified memory, in host memory would lie {spills})")
-    lines += [f"not judged: {job.where} on {name}: {reason}" for job in plan.jobs for name, reason in _reasons(plan, job)]
-    lines += [f"left out: {one.where}: {one.reason}" for one in plan.broken]
-    placed = [(job, plan.fitting(job)[0]) for job in plan.jobs if plan.fitting(job)]
-    if placed:
-        lines += ["", *(f"sbatch --gres=gpu:{slurm_type(target, gres)}:1 {SCRIPT} {job.where}" for job, target in placed)]
-    return lines + _splits(plan)
+        lines.append(f"fits nowhere: {shown(str(job.where))} (with unified memory, in host memory would lie {spills})")
+    for job in plan.jobs:
+        lines += [f"not judged: {shown(str(job.where))} on {name}: {shown(reason)}" for name, reason in _reasons(plan, job)]
+    lines += [f"left out: {shown(str(one.where))}: {shown(one.reason)}" for one in plan.broken]
+    together = {job.where.file: job.where.jobs for job in plan.jobs if job.where.jobs > 1}
+    return lines + [
+        f"no line for Slurm: {shown(str(file))} runs its {jobs} jobs one after the other, and {_obstacle(plan, file)}"
+        for file, jobs in together.items()
+        if file not in plan.placed
+    ]
+
+
+def _obstacle(plan: Plan, file: Path) -> str:
+    """Why no target is named for a file of several jobs."""
+    fitting = {job.where.index for job in plan.jobs if job.where.file == file and plan.fitting(job)}
+    jobs = next(job.where.jobs for job in plan.jobs if job.where.file == file)
+    others = [str(index + 1) for index in range(jobs) if index not in fitting]
+    return f"no target is known that fits number {', '.join(others)}" if others else "no one target fits all"
+
+
+def _slurm(plan: Plan, gres: Mapping[str, str]) -> list[str]:
+    """One line a file, to be pasted into a shell. A name with characters that do not print is spelled as the shell's $'...'."""
+    return [
+        " ".join([*map(_quoted, ("sbatch", f"--gres=gpu:{slurm_type(target, gres)}:1", SCRIPT, _path(file)))])
+        for file, target in plan.placed.items()
+    ]
+
+
+def _path(file: Path) -> str:
+    """A file as an argument that is no option."""
+    return f"./{file}" if str(file).startswith("-") else str(file)
+
+
+def _quoted(word: str) -> str:
+    """`word` for a shell, in one line."""
+    if shown(word) == word:
+        return shlex.quote(word)
+    spelled = (one if one.isprintable() and one not in "'\\#" else _escaped(one) for one in word)
+    return f"$'{''.join(spelled)}'"
+
+
+def _escaped(letter: str) -> str:
+    return "".join(f"\\x{byte:02x}" for byte in os.fsencode(letter))
 
 
 def to_json(plan: Plan, gres: Mapping[str, str]) -> dict[str, Any]:
@@ -37,7 +95,9 @@ def to_json(plan: Plan, gres: Mapping[str, str]) -> dict[str, Any]:
     return {
         "jobs": [
             {
-                "job": job.where,
+                "job": str(job.where),
+                "file": str(job.where.file),
+                "index": job.where.index,
                 "name": job.name,
                 "tokens": job.tokens,
                 "bucket": job.bucket,
@@ -55,8 +115,8 @@ def to_json(plan: Plan, gres: Mapping[str, str]) -> dict[str, Any]:
             }
             for job in plan.jobs
         ],
-        "broken": [{"job": one.where, "reason": one.reason} for one in plan.broken],
-        "nowhere": [job.where for job in plan.nowhere],
+        "broken": [{"job": str(one.where), "reason": one.reason} for one in plan.broken],
+        "nowhere": [str(job.where) for job in plan.nowhere],
         "splits": {
             card: {"slices": list(found[0]), "rounds": found[1], "needed": dict(plan.needed(card))}
             for card in _cards(plan)
@@ -81,7 +141,7 @@ def _row(plan: Plan, job: Planned) -> tuple[str, ...]:
         needs, where = format_bytes(chosen.total_bytes), fitting[0].name
     else:
         needs, where = (format_bytes(peaks[-1].total_bytes), "none") if peaks else ("-", "not judged")
-    return str(job.tokens), str(job.bucket), needs, where, f"{job.where} {job.name!a}"
+    return str(job.tokens), str(job.bucket), needs, where, f"{shown(str(job.where))} {job.name!a}"
 
 
 def _reasons(plan: Plan, job: Planned) -> list[tuple[str, str]]:
@@ -108,4 +168,4 @@ def _splits(plan: Plan) -> list[str]:
         filled = "all at once" if rounds == 1 else f"filled {rounds} times"
         who = f"the {jobs} jobs that fit a slice of it run {filled}" if jobs > 1 else "one job fits a slice of it"
         lines.append(f"split {card} into {counted}: {who}")
-    return ["", *lines] if lines else []
+    return lines

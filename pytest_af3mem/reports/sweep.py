@@ -8,7 +8,7 @@ from typing import Any
 from pytest_af3mem.peak import Peak
 from pytest_af3mem.planning import law
 from pytest_af3mem.planning.sweep import Curve, Swept
-from pytest_af3mem.reports.columns import aligned
+from pytest_af3mem.reports.columns import aligned, shown
 from pytest_af3mem.reports.json import document
 from pytest_af3mem.size import format_bytes
 from pytest_af3mem.verdict import Measurement
@@ -22,7 +22,7 @@ def render_text(found: Swept) -> str:
     for curve in found.curves:
         lines += [*([""] if lines else []), _title(curve), *_table(curve), *_law(curve)]
     lines += [f"{model} cannot be measured: {reason}" for model, reason in found.unmeasured.items()]
-    return "\n".join(lines) + "\n"
+    return "\n".join(map(shown, lines)) + "\n"
 
 
 def markdown(found: Swept) -> str:
@@ -38,7 +38,7 @@ def markdown(found: Swept) -> str:
         rows.append([curve.model, *(curve.changed.get(name, "") for name in axes), curve.target, *cells])
         reasons += [f"- {_title(curve)}: {answer}" for answer in dict.fromkeys(map(str, _failures(curve)))]
     table = [f"| {' | '.join(row)} |" for row in rows] if found.curves else []
-    return "\n".join([*table, *(["", "Not judged:", "", *reasons] if reasons else [])]) + "\n"
+    return "\n".join(map(shown, [*table, *(["", "Not judged:", "", *reasons] if reasons else [])])) + "\n"
 
 
 def render_json(found: Swept) -> str:
