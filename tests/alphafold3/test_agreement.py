@@ -15,6 +15,7 @@ import pytest
 from hypothesis import event, given, note, settings
 from hypothesis import strategies as st
 
+from pytest_af3mem import jobs
 from pytest_af3mem.errors import UsageError
 from pytest_af3mem.inputs import content, reading
 from pytest_af3mem.session import Session
@@ -185,10 +186,13 @@ def places(value, way=()):
     return found
 
 
+DRAWN = jobs(max_tokens=60, max_msa_depth=3, max_templates=1, max_ligands=2).map(lambda job: json.loads(job.to_json()))
+
+
 @st.composite
 def documents(draw):
     """A valid document with one to three faults, or what may be faults."""
-    document = copy.deepcopy(draw(st.sampled_from(VALID)))
+    document = draw(DRAWN) if draw(st.integers(0, 3)) == 3 else copy.deepcopy(draw(st.sampled_from(VALID)))
     for _ in range(draw(st.sampled_from([1, 1, 1, 1, 2, 3]))):
         found = places(document)
         if not found:

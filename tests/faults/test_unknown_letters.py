@@ -1,7 +1,10 @@
 """Letters that are not residues are unknown ones to AlphaFold 3, one token each: counted, with a note."""
 
+import json
+
 import pytest
 
+from pytest_af3mem import cli, commands
 from pytest_af3mem.errors import InputError
 from pytest_af3mem.inputs import tokens
 from pytest_af3mem.inputs.job import Dna, Job, Protein, Rna
@@ -45,3 +48,20 @@ def test_a_chain_of_unknown_letters_alone_is_left_out():
 def test_what_is_not_a_letter_is_refused():
     with pytest.raises(InputError, match=r"'MK-A' has '-' at position 3: only letters are allowed"):
         Job.from_json(Job("x", (Protein(("A",), "MK-A"),)).to_json())
+
+
+def test_the_commands_say_so_and_refuse_if_strict(tmp_path, capsys):
+    path = tmp_path / "job.json"
+    path.write_text(Job("x", (Protein(("A",), "MKTU"),)).to_json())
+    ask = ["tokens", str(path), "--buckets", "8", "--json", "-"]
+
+    assert cli.main(ask) == commands.OK
+    output, errors = capsys.readouterr()
+    ((noted,),) = (job["notes"] for job in json.loads(output)["jobs"])
+    assert errors == f"af3mem: note: {path}: {noted}\n"
+
+    assert cli.main([*ask, "--strict"]) == commands.USAGE
+    assert capsys.readouterr().err == f"af3mem: '{path}': {noted}\n"
+
+    assert cli.main(["measure", "--job", str(path), "--buckets", "8", "--strict"]) == commands.USAGE
+    assert noted in capsys.readouterr().err
