@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from pytest_af3mem import baseline
 from pytest_af3mem.errors import InputError, UsageError
 from pytest_af3mem.inputs import content
 from pytest_af3mem.inputs.job import Job, Ligand, Protein
@@ -200,6 +201,8 @@ def test_brackets_that_are_nested_too_deeply(tmp_path, text):
     (tmp_path / "job.json").write_text(text)
     with pytest.raises(InputError, match=r"^is not JSON that can be read: its brackets are nested too deeply$"):
         read(tmp_path / "job.json")
+    with pytest.raises(UsageError, match=r"is not JSON that can be read: its brackets are nested too deeply$"):
+        baseline.read(tmp_path / "job.json")
 
 
 class _NoModel:
