@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from pytest_af3mem.errors import SetupError, UsageError
@@ -12,6 +12,7 @@ from pytest_af3mem.inputs import mmcif
 from pytest_af3mem.inputs.job import Dna, Job, Ligand, Modification, Protein, Rna
 
 HYDROGENS = frozenset({"H", "D"})
+"""Elements that AlphaFold 3 leaves out. It takes them in capitals alone: the h of a user's component is a token."""
 
 _AMINO_ACIDS = "ALA ARG ASN ASP CYS GLN GLU GLY HIS ILE LEU LYS MET PHE PRO SER THR TRP TYR VAL".split()
 RESIDUES: Mapping[type, Mapping[str, str]] = {  # letter of a sequence -> CCD code; any other letter is unknown
@@ -55,7 +56,7 @@ class Dictionary:
 
     def heavy_atoms(self, code: str) -> int:
         if code in self._own:
-            return len(self.atoms(code)) - sum(element in HYDROGENS for element in self.atoms(code).values())
+            return sum(element not in HYDROGENS for element in self.atoms(code).values())
         return self._ccd(code).heavy_atoms(code)
 
     def atoms(self, code: str) -> dict[str, str]:
@@ -63,6 +64,10 @@ class Dictionary:
         component = self._own.get(code) or self._ccd(code)[code]
         names = component.get("_chem_comp_atom.atom_id", ())
         return dict(zip(names, component.get("_chem_comp_atom.type_symbol", ()), strict=False))
+
+    def has_atoms(self, code: str) -> bool:
+        """Whether the component has any, hydrogens included; AlphaFold 3 fails on one that has none."""
+        return bool(self._names(code))
 
     def has_atom(self, code: str, name: str) -> bool:
         return name in self._names(code)
@@ -76,9 +81,9 @@ class Dictionary:
         return others[0] if first == "O1" and others else first
 
     def element(self, code: str, name: str) -> str:
-        """Element of an atom in capitals; empty for one that is in no dictionary."""
+        """Element of an atom; empty for one that is in no dictionary."""
         try:
-            return self.atoms(code).get(name, "").upper()
+            return self.atoms(code).get(name, "")
         except (KeyError, UsageError):
             return ""
 
@@ -116,6 +121,15 @@ def code_at(sequence: Protein | Rna | Dna | Ligand, position: int) -> str:
     modified = {position: code for code, position in sequence.modifications}
     letter = sequence.sequence[position - 1]
     return modified.get(position) or RESIDUES[type(sequence)].get(letter, UNKNOWN[type(sequence)][1])
+
+
+def used_codes(sequences: Iterable[Protein | Rna | Dna | Ligand]) -> set[str]:
+    """CCD codes of all residues and ligands."""
+    found: set[str] = set()
+    for sequence in sequences:
+        length = len(sequence.ccd_codes if isinstance(sequence, Ligand) else sequence.sequence)
+        found |= {code_at(sequence, position) for position in range(1, length + 1)}
+    return found
 
 
 def query_letters(sequence: str, modifications: Sequence[Modification], kind: type, dictionary: Dictionary) -> str:
@@ -172,8 +186,8 @@ def smiles_tokens(smiles: str) -> int:
 
 
 @functools.lru_cache(maxsize=8)
-def _parsed(user_ccd: str) -> Mapping[str, Mapping[str, Sequence[str]]]:
+def _parsed(user_ccd: str) -> Mapping[str, mmcif.Block]:
     try:
-        return mmcif.parse(user_ccd)
+        return mmcif.components(user_ccd)
     except ValueError as error:
         raise UsageError(f"user_ccd {error}") from error

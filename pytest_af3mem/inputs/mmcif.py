@@ -1,24 +1,19 @@
-"""mmCIF text as far as inputs need it: read into columns, and checked for what AlphaFold 3 asks of templates and components.
+"""mmCIF text in columns, read by gemmi where AlphaFold 3 reads it too, and the user's chemical components in it.
 
-Syntax: https://www.iucr.org/resources/cif/spec/version1.1
+Syntax: https://www.iucr.org/resources/cif/spec/version1.1. AlphaFold 3's own parser (parsers/cpp/cif_dict_lib.cc) takes no
+`DATA_` in capitals, tells keys apart by case, and takes a loop without values.
 """
 
 from __future__ import annotations
 
-import datetime
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 Block = Mapping[str, Sequence[str]]
+"""Item (`_category.column`) -> its values; one that is not in a loop has one value."""
 
-_TOKEN = re.compile(
-    r"""^;(?P<text>.*?)^;  # lines between semicolons that start lines
-    |(?P<quote>['"])(?P<quoted>[^\n]*?)(?P=quote)(?=\s|\Z)
-    |\#[^\n]*
-    |(?P<plain>\S+)""",
-    re.DOTALL | re.MULTILINE | re.VERBOSE,
-)
-_ATOM_SITE = "group_PDB id type_symbol label_atom_id label_comp_id label_asym_id label_seq_id Cartn_x Cartn_y Cartn_z".split()
+_START = re.compile(r"(?:\s|#[^\n]*\n)*data_\S")
 _COMPONENT = """
     _chem_comp.id _chem_comp.name _chem_comp.type _chem_comp.formula _chem_comp.mon_nstd_parent_comp_id
     _chem_comp.pdbx_synonyms _chem_comp.formula_weight _chem_comp_atom.comp_id _chem_comp_atom.atom_id
@@ -26,110 +21,115 @@ _COMPONENT = """
     _chem_comp_atom.pdbx_model_Cartn_y_ideal _chem_comp_atom.pdbx_model_Cartn_z_ideal _chem_comp_bond.atom_id_1
     _chem_comp_bond.atom_id_2 _chem_comp_bond.value_order _chem_comp_bond.pdbx_aromatic_flag
 """.split()  # docs/input.md of AlphaFold 3, "Mandatory fields"
-_POLYMERS = re.compile(r"polypeptide|nucleotide|peptide nucleic acid|other")
+_NO_START = "is no mmCIF: it does not start with data_ and a name, in small letters"
+_IDEAL = ("pdbx_model_Cartn_x_ideal", "pdbx_model_Cartn_y_ideal", "pdbx_model_Cartn_z_ideal")
+_NAME_LETTERS = 4  # AlphaFold 3 keeps names of atoms in arrays of so many
 
 
-def parse(text: str) -> dict[str, dict[str, list[str]]]:
-    """Data block -> item (`_category.column`) -> its values. Raises ValueError, with the rule, for what is no mmCIF."""
-    blocks: dict[str, dict[str, list[str]]] = {}
-    block: dict[str, list[str]] | None = None
-    header: list[list[str]] | None = None  # columns of the loop whose names are being read
-    columns: list[list[str]] = []
-    filled = 0
-    name: str | None = None
-    for token in _TOKEN.finditer(text):
-        plain = token["plain"]
-        value = token["text"] if token["text"] is not None else token["quoted"] if token["quoted"] is not None else plain
-        if value is None:
-            continue  # a comment
-        word = plain.lower() if plain else ""
-        if not (word.startswith(("data_", "_")) or word == "loop_"):
-            if plain and plain[0] in "'\"":
-                raise ValueError(f"is no mmCIF: a quoted value at character {token.start()} does not end")
-            if name is not None and block is not None:
-                block[name] = [value]
-                name = None
-            elif columns or header:
-                columns, header = columns or header or [], None
-                columns[filled % len(columns)].append(value)
-                filled += 1
+def structure(text: str) -> Block:
+    """The one data block of a structure. Raises ValueError, with the rule, for what is no mmCIF or has several."""
+    blocks = _blocks(text)
+    if len(blocks) != 1:
+        raise ValueError(f"must be one structure, and has {len(blocks)} data blocks")
+    return blocks[0][1]
+
+
+def components(text: str) -> dict[str, Block]:
+    """Chemical components by code. Raises ValueError, with the rule, unless each has the items that AlphaFold 3 asks for."""
+    if not text.startswith("data_"):
+        raise ValueError(f"{_NO_START}, at its first character")
+    found: dict[str, Block] = {}
+    for part in filter(None, text.split("data_")):  # as AlphaFold 3 does, wherever the word stands
+        for name, block in _blocks(f"data_{part}"):
+            if missing := [item for item in _COMPONENT if item not in block]:
+                raise ValueError(f"lacks {missing[0]} for the component {name[:40]!r}")
+            if name in found:
+                raise ValueError(f"defines the component {name[:40]!r} twice: AlphaFold 3 would take the last")
+            if list(block["_chem_comp.id"]) != [name]:
+                other = "".join(block["_chem_comp.id"])[:40]
+                raise ValueError(
+                    f"names the component {other!r} in the block {f'data_{name}'[:40]!r}, whose name AlphaFold 3 takes"
+                )
+            found[name] = block
+    return found
+
+
+def check_components(components: Mapping[str, Block], used: Collection[str]) -> None:
+    """Raises ValueError, with the rule, unless AlphaFold 3 can build those that are `used`; it does not look at others."""
+    for name in components.keys() & used:
+        try:
+            _check_component(components[name])
+        except ValueError as error:
+            raise ValueError(f"{error} in the component {name[:40]!r}") from None
+
+
+def number(value: str) -> float | None:
+    """The number that a value spells, as AlphaFold 3 reads one; None for what is none."""
+    return float(value) if re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", value) else None
+
+
+def _blocks(text: str) -> list[tuple[str, Block]]:
+    from gemmi import cif
+
+    if not _START.match(text):
+        raise ValueError(_NO_START)
+    try:
+        # gemmi takes no letter beyond ASCII outside of quotes. Nothing that is looked at is meant to have one.
+        document = cif.read_string(text.encode("ascii", "backslashreplace").decode(), 0)
+    except ValueError as error:
+        what = re.sub(r"string:(\d+):\S+ (.)(.*)", lambda found: f"{found[2].lower()}{found[3]} (line {found[1]})", str(error))
+        raise ValueError(f"is no mmCIF: {what}") from None
+    blocks: list[tuple[str, Block]] = []
+    for block in document:
+        columns: dict[str, list[str]] = {}
+        for item in block:
+            pair: Any = item.pair
+            if pair is not None:
+                named = [(pair[0], [pair[1]])]
+            elif item.loop is not None:
+                tags, values = item.loop.tags, item.loop.values
+                named = [(tag, values[index :: len(tags)]) for index, tag in enumerate(tags)]
             else:
-                raise ValueError(f"is no mmCIF: {value[:40]!r} belongs to no item")
-            continue
-        if name is not None:
-            raise ValueError(f"is no mmCIF: {name} has no value")
-        if header is None or not word.startswith("_"):
-            if columns and filled % len(columns):
-                raise ValueError(f"is no mmCIF: a loop of {len(columns)} columns has {filled} values")
-            if header is not None:
-                raise ValueError("is no mmCIF: a loop has no values")
-            columns, filled = [], 0
-        if word.startswith("data_"):
-            if plain[5:] in blocks:
-                raise ValueError(f"is no mmCIF: it has two blocks {plain[:40]!r}")
-            block = blocks.setdefault(plain[5:], {})
-            continue
-        if block is None:
-            raise ValueError("is no mmCIF: it does not start with data_")
-        if word == "loop_":
-            header = []
-            continue
-        if plain in block:
-            raise ValueError(f"is no mmCIF: {plain[:60]} appears twice")
-        if header is None:
-            name = plain
-        else:
-            block[plain] = []
-            header.append(block[plain])
-    if name is not None:
-        raise ValueError(f"is no mmCIF: {name} has no value")
-    if header is not None:
-        raise ValueError("is no mmCIF: a loop has no values")
-    if columns and filled % len(columns):
-        raise ValueError(f"is no mmCIF: a loop of {len(columns)} columns has {filled} values")
-    if not blocks:
-        raise ValueError("is no mmCIF: it does not start with data_")
+                raise ValueError("is no mmCIF: it has a save frame, which only dictionaries have")
+            for tag, values in named:
+                if "" in values:
+                    raise ValueError(f"is no mmCIF: {tag[:60]} has no value")
+                if tag in columns:
+                    raise ValueError(f"is no mmCIF: {tag[:60]} appears twice")
+                columns[tag] = [value if value[0] not in "'\";" else cif.as_string(value) for value in values]
+        blocks.append((block.name, columns))
     return blocks
 
 
-def template_residues(text: str) -> int | None:
-    """Residues of a template's chain, those without coordinates included; None where the text does not list them.
-
-    Raises ValueError, with the rule, unless it is one structure with coordinates, a date and a single polymer chain.
-    """
-    blocks = parse(text)
-    if len(blocks) > 1:
-        raise ValueError(f"must be one structure, and has {len(blocks)} data blocks")
-    (block,) = blocks.values()
-    if missing := [column for column in _ATOM_SITE if f"_atom_site.{column}" not in block]:
-        raise ValueError(f"has no _atom_site.{missing[0]}")
-    for column in ("Cartn_x", "Cartn_y", "Cartn_z"):
-        for value in block[f"_atom_site.{column}"]:
-            if not re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", value):
-                raise ValueError(f"has {value[:40]!r} for a coordinate in _atom_site.{column}")
-    try:
-        datetime.date.fromisoformat(min(block.get("_pdbx_audit_revision_history.revision_date", [""])))
-    except ValueError:
-        raise ValueError("has no release date: state _pdbx_audit_revision_history.revision_date, like 1989-11-17") from None
-    entities = dict(zip(block.get("_entity_poly.entity_id", ()), block.get("_entity_poly.type", ()), strict=False))
-    polymers = {entity for entity, kind in entities.items() if _POLYMERS.search(kind)}
-    chains = list(zip(block.get("_struct_asym.id", ()), block.get("_struct_asym.entity_id", ()), strict=False))
-    if polymers and chains:
-        found = [chain for chain, entity in chains if entity in polymers]
-        if len(found) != 1:
-            raise ValueError(f"must hold a single polymer chain, and has {len(found)}")
-    listed = list(zip(block.get("_entity_poly_seq.entity_id", ()), block.get("_entity_poly_seq.num", ()), strict=False))
-    return len({number for entity, number in listed if entity in polymers}) or None
-
-
-def check_components(text: str) -> None:
-    """Raises ValueError, with the rule, unless `text` defines chemical components with all that AlphaFold 3 asks for."""
-    for name, block in parse(text).items():
-        if missing := [item for item in _COMPONENT if item not in block]:
-            raise ValueError(f"lacks {missing[0]} for the component {name[:40]!r}")
-        if list(block["_chem_comp.id"]) != [name]:
-            raise ValueError(f"names the component {block['_chem_comp.id'][0][:40]!r} in the block {f'data_{name}'[:40]!r}")
-        for category in ("_chem_comp_atom.", "_chem_comp_bond."):
-            lengths = {len(values) for item, values in block.items() if item.startswith(category)}
-            if len(lengths) != 1:
-                raise ValueError(f"has columns of unequal length in {category.strip('.')} of the component {name[:40]!r}")
+def _check_component(block: Block) -> None:
+    atoms = {item: block[f"_chem_comp_atom.{item}"] for item in ("atom_id", "type_symbol", "charge", *_IDEAL)}
+    bonds = {item: block[f"_chem_comp_bond.{item}"] for item in ("atom_id_1", "atom_id_2", "value_order", "pdbx_aromatic_flag")}
+    for category, columns in (("_chem_comp_atom", atoms), ("_chem_comp_bond", bonds)):
+        if len({len(values) for values in columns.values()}) != 1:
+            raise ValueError(f"has columns of unequal length in {category}")
+    for item in ("name", "type", "formula", "pdbx_synonyms", "formula_weight"):
+        if block[f"_chem_comp.{item}"][:1] == [""]:
+            raise ValueError(f"has '' for _chem_comp.{item}, which must be '?' where it is unknown,")
+    names: set[str] = set()
+    for name in atoms["atom_id"]:
+        if not 1 <= len(name) <= _NAME_LETTERS:
+            raise ValueError(f"has an atom {name[:40]!r}, whose name must have one to four letters,")
+        if name in names:
+            raise ValueError(f"has two atoms of the name {name!r}")
+        names.add(name)
+    for charge in atoms["charge"]:
+        if charge != "?" and not re.fullmatch(r"[-+]?\d+", charge):
+            raise ValueError(f"has {charge[:40]!r} for a charge, which must be a whole number or '?',")
+    for item in _IDEAL:
+        for value in atoms[item]:
+            if value != "?" and number(value) is None:
+                raise ValueError(f"has {value[:40]!r} for a coordinate, which must be a number or '?',")
+    bonded: set[frozenset[str]] = set()
+    for pair in zip(bonds["atom_id_1"], bonds["atom_id_2"], strict=True):
+        if missing := [name for name in pair if name not in names]:
+            raise ValueError(f"has a bond of {pair[0][:40]} and {pair[1][:40]}, and no atom {missing[0][:40]!r}")
+        if pair[0] == pair[1]:
+            raise ValueError(f"has a bond of {pair[0]} to itself")
+        if frozenset(pair) in bonded:
+            raise ValueError(f"has two bonds of {pair[0]} and {pair[1]}")
+        bonded.add(frozenset(pair))

@@ -24,7 +24,7 @@ class Reader:
         self.dictionary = Dictionary(components)
 
     def code(self, node: Node, prefix: str = "") -> str:
-        """A CCD code; where its atoms are known it must have some that are not hydrogen."""
+        """A CCD code; where its atoms are known it must have some."""
         code = node.filled().removeprefix(prefix)
         if not re.fullmatch(r"[!-'*-~]+", code) or code.startswith("CCD_"):
             node.refuse("must be a CCD code, like 'ATP', without spaces, brackets or the prefix CCD_")
@@ -32,7 +32,7 @@ class Reader:
             if code not in self.dictionary:
                 hint = f"; did you mean {code.upper()}?" if code.upper() in self.dictionary else ""
                 node.refuse(f"is not a code of the chemical component dictionary (CCD) nor of userCCD{hint}")
-            if self.dictionary.heavy_atoms(code) == 0:
+            if not self.dictionary.has_atoms(code):
                 node.refuse("has no atoms in the chemical component dictionary: AlphaFold 3 cannot fold it")
         return code
 

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from pytest_af3mem.errors import InputError, first_line
-from pytest_af3mem.inputs import alignment, bonds, mmcif, parts, tokens
-from pytest_af3mem.inputs.chemistry import Components, Dictionary, query_letters, smiles_tokens
+from pytest_af3mem.inputs import alignment, bonds, mmcif, parts, template, tokens
+from pytest_af3mem.inputs.chemistry import Components, Dictionary, query_letters, smiles_tokens, used_codes
 from pytest_af3mem.inputs.document import Node, contents
 from pytest_af3mem.inputs.job import Dna, Job, Ligand, Modification, Protein, Rna, Template
 from pytest_af3mem.inputs.parts import Polymer, Sequence
@@ -99,9 +99,11 @@ class _Reader(parts.Reader):
         fields = node.fields(*known, required=known[:5], nullable=known[5:])
         user_ccd = self._inline_or_file(fields, "userCCD")
         if user_ccd:
-            _checked(_source(fields, "userCCD"), lambda: mmcif.check_components(user_ccd))
+            own = _checked(_source(fields, "userCCD"), lambda: mmcif.components(user_ccd))
             self.dictionary = Dictionary(self.components, user_ccd)
         sequences = tuple(self._sequence(each) for each in fields["sequences"].items())
+        if user_ccd:
+            _checked(_source(fields, "userCCD"), lambda: mmcif.check_components(own, used_codes(sequences)))
         if not sequences:
             fields["sequences"].refuse("must not be empty")
         self._check_ids(fields["sequences"], sequences)
@@ -224,21 +226,19 @@ class _Reader(parts.Reader):
             is_short = len(chain.sequence) <= _SHORT and not chain.modifications
             if not isinstance(chain, Protein) or is_short or tokens.is_unknown(chain):
                 continue
-            if (chain.sequence, chain.modifications) not in seen:
-                for node, template in zip(
-                    fields["templates"].items() if chain.templates else (), chain.templates or (), strict=True
-                ):
-                    self._check_template(node, template, len(chain.sequence))
-            elif chain.templates:
+            if chain.templates and (chain.sequence, chain.modifications) in seen:
                 fields["templates"].note("are not read: AlphaFold 3 takes those of the first protein with this sequence for all")
+            elif chain.templates:
+                for node, one in zip(fields["templates"].items(), chain.templates, strict=True):
+                    self._check_template(node, one, len(chain.sequence))
             seen.add((chain.sequence, chain.modifications))
 
-    def _check_template(self, node: Node, template: Template, length: int) -> None:
+    def _check_template(self, node: Node, read: Template, length: int) -> None:
         fields = node.parts()
-        residues = _checked(_source(fields, "mmcif"), lambda: mmcif.template_residues(template.mmcif))
+        residues = _checked(_source(fields, "mmcif"), lambda: template.residues(read.mmcif))
         for query, hit in zip(fields["queryIndices"].items(), fields["templateIndices"].items(), strict=False):
             query.whole(0, length - 1)
-            hit.whole(0, parts.MOST if residues is None else residues - 1)
+            hit.whole(0, residues - 1)
 
     def _inline_or_file(self, fields: Mapping[str, Node], key: str) -> str | None:
         """What `key` holds, or what is in the file that its ...Path names; an empty path counts as none."""

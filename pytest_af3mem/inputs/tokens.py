@@ -129,7 +129,7 @@ def _residue_tokens(
         atoms = dictionary.atoms(code)
     except KeyError:
         raise UsageError(f"modification {code!r} is not a code of the chemical component dictionary (CCD), like 'SEP'") from None
-    heavy = {name for name, element in atoms.items() if element.upper() not in HYDROGENS}
+    heavy = {name for name, element in atoms.items() if element not in HYDROGENS}
     if not isinstance(sequence, Protein):
         return len(heavy - ({"OP3"} if position > 1 else set()))
     # AlphaFold 3 takes a residue for the chain's last if it sees its OXT. Without bonds it looks at one atom, the first.
@@ -144,7 +144,7 @@ def _component_tokens(code: str, dictionary: Dictionary, linked: bool) -> int:
         heavy = dictionary.heavy_atoms(code)
     except KeyError:
         raise UsageError(f"ligand {code!r} is not a code of the chemical component dictionary (CCD), like 'ATP'") from None
-    if heavy == 0:
+    if not dictionary.has_atoms(code):
         raise UsageError(f"ligand {code!r} has no atoms in the chemical component dictionary: AlphaFold 3 cannot fold it")
     return heavy - (not linked and dictionary.is_glycan(code) and dictionary.has_atom(code, "O1"))
 

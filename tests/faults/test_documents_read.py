@@ -205,6 +205,17 @@ def test_brackets_that_are_nested_too_deeply(tmp_path, text):
         baseline.read(tmp_path / "job.json")
 
 
+def test_templates_are_checked_where_alphafold_3_reads_them():
+    broken = [{"mmcif": "HEADER", "queryIndices": [0], "templateIndices": [0]}]
+    whole = [{"mmcif": TEMPLATE, "queryIndices": [0], "templateIndices": [3]}]
+    short = {"protein": {**PROTEIN, "id": "B", "sequence": "GAST", "templates": broken}}
+    again = {"protein": {**PROTEIN, "id": "C", "templates": broken}}
+    assert refusal(job(again)).startswith("sequences[0].protein.templates[0].mmcif: 'HEADER'")
+    (read,) = from_json(job({"protein": {**PROTEIN, "templates": whole}}, short, again))
+    (note,) = read.notes
+    assert note.startswith("sequences[2].protein.templates: [...] are not read: AlphaFold 3 takes those of the first protein")
+
+
 class _NoModel:
     """The pool of a machine without AlphaFold 3."""
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-HEAVY = set("absl alphafold3 biotite haiku hypothesis jax jaxlib jinja2 numpy plotly pynvml rdkit tokamax".split())
+HEAVY = set("absl alphafold3 biotite gemmi haiku hypothesis jax jaxlib jinja2 numpy plotly pynvml rdkit tokamax".split())
 
 
 @pytest.fixture

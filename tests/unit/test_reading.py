@@ -16,6 +16,8 @@ from pytest_af3mem.inputs.reading import check, from_json, read
 
 TEMPLATE = """data_1ABC
 _pdbx_audit_revision_history.revision_date 1999-12-31
+_entity.id 1
+_entity.type polymer
 _entity_poly.entity_id 1
 _entity_poly.type 'polypeptide(L)'
 loop_
@@ -27,18 +29,22 @@ _entity_poly_seq.mon_id
 _struct_asym.id A
 _struct_asym.entity_id 1
 loop_
-_atom_site.group_PDB
 _atom_site.id
-_atom_site.type_symbol
 _atom_site.label_atom_id
+_atom_site.label_alt_id
 _atom_site.label_comp_id
 _atom_site.label_asym_id
 _atom_site.label_seq_id
+_atom_site.pdbx_PDB_ins_code
 _atom_site.Cartn_x
 _atom_site.Cartn_y
 _atom_site.Cartn_z
-ATOM 1 C CA GLY A 1 1.0 2.0 3.0
-ATOM 2 C CA ALA A 2 4.0 -2.0 3.5
+_atom_site.occupancy
+_atom_site.B_iso_or_equiv
+_atom_site.auth_asym_id
+_atom_site.pdbx_PDB_model_num
+1 CA . GLY A 1 . 1.0 2.0 3.0 1.0 9.0 A 1
+2 CA . ALA A 2 . 4.0 -2.0 3.5 1.0 9.0 A 1
 """
 COMPONENT = """data_MY-1
 _chem_comp.id MY-1
@@ -76,6 +82,7 @@ ATOMS = {
     "NAG": ["C1", "O1", "O4"],
     "SEP": ["N", "OXT"],
     "HHH": ["H"],
+    "UNL": [],
     "PSU": ["X"],
     "5CM": ["X"],
     "2MG": ["X"],
@@ -291,7 +298,10 @@ def at(*keys, value):
 
 GONE = object()
 ASYM = "_struct_asym.id A\n_struct_asym.entity_id 1"
-TWO_CHAINS = TEMPLATE.replace(ASYM, "loop_\n_struct_asym.id\n_struct_asym.entity_id\nA 1\nB 1")
+TWO_CHAINS = (
+    TEMPLATE.replace(ASYM, "loop_\n_struct_asym.id\n_struct_asym.entity_id\nA 1\nB 1")
+    + "3 CA . GLY B 1 . 1.0 2.0 3.0 1.0 9.0 B 1\n4 CA . ALA B 2 . 4.0 2.0 3.5 1.0 9.0 B 1\n"
+)
 NO_ATOMS = "has no atoms in the chemical component dictionary: AlphaFold 3 cannot fold it"
 UNKNOWN = "is not a code of the chemical component dictionary (CCD) nor of userCCD"
 FIRST = ("sequences", 0, "protein")
@@ -381,17 +391,17 @@ CCD_RULE = "must be a CCD code, like 'ATP', without spaces, brackets or the pref
         (at(*TEMPLATES, "mmcif", value=GONE), "sequences[0].protein.templates[0]: {...} must have one of mmcif and mmcifPath"),
         (
             at(*TEMPLATES, "mmcif", value="HEADER"),
-            "sequences[0].protein.templates[0].mmcif: 'HEADER' is no mmCIF: 'HEADER' belongs to no item",
+            "sequences[0].protein.templates[0].mmcif: 'HEADER' is no mmCIF: it does not start with data_ and a name",
         ),
-        (at(*TEMPLATES, "mmcif", value=TEMPLATE[:-4]), "is no mmCIF: a loop of 10 columns has 19 values"),
+        (at(*TEMPLATES, "mmcif", value=TEMPLATE[:-4]), "is no mmCIF: wrong number of values in loop _atom_site.* (line"),
         (at(*TEMPLATES, "mmcif", value=TEMPLATE.replace("-2.0", "?")), "has '?' for a coordinate in _atom_site.Cartn_y"),
         (
             at(*TEMPLATES, "mmcif", value=TEMPLATE.replace("1999-", "1999.")),
             "has no release date: state _pdbx_audit_revision_history",
         ),
-        (at(*TEMPLATES, "mmcif", value=TEMPLATE.replace("asym_id", "asym")), "has no _atom_site.label_asym_id"),
+        (at(*TEMPLATES, "mmcif", value=TEMPLATE.replace("label_asym_id", "asym")), "has no _atom_site.label_asym_id"),
         (at(*TEMPLATES, "mmcif", value=TEMPLATE + TEMPLATE.replace("1ABC", "2")), "must be one structure, and has 2 data blocks"),
-        (at(*TEMPLATES, "mmcif", value=TWO_CHAINS), "must hold a single polymer chain, and has 2"),
+        (at(*TEMPLATES, "mmcif", value=TWO_CHAINS), "must hold a single polymer chain with atoms, and has 2"),
         (
             at(*TEMPLATES, "queryIndices", value=[0, 6]),
             "sequences[0].protein.templates[0].queryIndices[1]: 6 must be from 0 to 5",
@@ -449,7 +459,7 @@ def test_refused_with_path_value_and_rule(edit, text):
     [
         (at(5, value=["atp"]), f"sequences[5].ligand.ccdCodes[0]: 'atp' {UNKNOWN}; did you mean ATP?"),
         (at(5, value=["XXX"]), f"sequences[5].ligand.ccdCodes[0]: 'XXX' {UNKNOWN}"),
-        (at(5, value=["HHH"]), f"sequences[5].ligand.ccdCodes[0]: 'HHH' {NO_ATOMS}"),
+        (at(5, value=["UNL"]), f"sequences[5].ligand.ccdCodes[0]: 'UNL' {NO_ATOMS}"),
         (at(6, value=["ATP", "NAG"]), "bondedAtomPairs[0][1][2]: 'C1' is not an atom of ATP"),
     ],
 )
