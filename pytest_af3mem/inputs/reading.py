@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
-from pytest_af3mem.errors import InputError, first_line
+from pytest_af3mem.errors import InputError, UsageError, first_line
 from pytest_af3mem.inputs import alignment, bonds, mmcif, parts, template, tokens
 from pytest_af3mem.inputs.chemistry import Components, Dictionary, query_letters, smiles_tokens, used_codes
 from pytest_af3mem.inputs.document import Node, contents
@@ -20,7 +20,7 @@ from pytest_af3mem.inputs.job import Dna, Job, Ligand, Modification, Protein, Rn
 from pytest_af3mem.inputs.parts import Polymer, Sequence
 from pytest_af3mem.inputs.server import ServerReader
 
-_SHORT = 4  # residues of a chain whose MSAs AlphaFold 3 does not read
+_SHORT = 4  # residues of a chain whose MSAs AlphaFold 3 does not read, and tokens of one whose templates it does not
 _Result = TypeVar("_Result")
 
 
@@ -84,6 +84,7 @@ class _Reader(parts.Reader):
     def __init__(self, components: Components | None, folder: Path | None = None):
         super().__init__(components)
         self._folder = folder
+        self._user_ccd: str | None = None
         self._aligned: list[tuple[Protein | Rna, Mapping[str, Node]]] = []
 
     def job(self, node: Node) -> Job:
@@ -100,7 +101,7 @@ class _Reader(parts.Reader):
         user_ccd = self._inline_or_file(fields, "userCCD")
         if user_ccd:
             own = _checked(_source(fields, "userCCD"), lambda: mmcif.components(user_ccd))
-            self.dictionary = Dictionary(self.components, user_ccd)
+            self.dictionary, self._user_ccd = Dictionary(self.components, user_ccd), user_ccd
         sequences = tuple(self._sequence(each) for each in fields["sequences"].items())
         if user_ccd:
             _checked(_source(fields, "userCCD"), lambda: mmcif.check_components(own, used_codes(sequences)))
@@ -204,9 +205,7 @@ class _Reader(parts.Reader):
     def _template(self, node: Node) -> Template:
         known = "mmcif", "mmcifPath", "queryIndices", "templateIndices"
         fields = node.fields(*known, required=known[2:], nullable=known[:2])
-        text = self._inline_or_file(fields, "mmcif")
-        if text is None:
-            node.refuse("must have one of mmcif and mmcifPath")
+        text = self._inline_or_file(fields, "mmcif") or ""
         queries, hits = ([each.whole(-parts.MOST, parts.MOST) for each in fields[key].items()] for key in known[2:])
         if len(queries) != len(hits):
             rule = f"must be as long as queryIndices: {len(hits)} against {len(queries)}"
@@ -223,8 +222,7 @@ class _Reader(parts.Reader):
         """
         seen: set[tuple[str, tuple[Modification, ...]]] = set()
         for chain, fields in self._aligned:
-            is_short = len(chain.sequence) <= _SHORT and not chain.modifications
-            if not isinstance(chain, Protein) or is_short or tokens.is_unknown(chain):
+            if not isinstance(chain, Protein) or self._is_short(chain) or tokens.is_unknown(chain):
                 continue
             if chain.templates and (chain.sequence, chain.modifications) in seen:
                 fields["templates"].note("are not read: AlphaFold 3 takes those of the first protein with this sequence for all")
@@ -233,7 +231,17 @@ class _Reader(parts.Reader):
                     self._check_template(node, one, len(chain.sequence))
             seen.add((chain.sequence, chain.modifications))
 
+    def _is_short(self, chain: Protein) -> bool:
+        if len(chain.sequence) > _SHORT:
+            return False
+        try:
+            return tokens.count(Job("", (replace(chain, ids=chain.ids[:1]),), user_ccd=self._user_ccd), self.components) <= _SHORT
+        except UsageError:  # a modification where there is no dictionary
+            return False
+
     def _check_template(self, node: Node, read: Template, length: int) -> None:
+        if not read.mmcif:
+            node.refuse("must have one of mmcif and mmcifPath")
         fields = node.parts()
         residues = _checked(_source(fields, "mmcif"), lambda: template.residues(read.mmcif))
         for query, hit in zip(fields["queryIndices"].items(), fields["templateIndices"].items(), strict=False):
