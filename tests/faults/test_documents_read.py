@@ -208,14 +208,8 @@ def test_brackets_that_are_nested_too_deeply(tmp_path, text):
 def test_templates_are_checked_where_alphafold_3_reads_them():
     broken = [{"mmcif": "HEADER", "queryIndices": [0], "templateIndices": [0]}]
     whole = [{"mmcif": TEMPLATE, "queryIndices": [0], "templateIndices": [3]}]
-    short = {
-        "protein": {
-            **PROTEIN,
-            "id": "B",
-            "sequence": "GAST",
-            "templates": [*broken, {"queryIndices": [9], "templateIndices": [9]}],
-        }
-    }
+    unread = [*broken, {"queryIndices": [9], "templateIndices": [9]}]
+    short = {"protein": {**PROTEIN, "id": "B", "sequence": "GAST", "templates": unread}}
     again = {"protein": {**PROTEIN, "id": "C", "templates": broken}}
     assert refusal(job(again)).startswith("sequences[0].protein.templates[0].mmcif: 'HEADER'")
     (read,) = from_json(job({"protein": {**PROTEIN, "templates": whole}}, short, again))
