@@ -85,14 +85,14 @@ class Session:
         """The padding sizes that were asked for, or those of the installed version."""
         return self.settings.buckets or self.installation.buckets
 
-    def read(self, path: Path) -> list[Job]:
-        """The jobs of a JSON file, as AlphaFold 3 would read them. Raises InputError.
+    def read(self, path: Path, *, strict: bool = False) -> list[Job]:
+        """The jobs of a JSON file, as AlphaFold 3 would read them. Raises InputError; if `strict`, for what it would mistake.
 
         The dictionary, which comes with the model, is asked for by those alone that name a component or an atom.
         """
-        jobs = reading.read(path)
+        jobs = reading.read(path, strict=strict)
         if any(chemistry.needs_components(job) or job.bonded_atom_pairs for job in jobs):
-            return reading.read(path, components=self.components)
+            return reading.read(path, components=self.components, strict=strict)
         return jobs
 
     def tokens(self, job: Job) -> int:

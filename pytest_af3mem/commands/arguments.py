@@ -17,6 +17,7 @@ from pytest_af3mem import gpus
 from pytest_af3mem.cache import written_atomically
 from pytest_af3mem.errors import SetupError, UsageError
 from pytest_af3mem.gpus import Gpu
+from pytest_af3mem.inputs.job import Job
 from pytest_af3mem.planning.cluster import Cluster
 from pytest_af3mem.pool import Pool
 from pytest_af3mem.reports.columns import shown
@@ -54,6 +55,17 @@ def add_job_options(command: Parser) -> None:
     for name, (metavar, text) in _JOB_OPTIONS.items():
         many: dict[str, Any] = {"action": "append"} if name == "smiles" else {}
         command.groups["input"].add_argument(f"--{name.replace('_', '-')}", metavar=metavar, help=text, **many)
+
+
+def add_strict(command: Parser) -> None:
+    text = "refuse inputs that AlphaFold 3 runs in another way than they are written, which else are noted"
+    command.groups["input"].add_argument("--strict", action="store_true", help=text)
+
+
+def note(where: object, job: Job) -> None:
+    """Says on the terminal what AlphaFold 3 takes in another way than it is written."""
+    for text in job.notes:
+        print(f"af3mem: note: {shown(str(where))}: {shown(text)}", file=sys.stderr)
 
 
 def job_options(parsed: argparse.Namespace) -> dict[str, Any]:

@@ -7,7 +7,19 @@ from pathlib import Path
 
 from pytest_af3mem import calibration, gpus
 from pytest_af3mem.commands import NOT_JUDGED, OK, OVER
-from pytest_af3mem.commands.arguments import Parser, add_job_options, add_set, asking, chosen, deliver, job_options, show, size
+from pytest_af3mem.commands.arguments import (
+    Parser,
+    add_job_options,
+    add_set,
+    add_strict,
+    asking,
+    chosen,
+    deliver,
+    job_options,
+    note,
+    show,
+    size,
+)
 from pytest_af3mem.errors import NotJudged, UsageError
 from pytest_af3mem.inputs.job import Job
 from pytest_af3mem.peak import Peak
@@ -27,6 +39,7 @@ def prepare(parser: Parser) -> None:
     what = parser.groups["input"].add_mutually_exclusive_group(required=True)
     what.add_argument("--tokens", metavar="N", help="measure a generated input of exactly so many tokens")
     what.add_argument("--job", type=Path, metavar="FILE", help="measure the one of this AlphaFold 3 JSON")
+    add_strict(parser)
     add_job_options(parser)
     add_set(parser)
     parser.groups["report"].add_argument(
@@ -41,7 +54,9 @@ def run(parsed: argparse.Namespace, settings: Settings) -> int:
     budget = Size.parse(parsed.budget, name="--budget") if parsed.budget is not None else None
     with asking(settings) as session:
         if parsed.job:
-            request = session.request(_only_job(session, parsed.job), settings=chosen(parsed))
+            job = _only_job(session, parsed.job, strict=parsed.strict)
+            note(parsed.job, job)
+            request = session.request(job, settings=chosen(parsed))
             command = session.command(request, job=parsed.job)
         else:
             tokens = size(parsed.tokens)
@@ -62,9 +77,9 @@ def run(parsed: argparse.Namespace, settings: Settings) -> int:
     return OVER if measurement.verdict.outcome is Outcome.OVER else NOT_JUDGED
 
 
-def _only_job(session: Session, path: Path) -> Job:
+def _only_job(session: Session, path: Path, *, strict: bool) -> Job:
     try:
-        first, *others = session.read(path)
+        first, *others = session.read(path, strict=strict)
     except UsageError as error:
         raise UsageError(f"--job {str(path)!r}: {error}") from error
     if others:

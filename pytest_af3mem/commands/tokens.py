@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_af3mem.commands import OK, USAGE
-from pytest_af3mem.commands.arguments import Parser, asking, deliver
+from pytest_af3mem.commands.arguments import Parser, add_strict, asking, deliver, note
 from pytest_af3mem.errors import SetupError
 from pytest_af3mem.models.alphafold3 import AlphaFold3
 from pytest_af3mem.planning.jobs import Place, files, read, why
@@ -33,6 +33,7 @@ def prepare(parser: Parser) -> None:
     parser.add_argument(
         "files", nargs="+", type=Path, metavar="FILE", help="AlphaFold 3 or AlphaFold Server JSON, or folders of it"
     )
+    add_strict(parser)
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ class _Counted:
     name: str
     tokens: int
     bucket: int
+    notes: tuple[str, ...]
 
 
 def run(parsed: argparse.Namespace, settings: Settings) -> int:
@@ -49,7 +51,7 @@ def run(parsed: argparse.Namespace, settings: Settings) -> int:
     broken: list[tuple[Place, str]] = []
     with asking(settings) as session:
         buckets = _buckets(session)
-        for where, job in read(session, files(parsed.files)):
+        for where, job in read(session, files(parsed.files), strict=parsed.strict):
             try:
                 if isinstance(job, Exception):
                     raise job
@@ -58,7 +60,8 @@ def run(parsed: argparse.Namespace, settings: Settings) -> int:
                 broken.append((where, why(error)))
                 print(f"af3mem: {str(where)!a}: {shown(why(error))}", file=sys.stderr)
             else:
-                counted.append(_Counted(where, job.name, tokens, bucket(tokens, buckets)))
+                note(where, job)
+                counted.append(_Counted(where, job.name, tokens, bucket(tokens, buckets), job.notes))
     deliver(settings, _text(counted), _json(counted, broken, buckets))
     return USAGE if broken else OK
 
@@ -95,6 +98,7 @@ def _json(counted: Sequence[_Counted], broken: Sequence[tuple[Place, str]], buck
                 "tokens": one.tokens,
                 "bucket": one.bucket,
                 "padding": one.bucket - one.tokens,
+                "notes": list(one.notes),
             }
             for one in counted
         ],

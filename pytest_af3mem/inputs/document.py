@@ -5,58 +5,96 @@ from __future__ import annotations
 import gzip
 import json
 import lzma
-import zlib
 from collections.abc import Collection, Iterator, Mapping
+from io import BytesIO
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import IO, Any, NoReturn
 
 from pytest_af3mem.errors import InputError, near
 
 _SHOWN = 60  # characters of a value in an error
 _KINDS = {dict: "an object", list: "a list", str: "a text", bool: "true or false", int: "a whole number", float: "a number"}
 _GZIP, _XZ, _ZSTD = b"\x1f\x8b", b"\xfd7zXZ\x00", b"\x28\xb5\x2f\xfd"
+MAX_UNPACKED_BYTES = 2**30
+_PIECE_BYTES = 2**20
 
 
 class Node:
-    """One value and its path. What it is asked for it has, or it raises InputError."""
+    """One value and its path. What it is asked for it has, or it raises InputError.
 
-    def __init__(self, value: Any, path: str = ""):
+    `notes` collects what is read in another way than its author may think; without it, that is refused.
+    """
+
+    def __init__(self, value: Any, path: str = "", notes: list[InputError] | None = None):
         self.value = value
         self.path = path
+        self.notes = notes
 
     @classmethod
-    def parse(cls, text: str) -> Node:
-        """The whole document. Keys that appear twice are refused: of two values one would be lost."""
+    def parse(cls, text: str, notes: list[InputError] | None = None) -> Node:
+        """The whole document. Of a key that appears twice the last value counts, as in any JSON, which is noted."""
+
+        def read(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+            found = dict(pairs)
+            if len(found) < len(pairs):
+                keys = [key for key, _ in pairs]
+                key = next(key for key in keys if keys.count(key) > 1)
+                twice = InputError(key if key.isidentifier() else "", "is a key that appears twice in one object", _shown(key))
+                if notes is None:
+                    raise twice
+                notes.append(twice)
+            return found
+
         try:
-            return cls(json.loads(text, object_pairs_hook=_object, parse_constant=_refused))
+            return cls(json.loads(text, object_pairs_hook=read, parse_constant=_refused), notes=notes)
         except InputError:
             raise
         except json.JSONDecodeError as error:
-            raise InputError("", f"is no JSON: {error.msg} (line {error.lineno}, column {error.colno})") from error
-        except (ValueError, RecursionError) as error:  # numbers of thousands of digits, thousands of brackets
-            raise InputError("", f"is no JSON that can be read: {str(error).splitlines()[0][:_SHOWN]}") from error
+            raise InputError("", f"is not valid JSON: {error.msg} (line {error.lineno}, column {error.colno})") from error
+        except RecursionError as error:
+            raise InputError("", "is not JSON that can be read: its brackets are nested too deeply") from error
+        except ValueError as error:  # numbers of thousands of digits
+            raise InputError("", f"is not JSON that can be read: {str(error).splitlines()[0][:_SHOWN]}") from error
 
     def refuse(self, rule: str) -> NoReturn:
         raise InputError(self.path, rule, _shown(self.value))
 
-    def fields(self, *known: str, required: Collection[str] = ()) -> Mapping[str, Node]:
-        """The parts of an object by key, null ones left out."""
+    def note(self, rule: str) -> None:
+        """Notes that the value is read in another way than its author may think. Raises InputError where nothing is noted."""
+        if self.notes is None:
+            self.refuse(rule)
+        self.notes.append(InputError(self.path, rule, _shown(self.value)))
+
+    def fields(
+        self,
+        *known: str,
+        required: Collection[str] = (),
+        nullable: Collection[str] | None = None,
+        others_are_ignored: bool = False,
+    ) -> Mapping[str, Node]:
+        """The parts of an object by key, without those that are null, which may be the `nullable` ones: by default, any."""
         value = self._of(dict)
         for key in value:
             if key not in known:
-                where = Node(value[key], self._at(key)) if key.isidentifier() else self
-                raise InputError(where.path, f"is no key here{near(key, known)} (keys: {', '.join(known)})", _shown(key))
+                where = Node(key, self._at(key) if key.isidentifier() else self.path, self.notes)
+                rule = f"is not a key here{near(key, known)} (keys: {', '.join(known)})"
+                where.note(f"{rule}; AlphaFold 3 ignores it") if others_are_ignored else where.refuse(rule)
+        found = {
+            key: self._part(part, self._at(key))
+            for key, part in value.items()
+            if key in known and (part is not None or (nullable is not None and key not in nullable))
+        }
         for key in required:
-            if value.get(key) is None:
+            if key not in found:
                 raise InputError(self._at(key), "is missing")
-        return {key: Node(part, self._at(key)) for key, part in value.items() if part is not None}
+        return found
 
     def parts(self) -> Mapping[str, Node]:
         """The parts of an object that may have any keys."""
-        return {key: Node(part, self._at(key)) for key, part in self._of(dict).items()}
+        return {key: self._part(part, self._at(key)) for key, part in self._of(dict).items()}
 
     def items(self) -> Iterator[Node]:
-        return (Node(part, f"{self.path}[{index}]") for index, part in enumerate(self._of(list)))
+        return (self._part(part, f"{self.path}[{index}]") for index, part in enumerate(self._of(list)))
 
     def text(self) -> str:
         return str(self._of(str))
@@ -65,8 +103,13 @@ class Node:
         """A text that is not empty."""
         return self.text() or self.refuse("must not be empty")
 
-    def whole(self, least: int, most: int) -> int:
-        value = int(self._of(int))
+    def whole(self, least: int, most: int, *, or_truth: bool = False) -> int:
+        """A whole number; with `or_truth` also what Python counts as 0 and 1, which is noted."""
+        if or_truth and type(self.value) is bool and self.notes is not None:
+            self.note(f"is not a number: AlphaFold 3 reads it as {int(self.value)}")
+        else:
+            self._of(int)
+        value = int(self.value)
         return value if least <= value <= most else self.refuse(f"must be from {least:,} to {most:,}")
 
     def truth(self) -> bool:
@@ -77,6 +120,9 @@ class Node:
             self.refuse(f"must be {_KINDS[kind]}")
         return self.value
 
+    def _part(self, value: Any, path: str) -> Node:
+        return Node(value, path, self.notes)
+
     def _at(self, key: str) -> str:
         return f"{self.path}.{key}" if self.path else key
 
@@ -86,52 +132,59 @@ def contents(node: Node, folder: Path | None) -> str:
     try:
         path = Path(node.filled())
         if folder is None and not path.is_absolute():
-            node.refuse("must be an absolute path where the document is no file")
+            node.refuse("must be an absolute path where the document is not a file")
         path = path if folder is None else folder / path
         if not path.is_file():
-            node.refuse("is no file")
-        return _unpacked(path.read_bytes(), node).decode()
-    except OSError as error:
-        node.refuse(f"cannot be read: {error.strerror or error}")
-    except UnicodeDecodeError:
-        node.refuse("is no text in UTF-8")
-    except (EOFError, zlib.error, lzma.LZMAError):
-        node.refuse("cannot be unpacked")
+            node.refuse("is a folder" if path.is_dir() else "does not exist")
+        packed = path.read_bytes()
+        stream = _unpacking(packed, node)
+        if stream is None:
+            return packed.decode()
+        with stream:
+            text = _whole(stream, node).decode()
+        return text.replace("\r\n", "\n").replace("\r", "\n")  # as AlphaFold 3, which opens packed files in text mode
     except InputError:
         raise
+    except OSError as error:
+        node.refuse(f"cannot be read: {error.strerror}" if error.strerror else "cannot be unpacked")
+    except UnicodeDecodeError:
+        node.refuse("is not text in UTF-8")
     except ValueError:  # a path with a zero in it
-        node.refuse("is no path")
+        node.refuse("is not a path")
 
 
-def _unpacked(packed: bytes, node: Node) -> bytes:
+def _unpacking(packed: bytes, node: Node) -> Any:
+    """A packed file opened for reading; None for one that is not packed."""
     if packed.startswith(_GZIP):
-        return gzip.decompress(packed)
+        return gzip.open(BytesIO(packed))
     if packed.startswith(_XZ):
-        return lzma.decompress(packed)
-    if packed.startswith(_ZSTD):
-        try:
-            import zstandard
-        except ImportError:
-            node.refuse("is packed by zstd, which takes a package that is not installed here: pip install zstandard")
-        try:
-            with zstandard.ZstdDecompressor().stream_reader(packed) as reader:
-                return bytes(reader.read())
-        except zstandard.ZstdError:
-            node.refuse("cannot be unpacked")
-    return packed
+        return lzma.open(BytesIO(packed))
+    if not packed.startswith(_ZSTD):
+        return None
+    try:
+        import zstandard
+    except ImportError:
+        node.refuse("is packed by zstd, which takes a package that is not installed here: pip install zstandard")
+    return zstandard.open(BytesIO(packed))
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in found:
-            raise InputError(key if key.isidentifier() else "", "is a key that appears twice in one object", _shown(key))
-        found[key] = value
-    return found
+def _whole(stream: IO[bytes], node: Node) -> bytes:
+    """All that a packed file holds, piece by piece: a few kilobytes may unpack to more than there is memory."""
+    pieces: list[bytes] = []
+    size = 0
+    try:
+        while size <= MAX_UNPACKED_BYTES and (piece := stream.read(_PIECE_BYTES)):
+            pieces.append(piece)
+            size += len(piece)
+    except Exception:  # gzip, zlib, lzma and zstandard have errors of their own
+        node.refuse("cannot be unpacked")
+    if size > MAX_UNPACKED_BYTES:
+        node.refuse(f"unpacks to more than {MAX_UNPACKED_BYTES / 2**30:g} GiB, the most that is read")
+    return b"".join(pieces)
 
 
 def _refused(constant: str) -> NoReturn:
-    raise InputError("", f"is no JSON: {constant} is no number there")
+    raise InputError("", f"is not valid JSON: {constant} is not a number there")
 
 
 def _shown(value: Any) -> str:

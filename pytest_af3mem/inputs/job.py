@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 _SHOWN = 60
@@ -122,7 +122,8 @@ class Job(_Brief):
     """One AlphaFold 3 input: what `run_alphafold.py --json_path` reads.
 
     `bonded_atom_pairs` are covalent bonds that components do not have of themselves; `user_ccd` is mmCIF text of
-    components that the CCD lacks, or that are to stand for those that it has.
+    components that the CCD lacks, or that are to stand for those that it has. `notes` say, of a job that was read, what
+    AlphaFold 3 takes in another way than its author may think, such as letters that are not residues.
     """
 
     name: str
@@ -130,6 +131,7 @@ class Job(_Brief):
     seeds: tuple[int, ...] = (1,)
     bonded_atom_pairs: tuple[tuple[Atom, Atom], ...] = ()
     user_ccd: str | None = None
+    notes: tuple[str, ...] = field(default=(), compare=False)
 
     def to_json(self) -> str:
         """AlphaFold 3's JSON, dialect `alphafold3`: version 1, which every release reads, or 4 if something is described.
@@ -169,11 +171,14 @@ class Job(_Brief):
         return request.bucket(self.tokens, session.current().buckets)
 
     @classmethod
-    def from_json(cls, text: str) -> Job:
-        """The one job of a JSON document. Raises InputError for what AlphaFold 3 would refuse, ignore or mistake."""
+    def from_json(cls, text: str, *, strict: bool = False) -> Job:
+        """The one job of a JSON document. Raises InputError for what AlphaFold 3 would refuse.
+
+        What it would ignore or mistake is in the job's `notes`, and refused if `strict`.
+        """
         from pytest_af3mem.inputs import reading
 
-        return reading.only_job(text)
+        return reading.only_job(text, strict=strict)
 
 
 def chain_ids() -> Iterator[str]:

@@ -29,7 +29,7 @@ def count(job: Job, components: Components | None = None) -> int:
     linked = _linked(job, dictionary) if bonded else frozenset()
     total = 0
     for sequence in job.sequences:
-        if _is_unknown(sequence):
+        if is_unknown(sequence):
             continue
         touched = {atom[0] for atom in bonded} & set(sequence.ids)
         total += sum(_tokens(sequence, chain, dictionary, bonded, linked) for chain in touched)
@@ -65,7 +65,7 @@ def _tokens(
     )
 
 
-def _is_unknown(sequence: Protein | Rna | Dna | Ligand) -> bool:
+def is_unknown(sequence: Protein | Rna | Dna | Ligand) -> bool:
     """Whether all residues are one unknown; AlphaFold 3 leaves such a chain out (`drop_missing_sequence`)."""
     if isinstance(sequence, Ligand):
         codes = set(sequence.ccd_codes)
@@ -161,7 +161,7 @@ def _linked(job: Job, dictionary: Dictionary) -> frozenset[tuple[str, int]]:
         ends = [(sequences[chain], code_at(sequences[chain], position), name) for chain, position, name in pair]
         ligands = sum(isinstance(sequence, Ligand) for sequence, _, _ in ends)
         is_glycan = any(dictionary.is_glycan(code) for _, code, _ in ends)
-        is_known = not any(_is_unknown(sequence) for sequence, _, _ in ends)
+        is_known = not any(is_unknown(sequence) for sequence, _, _ in ends)
         is_heavy = all(dictionary.element(code, name) not in HYDROGENS for _, code, name in ends)
         if not (ligands and is_glycan and is_known and is_heavy) or pair[0][:2] == pair[1][:2]:
             continue

@@ -153,11 +153,11 @@ def plan(
     return Plan(ordered, fraction, tuple(jobs), tuple(broken))
 
 
-def read(session: Session, paths: Iterable[Path]) -> Iterator[tuple[Place, Job | Exception]]:
-    """Each job of each file, or what came in its place: whatever one file does, the others are read."""
+def read(session: Session, paths: Iterable[Path], *, strict: bool = False) -> Iterator[tuple[Place, Job | Exception]]:
+    """Each job of each file, or what came in its place: whatever one file does, the others are read. `strict` as there."""
     for path in paths:
         try:
-            found = session.read(path)
+            found = session.read(path, strict=strict)
         except Exception as error:
             yield Place(path), error
         else:

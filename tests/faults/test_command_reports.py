@@ -72,6 +72,7 @@ def test_tokens_as_json(af3mem, folder):
         "tokens": 100,
         "bucket": 110,
         "padding": 10,
+        "notes": [],
     }
     assert [one["job"] for one in report["broken"]] == [f"{folder}/broken.json"]
 

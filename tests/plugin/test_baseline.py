@@ -258,7 +258,7 @@ def test_the_file_is_named_in_the_ini_file_from_its_folder(gate, project, monkey
 @pytest.mark.parametrize(
     ("text", "rule"),
     [
-        ("{", "is no JSON: Expecting property name enclosed in double quotes (line 1, column 2)"),
+        ("{", "is not valid JSON: Expecting property name enclosed in double quotes (line 1, column 2)"),
         ('{"schema": 7}', "schema: 7 is newer than the 1 that this pytest-af3mem reads: upgrade it"),
         ("<<<<<<< HEAD\n", "has a merge conflict in line 1: take one side, then run with --af3-update-baseline"),
         ('{"schema": 1, "measurements": [{"test": 5}]}', "measurements[0].tokens: is missing"),

@@ -112,7 +112,7 @@ def changed(**changes):
 @pytest.mark.parametrize(
     ("text", "rule"),
     [
-        ("", "is no JSON: Expecting value (line 1, column 1)"),
+        ("", "is not valid JSON: Expecting value (line 1, column 1)"),
         ("[]", "[] must be an object"),
         ("{}", "schema: is missing"),
         ('{"schema": 1}', "measurements: is missing"),
@@ -124,7 +124,7 @@ def changed(**changes):
         (changed(total_bytes=0), "measurements[0].total_bytes: 0 must be from 1 to 9,223,372,036,854,775,807"),
         (changed(components={"input": 1.5}), "measurements[0].components.input: 1.5 must be a whole number"),
         (changed(software={"jax": 1}), "measurements[0].software.jax: 1 must be a text"),
-        (changed(totl_bytes=5), "measurements[0].totl_bytes: 'totl_bytes' is no key here; did you mean total_bytes"),
+        (changed(totl_bytes=5), "measurements[0].totl_bytes: 'totl_bytes' is not a key here; did you mean total_bytes"),
         (
             changed().replace("\n]}", f",\n{ENTRY}\n]}}"),
             "measurements[1]: is the same measurement as measurements[0]: remove one of them",

@@ -113,7 +113,7 @@ EVERYTHING = Job(
     "every kind",
     (
         PROTEIN,
-        Protein(("B",), "X", unpaired_msa=None, paired_msa=None, templates=None),
+        Protein(("B",), "XG", unpaired_msa=None, paired_msa=None, templates=None),
         Rna(("C",), "ACGUN", ">query\nACGUN\n", (("PSU", 4),)),
         Rna(("D",), "A", None),
         Dna(("E",), "ACGTN", (("5CM", 2),)),
@@ -203,19 +203,18 @@ def test_files_are_named_from_where_the_document_lies(tmp_path, packed):
     (tmp_path / "job.json").write_text(text)
     assert read(tmp_path / "job.json") == [EVERYTHING]
     path = "sequences[0].protein.unpairedMsaPath: 'data/unpairedMsa'"
-    assert refusal(text) == f"{path} must be an absolute path where the document is no file"
+    assert refusal(text) == f"{path} must be an absolute path where the document is not a file"
     (tmp_path / "data" / "unpairedMsa").unlink()
-    assert refusal(text, folder=tmp_path) == f"{path} is no file"
+    assert refusal(text, folder=tmp_path) == f"{path} does not exist"
 
 
 @pytest.mark.parametrize(
     ("content", "rule"),
     [
-        (b"\xff\xfe", "is no text in UTF-8"),
+        (b"\xff\xfe", "is not text in UTF-8"),
         (gzip.compress(b">q\nNACDEF")[:-6], "cannot be unpacked"),
         (gzip.compress(b">q\nNACDEF")[:12] + b"x" * 40, "cannot be unpacked"),
         (lzma.compress(b">q\nNACDEF")[:40], "cannot be unpacked"),
-        (b"NACDEF\n", "must be A3M, and start with '>'"),
     ],
 )
 def test_files_that_cannot_be_read(tmp_path, content, rule):
@@ -234,7 +233,7 @@ def test_a_document_that_cannot_be_read(tmp_path):
         with pytest.raises(InputError, match=text):
             read(path)
     (tmp_path / "binary").write_bytes(b"\xff")
-    with pytest.raises(InputError, match="is no text in UTF-8"):
+    with pytest.raises(InputError, match="is not text in UTF-8"):
         read(tmp_path / "binary")
 
 
@@ -328,23 +327,23 @@ CCD_RULE = "must be a CCD code, like 'ATP', without spaces, brackets or the pref
         (at("modelSeeds", value=[1.5]), "modelSeeds[0]: 1.5 must be a whole number"),
         (at("modelSeeds", value=[1, -1]), "modelSeeds[1]: -1 must be from 0 to 4,294,967,295"),
         (at("modelSeeds", value=["12345678901"]), "modelSeeds[0]: '12345678901' must be a whole number"),
-        (at("modelSeed", value=[1]), "modelSeed: 'modelSeed' is no key here; did you mean modelSeeds? (keys: dialect,"),
+        (at("modelSeed", value=[1]), "modelSeed: 'modelSeed' is not a key here; did you mean modelSeeds? (keys: dialect,"),
         (at("sequences", value=[]), "sequences: [] must not be empty"),
         (at("sequences", value={"protein": {}}), "sequences: {...} must be a list"),
         (at("sequences", 0, value={}), "sequences[0]: {} must have one key of protein, rna, dna, ligand"),
         (
             at("sequences", 0, value={"peptide": {}}),
-            "sequences[0].peptide: 'peptide' is no key here (keys: protein, rna, dna, ligand)",
+            "sequences[0].peptide: 'peptide' is not a key here (keys: protein, rna, dna, ligand)",
         ),
         (at(*FIRST, "sequence", value=""), "sequences[0].protein.sequence: '' must not be empty"),
-        (at(*FIRST, "sequence", value="NAcDEF"), "sequences[0].protein.sequence: 'NAcDEF' has 'c' at position 3: only ARND"),
+        (at(*FIRST, "sequence", value="NAcDEF"), "sequences[0].protein.sequence: 'NAcDEF' has 'c' at position 3, not of ARND"),
         (
             at("sequences", 2, "rna", "sequence", value="ACGTN"),
-            "sequences[2].rna.sequence: 'ACGTN' has 'T' at position 4: only ACGU",
+            "sequences[2].rna.sequence: 'ACGTN' has 'T' at position 4, not of ACGU",
         ),
         (
             at("sequences", 4, "dna", "sequence", value="ACGU"),
-            "sequences[4].dna.sequence: 'ACGU' has 'U' at position 4: only ACGT",
+            "sequences[4].dna.sequence: 'ACGU' has 'U' at position 4, not of ACGT",
         ),
         (at(*FIRST, "sequence", value=GONE), "sequences[0].protein.sequence: is missing"),
         (at(*FIRST, "id", value=GONE), "sequences[0].protein.id: is missing"),
@@ -369,7 +368,7 @@ CCD_RULE = "must be a CCD code, like 'ATP', without spaces, brackets or the pref
             at(*FIRST, "modifications", 0, "ptmType", value="CCD_SEP"),
             f"sequences[0].protein.modifications[0].ptmType: 'CCD_SEP' {CCD_RULE}",
         ),
-        (at(*FIRST, "modifications", 0, "x", value=1), "sequences[0].protein.modifications[0].x: 'x' is no key here"),
+        (at(*FIRST, "modifications", 0, "x", value=1), "sequences[0].protein.modifications[0].x: 'x' is not a key here"),
         (
             at(*FIRST, "unpairedMsa", value=">q\nNYCDEF\n"),
             "starts with another sequence than the query: 'Y' at position 2, where the query has 'A'",
@@ -378,8 +377,7 @@ CCD_RULE = "must be a CCD code, like 'ATP', without spaces, brackets or the pref
             at(*FIRST, "unpairedMsa", value=">q\nNACDEF\n>r\nNACDEFF"),
             "has 7 columns in row 2, and the query has 6: all rows must have as many",
         ),
-        (at(*FIRST, "unpairedMsa", value=">q\nNACDEF\n>r\nNAC*EF"), "has '*' in row 2: only letters and hyphens can be"),
-        (at(*FIRST, "unpairedMsa", value=" \n"), "must be A3M, and has no rows"),
+        (at(*FIRST, "unpairedMsa", value=">q\nNACDEF\n>r\nNAC*EF"), "has '*' in row 2: only letters and hyphens are allowed"),
         (at(*FIRST, "unpairedMsa", value=5), "sequences[0].protein.unpairedMsa: 5 must be a text"),
         (
             at(*FIRST, "unpairedMsaPath", value="x"),
@@ -435,7 +433,7 @@ CCD_RULE = "must be a CCD code, like 'ATP', without spaces, brackets or the pref
             at(*BOND, 0, value=["A", 1]),
             "bondedAtomPairs[0][0]: [...] must be an atom: [chain id, residue from 1, name of the atom]",
         ),
-        (at(*BOND, 0, 0, value="Z"), "bondedAtomPairs[0][0][0]: 'Z' is no id of a chain"),
+        (at(*BOND, 0, 0, value="Z"), "bondedAtomPairs[0][0][0]: 'Z' is not the id of a chain"),
         (at(*BOND, 0, 1, value=7), "bondedAtomPairs[0][0][1]: 7 must be from 1 to 6"),
         (at(*BOND, 1, 1, value=4), "bondedAtomPairs[0][1][1]: 4 must be from 1 to 3"),
         (at(*BOND, 1, value=["H", 3, "H1"]), "bondedAtomPairs[0][1][2]: 'H1' is a hydrogen: AlphaFold 3 ignores its bonds"),
@@ -443,8 +441,7 @@ CCD_RULE = "must be a CCD code, like 'ATP', without spaces, brackets or the pref
         (at(*BOND, 1, 2, value=""), "bondedAtomPairs[0][1][2]: '' must not be empty"),
         (at(*BOND, 1, value=["A", 1, "ND2"]), "bondedAtomPairs[0]: [...] is a bond of an atom to itself"),
         (at(*BOND, value=DOCUMENT["bondedAtomPairs"][1]), "bondedAtomPairs[1]: [...] is a bond that is given twice"),
-        (at(*BOND, 1, value=["H", 3, "C9"]), "bondedAtomPairs[0][1][2]: 'C9' is no atom of MY-1"),
-        (at("userCCD", value=""), "userCCD: '' is no mmCIF: it does not start with data_"),
+        (at(*BOND, 1, value=["H", 3, "C9"]), "bondedAtomPairs[0][1][2]: 'C9' is not an atom of MY-1"),
         (
             at("userCCD", value=COMPONENT.replace("_chem_comp.type non-polymer\n", "")),
             "lacks _chem_comp.type for the component 'MY-1'",
@@ -454,7 +451,7 @@ CCD_RULE = "must be a CCD code, like 'ATP', without spaces, brackets or the pref
     ],
 )
 def test_refused_with_path_value_and_rule(edit, text):
-    assert text in refusal(document(edit))
+    assert text in refusal(document(edit), strict=True)
 
 
 @pytest.mark.parametrize(
@@ -463,7 +460,7 @@ def test_refused_with_path_value_and_rule(edit, text):
         (at(5, value=["atp"]), f"sequences[5].ligand.ccdCodes[0]: 'atp' {UNKNOWN}; did you mean ATP?"),
         (at(5, value=["XXX"]), f"sequences[5].ligand.ccdCodes[0]: 'XXX' {UNKNOWN}"),
         (at(5, value=["UNL"]), f"sequences[5].ligand.ccdCodes[0]: 'UNL' {NO_ATOMS}"),
-        (at(6, value=["ATP", "NAG"]), "bondedAtomPairs[0][1][2]: 'C1' is no atom of ATP"),
+        (at(6, value=["ATP", "NAG"]), "bondedAtomPairs[0][1][2]: 'C1' is not an atom of ATP"),
     ],
 )
 def test_codes_and_atoms_are_looked_up_where_there_is_a_dictionary(edit, text):
@@ -480,19 +477,19 @@ def test_codes_and_atoms_are_looked_up_where_there_is_a_dictionary(edit, text):
 @pytest.mark.parametrize(
     ("text", "rule"),
     [
-        ("", "is no JSON: Expecting value (line 1, column 1)"),
-        ('{"dialect": "alphafold3",}', "is no JSON: "),
-        ('{"version": NaN}', "is no JSON: NaN is no number there"),
+        ("", "is not valid JSON: Expecting value (line 1, column 1)"),
+        ('{"dialect": "alphafold3",}', "is not valid JSON: "),
+        ('{"version": NaN}', "is not valid JSON: NaN is not a number there"),
         ('{"version": 1, "version": 2}', "version: 'version' is a key that appears twice in one object"),
-        ("[" * 100_000, "is no JSON that can be read"),
-        (f'{{"version": {"9" * 5000}}}', "is no JSON that can be read"),
+        ("[" * 100_000, "is not JSON that can be read"),
+        (f'{{"version": {"9" * 5000}}}', "is not JSON that can be read"),
         ("5", "must be an object (dialect alphafold3) or a list of objects (dialect alphafoldserver)"),
         ("[]", "[] has no jobs"),
         ("[5]", "[0]: 5 must be an object"),
     ],
 )
 def test_what_is_no_job_at_all(text, rule):
-    assert refusal(text).startswith(rule)
+    assert refusal(text, strict=True).startswith(rule)
 
 
 @pytest.mark.parametrize(
@@ -503,7 +500,7 @@ def test_what_is_no_job_at_all(text, rule):
         (at("version", value=2), "[0].version: 2 must be 1"),
         (at("dialect", value="alphafold3"), "[0].dialect: 'alphafold3' must be 'alphafoldserver' in a list"),
         (at("sequences", value=[]), "[0].sequences: [] must not be empty"),
-        (at("sequences", 0, "proteinChain", "count", value=0), "[0].sequences[0].proteinChain.count: 0 must be from 1 to 10,000"),
+        (at("sequences", 0, "proteinChain", "count", value=0), "[0].sequences[0].proteinChain.count: 0 must be at least 1"),
         (at("sequences", 0, "proteinChain", "glycans", value=[]), "[0].sequences[0].proteinChain.glycans: [] is not supported"),
         (
             at("sequences", 0, "proteinChain", "maxTemplateDate", value="x"),
@@ -512,13 +509,13 @@ def test_what_is_no_job_at_all(text, rule):
         (at("sequences", 0, "proteinChain", "useStructureTemplate", value=1), "useStructureTemplate: 1 must be true or false"),
         (at("sequences", 0, "proteinChain", "sequence", value="PS-"), "[0].sequences[0].proteinChain.sequence: 'PS-' has '-' at"),
         (at("sequences", 3, "ligand", "ligand", value=5), "[0].sequences[3].ligand.ligand: 5 must be a text"),
-        (at("sequences", 4, "ion", "charge", value=2), "[0].sequences[4].ion.charge: 'charge' is no key here"),
+        (at("sequences", 4, "ion", "charge", value=2), "[0].sequences[4].ion.charge: 'charge' is not a key here"),
     ],
 )
 def test_jobs_of_the_server_refused(edit, text):
     changed = copy.deepcopy(SERVER)
     edit(changed[0])
-    assert text in refusal(json.dumps(changed))
+    assert text in refusal(json.dumps(changed), strict=True)
 
 
 def test_smiles():

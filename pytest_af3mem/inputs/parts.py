@@ -1,0 +1,107 @@
+"""What both dialects of AlphaFold 3's JSON share: names, seeds, ids, letters and chemical codes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from itertools import islice
+
+from pytest_af3mem.inputs.chemistry import RESIDUES, UNKNOWN, Components, Dictionary
+from pytest_af3mem.inputs.document import Node
+from pytest_af3mem.inputs.job import Dna, Ligand, Modification, Protein, Rna
+
+Sequence = Protein | Rna | Dna | Ligand
+Polymer = Protein | Rna | Dna
+MOST = 2**32 - 1
+_NAMES = {Protein: ("ptmType", "ptmPosition"), Rna: ("modificationType", "basePosition")}
+
+
+class Reader:
+    """Reads codes, which are looked up in `components` where given."""
+
+    def __init__(self, components: Components | None):
+        self.components = components
+        self.dictionary = Dictionary(components)
+
+    def code(self, node: Node, prefix: str = "") -> str:
+        """A CCD code; where its atoms are known it must have some."""
+        code = node.filled().removeprefix(prefix)
+        if not re.fullmatch(r"[!-'*-~]+", code) or code.startswith("CCD_"):
+            node.refuse("must be a CCD code, like 'ATP', without spaces, brackets or the prefix CCD_")
+        if self.dictionary.is_complete or code in self.dictionary:
+            if code not in self.dictionary:
+                hint = f"; did you mean {code.upper()}?" if code.upper() in self.dictionary else ""
+                node.refuse(f"is not a code of the chemical component dictionary (CCD) nor of userCCD{hint}")
+            if not self.dictionary.has_atoms(code):
+                node.refuse("has no atoms in the chemical component dictionary: AlphaFold 3 cannot fold it")
+        return code
+
+    def each_modification(self, node: Node, length: int, kind: type[Polymer], prefix: str = "") -> Iterator[Modification]:
+        names = _NAMES.get(kind, _NAMES[Rna])
+        codes: dict[int, str] = {}
+        for each in node.items():
+            fields = each.fields(*names, required=names, nullable=(), others_are_ignored=True)
+            code, position = self.code(fields[names[0]], prefix), fields[names[1]].whole(1, length, or_truth=True)
+            if position in codes:
+                fields[names[1]].note("is modified twice: AlphaFold 3 takes the last")
+            codes[position] = code
+        return ((code, position) for position, code in codes.items())
+
+
+def name(node: Node) -> str:
+    if not re.search(r"[A-Za-z0-9_.-]", node.text().replace(" ", "_")) or not node.text().strip():
+        node.refuse("must have a letter, a digit, a dot, a dash or an underscore: files are named by it")
+    return node.text()
+
+
+def seeds(node: Node) -> tuple[int, ...]:
+    return tuple(_seed(each) for each in node.items()) or node.refuse("must not be empty")
+
+
+def _seed(node: Node) -> int:
+    """A number, or a text or another number of which Python's `int` makes one, as AlphaFold 3 does."""
+    value = node.value
+    if type(value) is int or not isinstance(value, str | float | bool):
+        return node.whole(0, MOST)
+    try:
+        seed = Node(int(value), node.path).whole(0, MOST)
+    except (ValueError, OverflowError):
+        return node.whole(0, MOST)
+    if str(seed) != value:
+        node.note(f"must be a whole number: AlphaFold 3 reads it as {seed}")
+    return seed
+
+
+def ids(node: Node) -> tuple[str, ...]:
+    ids = tuple(each.text() for each in node.items()) if isinstance(node.value, list) else (node.text(),)
+    for chain in ids or node.refuse("must not be empty"):
+        if not re.fullmatch("[A-Z]+", chain):
+            Node(chain, node.path).refuse("must be capital letters")
+    if len(set(ids)) != len(ids):
+        node.refuse("has an id twice")
+    return ids
+
+
+def residues(node: Node, kind: type[Polymer]) -> str:
+    sequence = node.filled()
+    strange: dict[str, int] = {}
+    for position, letter in enumerate(sequence, start=1):
+        if not letter.isalpha():
+            node.refuse(f"has {letter!a} at position {position}: only letters are allowed")
+        if letter not in RESIDUES[kind] and letter != UNKNOWN[kind][0]:
+            strange.setdefault(letter, position)
+    if strange:
+        where = ", ".join(f"{letter!a} at position {position}" for letter, position in islice(strange.items(), 3))
+        more = f" and {len(strange) - 3} more" if len(strange) > 3 else ""
+        known = "".join(RESIDUES[kind])
+        node.note(f"has {where}{more}, not of {known}: AlphaFold 3 takes it for {UNKNOWN[kind][0]}, unknown, one token each")
+    return sequence
+
+
+def description(fields: Mapping[str, Node]) -> str | None:
+    if "description" not in fields:
+        return None
+    if not isinstance(fields["description"].value, str):
+        fields["description"].note("must be a text; AlphaFold 3 does not read it")
+        return None
+    return fields["description"].text()
