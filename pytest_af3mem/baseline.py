@@ -11,21 +11,21 @@ import fcntl
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from pytest_af3mem import attribution
+from pytest_af3mem import attribution, records
 from pytest_af3mem.cache import written_atomically
 from pytest_af3mem.errors import InputError, SetupError, UsageError
 from pytest_af3mem.inputs.document import Node
 from pytest_af3mem.peak import Kernels, Peak
+from pytest_af3mem.records import MOST, Filled, Positive, Signed, at
 
 SCHEMA = 1
 UPDATE = "run with --af3-update-baseline"
 
-_MOST = 2**63 - 1
 _PLACE = ("test", "tokens", "bucket", "target", "method")
 _BYTES = ("total_bytes", "live_bytes")
 
@@ -37,18 +37,18 @@ class Entry:
     Inputs of one test that fall in the same bucket are one program and share an entry; where they differ, it is the largest.
     """
 
-    test: str
-    tokens: int
-    bucket: int
-    target: str
-    method: str
-    total_bytes: int
+    test: Filled
+    tokens: Positive
+    bucket: Positive
+    target: Filled
+    method: Filled
+    total_bytes: Positive
     live_bytes: int | None
     kernels: Kernels
-    components: Mapping[str, int]
-    model: str
-    distribution: str
-    config: Mapping[str, Any]
+    components: Mapping[str, Signed]
+    model: Filled = field(metadata=at("model", "name"))
+    distribution: str = field(metadata=at("model", "distribution"))
+    config: Mapping[str, Any] = field(metadata=at("model", "config"))
     software: Mapping[str, str]
 
     @classmethod
@@ -106,29 +106,7 @@ class Entry:
     @classmethod
     def read(cls, node: Node) -> Entry:
         """The inverse of `to_json`. Raises InputError for what it could not have written."""
-        known = (*_PLACE, *_BYTES, "kernels", "components", "model", "software")
-        fields = node.fields(*known, required=[name for name in known if name != "live_bytes"])
-        kernels = fields["kernels"].fields("triton", "xla_fallbacks", "mosaic", required=("triton", "xla_fallbacks"))
-        model = fields["model"].fields("name", "distribution", "config", required=("name", "distribution", "config"))
-        return cls(
-            test=fields["test"].filled(),
-            tokens=fields["tokens"].whole(1, _MOST),
-            bucket=fields["bucket"].whole(1, _MOST),
-            target=fields["target"].filled(),
-            method=fields["method"].filled(),
-            total_bytes=fields["total_bytes"].whole(1, _MOST),
-            live_bytes=fields["live_bytes"].whole(0, _MOST) if "live_bytes" in fields else None,
-            kernels=Kernels(
-                kernels["triton"].whole(0, _MOST),
-                tuple(each.filled() for each in kernels["xla_fallbacks"].items()),
-                kernels["mosaic"].whole(0, _MOST) if "mosaic" in kernels else 0,
-            ),
-            components={name: part.whole(-_MOST, _MOST) for name, part in fields["components"].parts().items()},
-            model=model["name"].filled(),
-            distribution=model["distribution"].text(),
-            config={name: part.value for name, part in model["config"].parts().items()},
-            software={name: part.text() for name, part in fields["software"].parts().items()},
-        )
+        return records.read(cls, node.value, node.path)
 
 
 @dataclass(frozen=True)
@@ -179,7 +157,7 @@ class Baseline:
         document = Node.parse(text)
         if isinstance(document.value, dict) and "schema" in document.value:
             schema = document.parts()["schema"]
-            if schema.whole(1, _MOST) > SCHEMA:
+            if schema.whole(1, MOST) > SCHEMA:
                 schema.refuse(f"is newer than the {SCHEMA} that this pytest-af3mem reads: upgrade it")
         fields = document.fields("schema", "measurements", required=("schema", "measurements"))
         found: dict[Any, Node] = {}

@@ -1,24 +1,25 @@
 """Content-addressed store: what was measured once is not measured twice, and a change is never hidden.
 
 An entry is filed under a digest of its whole identity, which it also holds in clear. Entries are written whole or not at
-all, and carry a checksum: a damaged one is measured again, and said.
+all, and carry a checksum of all that they say: a damaged one, or one that is of another question, is measured again, and said.
 """
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import errno
 import fcntl
-import hashlib
 import json
 import os
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from pytest_af3mem.errors import SetupError
+from pytest_af3mem.errors import InputError, SetupError
 from pytest_af3mem.peak import Peak
+from pytest_af3mem.records import render
 from pytest_af3mem.request import Request, digest
 
 _TAG = "Signature: 8a477f597d28d172789f06886806bc55\n# Made by pytest-af3mem; may be deleted. https://bford.info/cachedir/\n"
@@ -45,29 +46,36 @@ class Cache:
         self._folder = folder
         self.problems: list[str] = []
 
-    def get(self, kind: str, identity: Mapping[str, Any]) -> Any | None:
-        """The stored value, or None. A damaged entry is noted in `problems` and counts as missing."""
+    def get(self, kind: str, identity: Mapping[str, Any], read: Callable[[Any], Any] = lambda value: value) -> Any | None:
+        """The stored value as `read` gives it, or None. A damaged entry is noted in `problems` and counts as missing.
+
+        So does one that `read` refuses, with an InputError.
+        """
         path = self._path(kind, identity)
-        if not path.exists():
-            return None
         try:
             entry = json.loads(path.read_bytes())
             value = entry["value"]
-            if entry["checksum"] != _checksum(value):
+            if entry["checksum"] != _checksum(kind, entry["identity"], value):
                 raise ValueError("its checksum does not match")
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            self.problems.append(f"cache entry {path} is damaged ({error}); measured again")
+            if digest(entry["identity"]) != path.stem:
+                raise ValueError("it is of another question")
+            return read(value)
+        except FileNotFoundError:
             return None
-        return value
+        except PermissionError as error:
+            self.problems.append(f"cache entry {path} cannot be read ({error.strerror}); measured again")
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+            self.problems.append(f"cache entry {path} is damaged ({error}); measured again")
+        return None
 
     def put(self, kind: str, identity: Mapping[str, Any], value: Any) -> None:
         """Stores a value; one that cannot be stored is noted in `problems`, for the value itself is good."""
         path = self._path(kind, identity)
-        entry = {"identity": identity, "value": value, "checksum": _checksum(value)}
+        entry = {"identity": identity, "value": value, "checksum": _checksum(kind, identity, value)}
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with written_atomically(path) as unfinished:
-                unfinished.write_text(json.dumps(entry))
+                unfinished.write_text(render(entry))
         except OSError as error:
             self.problems.append(f"cache entry {path} cannot be written ({error.strerror}); it will be measured again")
 
@@ -88,14 +96,23 @@ class Cache:
         return self._folder / kind / f"{digest(identity)}.json"
 
 
-def find_peak(cache: Cache, identity: Mapping[str, Any], request: Request) -> Peak | None:
-    """The stored peak of an equal program, said of this request's token count."""
-    stored = cache.get("peaks", identity)
-    return None if stored is None else Peak.from_json({**stored, "tokens": request.tokens, "seconds": 0.0, "cached": True})
+def find_peak(
+    cache: Cache, identity: Mapping[str, Any], request: Request, why_not: Callable[[Peak], str] = lambda peak: ""
+) -> Peak | None:
+    """The stored peak of an equal program, said of this request's size. One that cannot be it, as `why_not` says, is damage."""
+
+    def read(value: Any) -> Peak:
+        peak = dataclasses.replace(Peak.from_json(value), tokens=request.tokens, bucket=request.bucket, seconds=0.0, cached=True)
+        if reason := why_not(peak):
+            raise InputError("", reason)
+        return peak
+
+    found: Peak | None = cache.get("peaks", identity, read)
+    return found
 
 
-def _checksum(value: Any) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+def _checksum(kind: str, identity: Mapping[str, Any], value: Any) -> str:
+    return digest({"kind": kind, "identity": identity, "value": value})
 
 
 @contextlib.contextmanager

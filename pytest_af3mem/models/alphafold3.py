@@ -58,6 +58,7 @@ class AlphaFold3:
     packages: tuple[str, ...] = ("alphafold3", "tokamax", "haiku", "colabfold_kernels", "jax")
     settings: tuple[str, ...] = tuple(_SETTINGS)
     fewer_iterations: Mapping[str, Any] = {"num_recycles": 1, "num_steps": 2}
+    parameters_follow_settings = True  # Haiku refuses to trace with parameters of another shape, should a change make it untrue
 
     def __init__(self, family: str = "alphafold3") -> None:
         self._ccd: ccd.Store | None = None
