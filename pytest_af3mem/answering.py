@@ -10,6 +10,7 @@ from typing import Any
 from pytest_af3mem import records
 from pytest_af3mem.errors import InputError, NotJudged
 from pytest_af3mem.peak import Peak
+from pytest_af3mem.records import Filled
 from pytest_af3mem.request import Installation, Request
 from pytest_af3mem.sequence import Step
 
@@ -18,11 +19,16 @@ _OF_THE_PROCESS = "environment"  # of a run it is that of the GPU's process
 
 @dataclass(frozen=True)
 class Answer:
-    """A peak, the settings that were asked for, and the digest of its features' shapes: what a worker replies."""
+    """A peak, and what says of which question it is: what a worker replies.
+
+    `settings` are those of the model that were asked for, `signature` the digest of the features' shapes, and `installation` that
+    of what the worker's interpreter holds (`Installation.identity`).
+    """
 
     peak: Peak
     settings: Mapping[str, Any]
-    signature: str
+    signature: Filled
+    installation: Filled
 
     def to_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
@@ -39,7 +45,10 @@ def accepted(request: Request, installation: Installation, reply: object) -> Ans
         answer = Answer.from_json(reply)
     except InputError as error:
         raise NotJudged(f"the worker's reply cannot be read: {error}") from error
-    if reason := why_not_the_answer(request, installation, answer.peak, answer.settings):
+    reason = why_not_the_answer(request, installation, answer.peak, answer.settings)
+    if not reason and request.method != "run" and answer.installation != installation.identity:
+        reason = "what is installed, or the environment, is not as it was at the start of the session: start it again"
+    if reason:
         raise NotJudged(reason)
     return answer
 

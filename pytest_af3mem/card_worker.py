@@ -12,7 +12,6 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from pytest_af3mem.answering import Answer
 from pytest_af3mem.errors import NotJudged, OutOfMemory
 from pytest_af3mem.models import model as models
 from pytest_af3mem.peak import Peak
@@ -55,7 +54,7 @@ class CardWorker(Worker):
         _check(surroundings.refusal(around))
         program = self._peak(request, batch, forward, reading.program, time.perf_counter() - start)
         peak = self._believed(program, reading, watched, around)
-        return Answer(peak, dict(request.settings), compiled.signature(batch.features)).to_json()
+        return self._answer(request, peak, compiled.signature(batch.features)).to_json()
 
     def rehearse(self, request: Request, full: bool) -> dict[str, Any]:
         """The same steps on JAX's CPU device: what was done, how long it took, and why that is no measurement."""

@@ -106,7 +106,8 @@ class Peak:
     rest of the readings. The other bytes stay those of the program, as it was compiled on that GPU: `program_bytes` is their sum,
     and that of `holders`.
 
-    Peaks compare with each other and with sizes: `peak <= "12 GiB"`, `peak < "95 %"` (of the target's memory), `a == b`.
+    Peaks compare with each other and with sizes: `peak <= "12 GiB"`, `peak < "95 %"` (of the target's memory), `a == b`. Those of
+    different targets or methods are never equal.
     """
 
     tokens: Positive
@@ -151,12 +152,14 @@ class Peak:
         """`other` in bytes, as this peak compares with it: percentages are of this peak's target."""
         if isinstance(other, Peak):
             return other.total_bytes
-        if isinstance(other, int):
+        if isinstance(other, int) and not isinstance(other, bool):
             return other
         return Size.parse(other).of(gpus.find(self.target).memory_bytes)
 
     def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Peak | str | int | Size):
+        if isinstance(other, Peak) and (self.target, self.method) != (other.target, other.method):
+            return False  # of as many bytes, and yet not the same
+        if not isinstance(other, Peak | str | int | Size) or isinstance(other, bool):
             return NotImplemented
         try:
             return self.total_bytes == self.bytes_of(other)

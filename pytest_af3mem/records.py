@@ -17,8 +17,8 @@ from typing import Annotated, Any, NoReturn, TypeVar, Union, cast
 
 from pytest_af3mem.errors import InputError, near
 from pytest_af3mem.inputs.document import Node
+from pytest_af3mem.size import MOST
 
-MOST = 2**63 - 1
 Signed = Annotated[int, -MOST]
 Positive = Annotated[int, 1]
 Filled = Annotated[str, 1]
@@ -36,7 +36,7 @@ def at(*keys: str) -> dict[str, tuple[str, ...]]:
 
 
 def read(kind: type[_Record], data: object, path: str = "", *, others: bool = False) -> _Record:
-    """The record that `data`, parsed JSON, holds; `path` is its place, for errors. `others` leaves keys alone that it does not know.
+    """The record that `data`, parsed JSON, holds; `path` is its place, for errors. With `others`, unknown keys are left alone.
 
     Raises InputError for what is no such record, and nothing else.
     """

@@ -19,6 +19,7 @@ class Installation:
     """What a worker's interpreter holds. Everything here is learnt without importing JAX or the network.
 
     `spec` is how the model was asked for, `model` its name, `fingerprint` a digest of all sources that decide the number.
+    `environment` is one of all variables that may; `software` names those that may be shown.
     """
 
     spec: str
@@ -28,6 +29,12 @@ class Installation:
     buckets: tuple[int, ...]
     settings: tuple[str, ...]
     software: Mapping[str, str]
+    environment: str = ""
+
+    @property
+    def identity(self) -> str:
+        """A digest of all of it."""
+        return digest(dataclasses.asdict(self))
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Installation:
@@ -118,7 +125,7 @@ def batch_identity(installation: Installation, request: Request) -> dict[str, An
 
 
 def parameters_identity(installation: Installation, request: Request, signature: str | None = None) -> dict[str, Any]:
-    """All that decides the shapes of the network's parameters; no `signature` for a model whose parameters follow settings alone."""
+    """All that decides the shapes of the network's parameters: no `signature` where they follow the settings alone."""
     return {
         "installation": dataclasses.asdict(installation),
         "compute_capability": gpus.find(request.target).compute_capability,

@@ -7,14 +7,16 @@ libraries print goes to standard error, which the pool keeps in a file.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import os
 import sys
+import tempfile
 import threading
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
@@ -28,6 +30,7 @@ from pytest_af3mem.models import model as models
 from pytest_af3mem.models import sources
 from pytest_af3mem.peak import Model, Peak
 from pytest_af3mem.probes import compiled, nvml
+from pytest_af3mem.records import plain
 from pytest_af3mem.request import Installation, Request, batch_identity, digest, parameters_identity, peak_identity
 
 _OLDEST_JAX = (0, 7, 2)  # the first that was seen to compile without a device
@@ -67,6 +70,7 @@ class Worker:
             buckets=self._model.buckets(),
             settings=tuple(self._model.settings),
             software=sources.software(),
+            environment=sources.environment(),
         )
 
     def _keep(self, kind: str, identity: Mapping[str, Any], value: Any) -> None:
@@ -81,8 +85,9 @@ class Worker:
 
     def targets(self) -> dict[str, str]:
         """Every target, and why a small program does not compile for it here (empty where it does)."""
-        folder = compiled.toolchain(self._folder)
-        return {name: compiled.trial(gpus.find(name), folder) for name in gpus.names()}
+        with _private() as folder:
+            toolchain = compiled.toolchain(folder)
+            return {name: compiled.trial(gpus.find(name), toolchain) for name in gpus.names()}
 
     def measure(self, request: Request) -> Answer:
         """The peak for one request, from the cache where an equal program was compiled before."""
@@ -97,7 +102,10 @@ class Worker:
                 peak = self._compile(request, batch, start)
                 self._keep("peaks", identity, peak.to_json())
         self._keep("signatures", batch_identity(self.installation, request), signature)
-        return Answer(peak, dict(request.settings), signature)
+        return self._answer(request, peak, signature)
+
+    def _answer(self, request: Request, peak: Peak, signature: str) -> Answer:
+        return Answer(peak, dict(request.settings), signature, self.installation.identity)
 
     def featurise(self, request: Request) -> dict[str, Any]:
         """What the featuriser makes of a job: its tokens, the bucket, and shape and type of each feature."""
@@ -150,8 +158,9 @@ class Worker:
             forward = self._model.forward(dict(request.settings), gpu.compute_capability)
         parameters = self._parameter_shapes(request, batch, lambda: compiled.parameters(forward, batch.features, gpu))
         self._progress("compiling")
-        toolchain = compiled.toolchain(self._folder)
-        program = compiled.compile(forward, parameters, batch.features, gpu, toolchain, self._model.packages)
+        with _private() as folder:
+            toolchain = compiled.toolchain(folder)
+            program = compiled.compile(forward, parameters, batch.features, gpu, toolchain, self._model.packages)
         return self._peak(request, batch, forward, program, time.perf_counter() - start, compiled.FLAGS)
 
     def _peak(
@@ -180,7 +189,7 @@ class Worker:
             holders=program.attribution.holders,
             high_water=program.attribution.high_water,
             unattributed=program.attribution.reason,
-            model=Model(self._model.name, installation.distribution, installation.fingerprint, forward.config),
+            model=Model(self._model.name, installation.distribution, installation.fingerprint, plain(forward.config)),
             software={**installation.software, "xla_flags": _flags({**forward.compiler_options, **options})},
             seconds=round(seconds, 3),
         )
@@ -202,9 +211,16 @@ class Worker:
         return self._parameters[key]
 
 
+@contextlib.contextmanager
+def _private() -> Iterator[Path]:
+    """A folder that nobody else may write, for what is run from it: nothing of the cache is."""
+    with tempfile.TemporaryDirectory(prefix="af3mem-toolchain-") as folder:
+        yield Path(folder)
+
+
 def _flags(options: Mapping[str, bool | int | str]) -> str:
     stated = [f"--{name}={str(value).lower() if isinstance(value, bool) else value}" for name, value in options.items()]
-    return " ".join([*os.environ.get("XLA_FLAGS", "").split(), *stated])
+    return " ".join([*sources.without_paths(os.environ.get("XLA_FLAGS", "")).split(), *stated])
 
 
 def _check_jax() -> None:

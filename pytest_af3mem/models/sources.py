@@ -6,6 +6,7 @@ import hashlib
 import importlib.util
 import os
 import platform
+import re
 import site
 import sys
 import sysconfig
@@ -22,7 +23,18 @@ _OURS = "pytest_af3mem"
 # The last two are optional, and give newer versions of tokamax their Triton kernels.
 _DISTRIBUTIONS = ("jax", "jaxlib", "tokamax", "dm-haiku", "numpy", "rdkit", "biotite", "triton", "jax-triton")
 _CUDA_PLUGINS = ("jax-cuda13-plugin", "jax-cuda12-plugin")
-_VARIABLES = ("AF3_", "JAX_", "TOKAMAX_", "XLA_")
+_VARIABLES = ("AF3_", "JAX_", "TOKAMAX_", "XLA_")  # what models and compilers may read: all of them make another measurement
+
+# Variables that reports and baselines name, for they are known to move bytes: precision and the choice of kernels change the
+# program, flags and the allocator change the plan. Others may hold a path of this machine, or a secret: of these only numbers and
+# switches are named.
+_NAMED = frozenset(
+    """
+    JAX_DEFAULT_MATMUL_PRECISION JAX_DEFAULT_PRNG_IMPL JAX_NUMPY_DTYPE_PROMOTION JAX_PLATFORMS
+    XLA_FLAGS XLA_PYTHON_CLIENT_ALLOCATOR
+    """.split()
+)
+_HARMLESS = re.compile(r"[+-]?[0-9]{0,12}(\.[0-9]{0,12})?|true|false|on|off|yes|no", re.IGNORECASE)
 
 # What does not decide a number: what Python, version control, editors and tools for tests and types leave among sources.
 _NO_SOURCES = frozenset(
@@ -102,9 +114,9 @@ def ignore_bytecode(path: str | None) -> None:
     """
     installed = {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
     installed |= {*site.getsitepackages(), site.getusersitepackages()}
-    current = {os.path.join(os.path.realpath(place), ""): True for place in installed}
+    current = {f"{os.path.realpath(place)}{os.sep}": True for place in installed}
     if path:  # which may lie in one of those, or hold a virtual environment
-        current[os.path.join(os.path.realpath(path), "")] = False
+        current[f"{os.path.realpath(path)}{os.sep}"] = False
     usual = SourceFileLoader.path_stats
 
     def path_stats(loader: SourceFileLoader, source: Any) -> Mapping[str, Any]:
@@ -167,12 +179,27 @@ def cuda_plugin() -> str | None:
 
 
 def software() -> dict[str, str]:
-    """Versions, and environment variables that models and compilers read, of this process."""
+    """Versions, and environment variables that models and compilers read, of this process: what may be shown of them."""
     found = {name: installed(name) or "" for name in _DISTRIBUTIONS}
-    variables = sorted(f"{name}={value}" for name, value in os.environ.items() if name.startswith(_VARIABLES))
+    variables = [f"{name}={without_paths(value)}" for name, value in _variables() if name in _NAMED or _HARMLESS.fullmatch(value)]
     return {
         "python": platform.python_version(),
         **{name: text for name, text in found.items() if text},
         "cuda_plugin": cuda_plugin() or "",
         "environment": " ".join(variables),
     }
+
+
+def environment() -> str:
+    """A digest of all environment variables that models and compilers read, whatever they hold."""
+    text = "\n".join(f"{name}={value}" for name, value in _variables())
+    return hashlib.sha256(os.fsencode(text)).hexdigest()
+
+
+def without_paths(flags: str) -> str:
+    """Flags whose value is a path of this machine by their name alone: `--xla_dump_to=/home/me` is `--xla_dump_to=...`."""
+    return " ".join(f"{word.partition('=')[0]}=..." if "/" in word else word for word in flags.split())
+
+
+def _variables() -> list[tuple[str, str]]:
+    return sorted((name, value) for name, value in os.environ.items() if name.startswith(_VARIABLES))

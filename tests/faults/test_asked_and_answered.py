@@ -29,7 +29,7 @@ def question(a_request, an_installation):
 
 def test_the_answer_to_the_question_is_accepted(question, a_peak):
     request, installation = question
-    answer = Answer(a_peak(), {"num_samples": 5}, "s")
+    answer = Answer(a_peak(), {"num_samples": 5}, "s", installation.identity)
     assert why_not_the_answer(*question, a_peak(), answer.settings) == ""
     found = answering.accepted(request, installation, json.loads(json.dumps(answer.to_json())))
     assert (found.settings, found.signature, vars(found.peak)) == (answer.settings, "s", vars(answer.peak))
@@ -50,7 +50,7 @@ def test_the_answer_to_the_question_is_accepted(question, a_peak):
 )
 def test_an_answer_of_another_question_is_refused(question, a_peak, changes, name):
     request, installation = question
-    answer = Answer(a_peak(**changes), {"num_samples": 5}, "s")
+    answer = Answer(a_peak(**changes), {"num_samples": 5}, "s", installation.identity)
     with pytest.raises(NotJudged, match=f"^the answer is of another question: {name} .* was measured, .* was asked for$"):
         answering.accepted(request, installation, json.loads(json.dumps(answer.to_json())))
 
@@ -67,13 +67,19 @@ def test_an_answer_of_other_sources_is_refused(question, a_peak):
     )
 
 
+def test_an_answer_from_another_environment_is_refused(question, a_peak, an_installation):
+    answer = Answer(a_peak(), {"num_samples": 5}, "s", an_installation(environment="other").identity)
+    with pytest.raises(NotJudged, match=r"^what is installed, or the environment, is not as it was at the start of the session"):
+        answering.accepted(*question, json.loads(json.dumps(answer.to_json())))
+
+
 def test_an_answer_whose_parts_do_not_add_up_is_refused(question, a_peak):
     assert why_not_the_answer(*question, a_peak(temp_bytes=6 * 2**30 - 1)).startswith("its parts add up to 8589934591 bytes")
 
 
 @pytest.mark.parametrize("reply", [None, 5, [], {}, {"peak": {}, "settings": {}, "signature": "s"}])
 def test_a_reply_that_is_no_answer_is_not_judged(question, reply):
-    with pytest.raises(NotJudged, match="^the worker's reply cannot be read: "):
+    with pytest.raises(NotJudged, match=r"^the worker's reply cannot be read: "):
         answering.accepted(*question, reply)
 
 
