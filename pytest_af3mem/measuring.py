@@ -23,7 +23,7 @@ from pytest_af3mem.models.alphafold3 import AlphaFold3, default_attention
 from pytest_af3mem.peak import Peak
 from pytest_af3mem.plugin import measures
 from pytest_af3mem.reporting import annotate, summarize, write
-from pytest_af3mem.reports import inputs, junit, terminal
+from pytest_af3mem.reports import comparison, inputs, junit, terminal
 from pytest_af3mem.reports.failures import Failure
 from pytest_af3mem.request import Request, freeze
 from pytest_af3mem.sequence import Sequence as JobSequence
@@ -358,6 +358,7 @@ class Measuring:
         if self._measurements or notes:
             terminalreporter.section(_TITLE)
             table = [*terminal.table(self._measurements), *witnesses.summary(self._measurements)] if self._measurements else []
+            table += comparison.versions(self._measurements)
             for line in [*table, *calibration.beside(self._measurements, self.session.settings.cache_dir), *notes]:
                 terminalreporter.line(line)
             for path in self._written:
