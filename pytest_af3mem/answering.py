@@ -10,7 +10,7 @@ from typing import Any
 from pytest_af3mem import records
 from pytest_af3mem.errors import InputError, NotJudged
 from pytest_af3mem.peak import Peak
-from pytest_af3mem.records import Filled
+from pytest_af3mem.records import Filled, Positive
 from pytest_af3mem.request import Installation, Request
 from pytest_af3mem.sequence import Step
 
@@ -37,6 +37,16 @@ class Answer:
     def from_json(cls, data: object) -> Answer:
         """Raises InputError for what is no such record."""
         return records.read(cls, data)
+
+
+@dataclass(frozen=True)
+class Features:
+    """What the featuriser made of a job: its size, shape and type of each feature by name, and their digest."""
+
+    tokens: Positive
+    bucket: Positive
+    signature: Filled
+    shapes: Mapping[str, str]
 
 
 def accepted(request: Request, installation: Installation, reply: object) -> Answer:
@@ -81,6 +91,18 @@ def why_not_the_answer(
     if peak.method == "compiled" and peak.total_bytes != peak.program_bytes:
         return f"its parts add up to {peak.program_bytes} bytes, and it says {peak.total_bytes}"
     return ""
+
+
+def features(request: Request, reply: object) -> Features:
+    """What a worker made of a job's features. Raises NotJudged where it is of another."""
+    try:
+        found = records.read(Features, reply)
+    except InputError as error:
+        raise NotJudged(f"the worker's reply cannot be read: {error}") from error
+    for name, made, asked in (("tokens", found.tokens, request.tokens), ("bucket", found.bucket, request.bucket)):
+        if made != asked:
+            raise NotJudged(_other(name, made, asked))
+    return found
 
 
 def steps(requests: Sequence[Request], reply: object) -> tuple[Step, ...]:

@@ -92,9 +92,18 @@ def test_the_steps_of_a_sequence_are_of_its_jobs(a_request):
             answering.steps([a_request()], reply)
 
 
+def test_features_are_of_the_job(a_request):
+    made = {"tokens": 1000, "bucket": 1024, "signature": "s", "shapes": {"msa": "int8[1,2]"}}
+    assert dataclasses.asdict(answering.features(a_request(), made)) == made
+    for changes in ({"tokens": 999}, {"bucket": 512}, {"signature": ""}, {"shapes": None}, {"shapes": {"msa": 5}}):
+        with pytest.raises(NotJudged):
+            answering.features(a_request(), {**made, **changes})
+
+
 def test_settings_of_one_and_true_are_two_questions(a_request):
     requests = [a_request(settings=(("width", value),)) for value in (1, 1.0, True, "1")]
     assert len(set(requests)) == 4
+    assert requests[0] != requests[1] != requests[2] != requests[0]
     assert requests[0] == a_request(settings=(("width", 1),))
     assert Request.from_json(json.loads(json.dumps(requests[2].to_json()))) == requests[2]
     assert len({request.stated for request in requests}) == 4
