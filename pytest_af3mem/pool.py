@@ -114,7 +114,8 @@ class Pool:
         """
         if request not in self._featurised:
             asked = {"do": "featurise", "request": request.to_json()}
-            self._featurised[request] = dict(self._ask(asked, self._settings.timeout))
+            found = answering.features(request, self._ask(asked, self._settings.timeout))
+            self._featurised[request] = dataclasses.asdict(found)
         return self._featurised[request]
 
     def signature(self, request: Request) -> str:
@@ -210,7 +211,7 @@ class Pool:
             signature = self.featurise(request)["signature"]
             for _, known, peak in same:
                 if known == signature:
-                    return dataclasses.replace(peak, tokens=request.tokens, seconds=0.0, cached=True)
+                    return dataclasses.replace(peak, tokens=request.tokens, bucket=request.bucket, seconds=0.0, cached=True)
         if reason := surroundings.unified(os.environ):
             needed = self._compile(dataclasses.replace(request, method="compiled")).total_bytes
             raise NotJudged(f"{reason}; {surroundings.spilled(needed, request.target)}")
