@@ -13,7 +13,7 @@ import math
 import types
 import typing
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, NoReturn, TypeVar, Union, cast
+from typing import Annotated, Any, NamedTuple, NoReturn, TypeVar, Union, cast
 
 from pytest_af3mem.errors import InputError, near
 from pytest_af3mem.inputs.document import Node
@@ -118,18 +118,24 @@ def _record(kind: type, others: bool = False) -> _Read:
 
 
 def _object(tree: Mapping[str, Any], others: bool) -> _Put:
-    """Reads the parts of an object, each into the field that it is of."""
-    parts: dict[str, _Put] = {key: _object(part, False) if isinstance(part, dict) else part for key, part in tree.items()}
+    """Reads the parts of an object, each into the field that it is of; what is missing is said before what is wrong."""
+    parts: dict[str, _Put] = {key: _object(part, False) if isinstance(part, dict) else part.put for key, part in tree.items()}
+    needed = [key for key, part in tree.items() if isinstance(part, dict) or part.needed]
     known = parts.keys()
 
     def put(value: Any, found: dict[str, Any]) -> None:
         if type(value) is not dict:
-            raise _Wrong(_MISSING, "is missing") if value is None else _Wrong(value, "must be an object")
+            raise _Wrong(value, "must be an object")
         if not others and not value.keys() <= known:
             unknown = next(key for key in value if key not in known)
             wrong = _Wrong(unknown, f"is no key here{near(unknown, known)} (keys: {', '.join(known)})")
             wrong.keys += [unknown] if unknown.isidentifier() else []
             raise wrong
+        for key in needed:
+            if value.get(key) is None:
+                wrong = _Wrong(_MISSING, "is missing")
+                wrong.keys.append(key)
+                raise wrong
         for key, part in parts.items():
             try:
                 part(value.get(key), found)
@@ -140,20 +146,23 @@ def _object(tree: Mapping[str, Any], others: bool) -> _Put:
     return put
 
 
-def _field(item: dataclasses.Field[Any], hint: Any) -> _Put:
+class _Field(NamedTuple):
+    put: _Put
+    needed: bool
+
+
+def _field(item: dataclasses.Field[Any], hint: Any) -> _Field:
     read, name = _reader(hint), item.name
     may_be_none = hint is Any or _is_optional(hint)
-    needed = item.default is dataclasses.MISSING and item.default_factory is dataclasses.MISSING
+    has_default = item.default is not dataclasses.MISSING or item.default_factory is not dataclasses.MISSING
 
     def put(value: Any, found: dict[str, Any]) -> None:
         if value is not None:
             found[name] = read(value)
-        elif needed and not may_be_none:
-            raise _Wrong(_MISSING, "is missing")
-        elif needed:
+        elif not has_default:
             found[name] = None
 
-    return put
+    return _Field(put, not has_default and not may_be_none)
 
 
 @functools.cache

@@ -57,10 +57,10 @@ class Worker:
     def installation(self) -> Installation:
         """What is installed here. Raises SetupError when something is missing that measuring needs, or is not in `path`."""
         own = sources.modules(self._model)
-        if self._path is not None:
-            sources.check_place(self._path, [*own, *self._model.packages[:1]])
         distribution = self._model.distribution()
         _check_jax()
+        if self._path is not None:
+            sources.check_place(self._path, [*own, *self._model.packages[:1]])
         self._sources = sources.Sources([*self._model.packages, *own, "pytest_af3mem"])
         return Installation(
             spec=self._spec,
