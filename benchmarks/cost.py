@@ -25,7 +25,7 @@ TARGET = "h100-80gb"
 def bare(cache_dir: Path) -> dict[str, float]:
     """Seconds of the parts of one compile, in a process of its own, nothing of the pool in it."""
     code = f"""
-import json, os, sys, time
+import json, os, sys, tempfile, time
 from pathlib import Path
 from pytest_af3mem import gpus
 from pytest_af3mem.inputs.generate import generate
@@ -33,6 +33,7 @@ from pytest_af3mem.models.alphafold3 import AlphaFold3
 from pytest_af3mem.probes import compiled
 os.environ.update(compiled.ENVIRONMENT)
 folder, gpu, model = Path({str(cache_dir)!r}), gpus.find({TARGET!r}), AlphaFold3()
+empty = compiled.toolchain(Path(tempfile.mkdtemp()))
 seconds, start = {{}}, time.perf_counter()
 def lap(name):
     global start
@@ -44,9 +45,9 @@ with compiled.pretending(compiled.device(gpu)):
     forward = model.forward({{}}, gpu.compute_capability)
 parameters = compiled.parameters(forward, batch.features, gpu)
 lap("parameter shapes")
-compiled.compile(forward, parameters, batch.features, gpu, compiled.toolchain(folder))
+compiled.compile(forward, parameters, batch.features, gpu, empty)
 lap("trace, lower, compile")
-for name, toolchain in (("again", compiled.toolchain(folder)), ("with CUDA's ptxas", Path("/usr/local/cuda"))):
+for name, toolchain in (("again", empty), ("with CUDA's ptxas", Path("/usr/local/cuda"))):
     import jax
     jax.clear_caches()
     if (toolchain / "bin" / "ptxas").exists():

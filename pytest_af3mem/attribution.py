@@ -5,6 +5,7 @@ Pure functions: a `Program` as `probes.executable` reads it, or what peaks hold,
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -47,6 +48,14 @@ def by_component(peak: Peak) -> dict[str, int]:
     for holder in peak.holders:
         sums[holder.component] += holder.bytes
     return dict(sorted(sums.items(), key=lambda item: (-item[1], item[0])))
+
+
+def for_review(components: Mapping[str, int]) -> dict[str, int]:
+    """As a baseline keeps them: all features as one component `batch`, for their sizes follow the bucket."""
+    sums: Counter[str] = Counter()
+    for name, size in components.items():
+        sums["batch" if name.startswith("batch/") else name] += size
+    return dict(sums)
 
 
 def grown(before: Mapping[str, int], after: Mapping[str, int]) -> list[Change]:
@@ -122,54 +131,55 @@ class _Replay:
 
     def __init__(self, program: Program, names: Names):
         self._program, self._names = program, names
-        self._at_peak: list[tuple[int, int]] = []
-        self._instruction = ""
+        self._at_peak = 0  # number of the event
         self.peak_bytes = now = 0
         self.high_water: dict[str, int] = {}
         holding: Counter[str] = Counter()
+        for number, (first, before, owners) in enumerate(self._events(), start=1):
+            size = program.buffers[first].size
+            for owner, sign in ((before, -1), (owners[-1] if owners else None, 1)):
+                if owner is not None:
+                    component = names.component(program.buffers[owner])
+                    holding[component] += sign * size
+                    now += sign * size
+                    if sign > 0:
+                        self.high_water[component] = max(self.high_water.get(component, 0), holding[component])
+            if now > self.peak_bytes:
+                self.peak_bytes, self._at_peak = now, number
+
+    def _events(self) -> Iterator[tuple[int, int | None, list[int]]]:
+        """Of each event: the buffer whose place it is about, who held it before, and all that are alive there now."""
         alive: dict[int, list[int]] = {}
         place: dict[int, int] = {}
-
-        def held_by(owner: int, size: int) -> None:
-            component = names.component(program.buffers[owner])
-            holding[component] += size
-            self.high_water[component] = max(self.high_water.get(component, 0), holding[component])
-
-        for event in program.events:
+        for event in self._program.events:
             if event.kind == ALLOCATE:
                 place[event.buffer] = event.buffer
             elif event.kind == SHARE:
                 place[event.buffer] = place[event.shared]
-            first = place[event.buffer]
-            size = program.buffers[first].size
-            owners = alive.setdefault(first, [])
-            if owners:
-                held_by(owners[-1], -size)
-            now -= size * bool(owners)
+            owners = alive.setdefault(place[event.buffer], [])
+            before = owners[-1] if owners else None
             if event.kind in (ALLOCATE, SHARE):
                 owners.append(event.buffer)
             else:
                 owners.remove(event.buffer)
-            now += size * bool(owners)
-            if owners:
-                held_by(owners[-1], size)
-            if now > self.peak_bytes:
-                self.peak_bytes, self._instruction = now, event.instruction
-                self._at_peak = [(program.buffers[one].size, owners[-1]) for one, owners in alive.items() if owners]
+            yield place[event.buffer], before, owners
 
     def holders(self) -> Iterator[Holder]:
-        """Who holds the temporaries at their peak."""
+        """Who holds the temporaries at their peak: replayed up to there, for noting them at each new one is quadratic."""
         running = self._running()
-        for size, owner in self._at_peak:
-            buffer = self._program.buffers[owner]
-            kind = "carry" if running.intersection(self._names.loops(buffer)) else "temporary"
-            yield _holder(buffer, kind, size, self._program, self._names)
+        alive = {first: owners for first, _, owners in itertools.islice(self._events(), self._at_peak)}
+        for first, owners in alive.items():
+            if owners:
+                buffer = self._program.buffers[owners[-1]]
+                kind = "carry" if running.intersection(self._names.loops(buffer)) else "temporary"
+                yield _holder(buffer, kind, self._program.buffers[first].size, self._program, self._names)
 
     def _running(self) -> set[int]:
         """The loops that run at the peak, one in the other."""
         instructions = self._program.instructions
         callers = {called: identity for identity, one in instructions.items() for called in one.called}
-        current = next((identity for identity, one in instructions.items() if one.name == self._instruction), None)
+        name = self._program.events[self._at_peak - 1].instruction if self._at_peak else ""
+        current = next((identity for identity, one in instructions.items() if one.name == name), None)
         found: set[int] = set()
         while current is not None and current not in found:
             found.add(current)

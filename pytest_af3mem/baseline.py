@@ -8,24 +8,24 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import json
 import os
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from pytest_af3mem import attribution
+from pytest_af3mem import attribution, records
 from pytest_af3mem.cache import written_atomically
 from pytest_af3mem.errors import InputError, SetupError, UsageError
 from pytest_af3mem.inputs.document import Node
 from pytest_af3mem.peak import Kernels, Peak
+from pytest_af3mem.records import Filled, Positive, Signed, at
+from pytest_af3mem.size import MOST
 
 SCHEMA = 1
 UPDATE = "run with --af3-update-baseline"
 
-_MOST = 2**63 - 1
 _PLACE = ("test", "tokens", "bucket", "target", "method")
 _BYTES = ("total_bytes", "live_bytes")
 
@@ -37,18 +37,18 @@ class Entry:
     Inputs of one test that fall in the same bucket are one program and share an entry; where they differ, it is the largest.
     """
 
-    test: str
-    tokens: int
-    bucket: int
-    target: str
-    method: str
-    total_bytes: int
+    test: Filled
+    tokens: Positive
+    bucket: Positive
+    target: Filled
+    method: Filled
+    total_bytes: Positive
     live_bytes: int | None
     kernels: Kernels
-    components: Mapping[str, int]
-    model: str
-    distribution: str
-    config: Mapping[str, Any]
+    components: Mapping[str, Signed]
+    model: Filled = field(metadata=at("model", "name"))
+    distribution: str = field(metadata=at("model", "distribution"))
+    config: Mapping[str, Any] = field(metadata=at("model", "config"))
     software: Mapping[str, str]
 
     @classmethod
@@ -62,17 +62,17 @@ class Entry:
             total_bytes=peak.total_bytes,
             live_bytes=peak.live_bytes,
             kernels=peak.kernels,
-            components=attribution.by_component(peak),
+            components=attribution.for_review(attribution.by_component(peak)),
             model=peak.model.name,
             distribution=peak.model.distribution,
-            config=peak.model.config,
+            config=records.plain(peak.model.config),
             software={name: text for name, text in peak.software.items() if text},
         )
 
     @cached_property
     def parts(self) -> Mapping[str, str]:
         """What must be the same for two peaks to be comparable, besides the test."""
-        settings = {f"setting {name}": json.dumps(value, sort_keys=True) for name, value in self.config.items()}
+        settings = {f"setting {name}": records.render(value, sort_keys=True) for name, value in self.config.items()}
         return {"target": self.target, "method": self.method, "bucket": str(self.bucket), "model": self.model, **settings}
 
     @cached_property
@@ -106,29 +106,7 @@ class Entry:
     @classmethod
     def read(cls, node: Node) -> Entry:
         """The inverse of `to_json`. Raises InputError for what it could not have written."""
-        known = (*_PLACE, *_BYTES, "kernels", "components", "model", "software")
-        fields = node.fields(*known, required=[name for name in known if name != "live_bytes"])
-        kernels = fields["kernels"].fields("triton", "xla_fallbacks", "mosaic", required=("triton", "xla_fallbacks"))
-        model = fields["model"].fields("name", "distribution", "config", required=("name", "distribution", "config"))
-        return cls(
-            test=fields["test"].filled(),
-            tokens=fields["tokens"].whole(1, _MOST),
-            bucket=fields["bucket"].whole(1, _MOST),
-            target=fields["target"].filled(),
-            method=fields["method"].filled(),
-            total_bytes=fields["total_bytes"].whole(1, _MOST),
-            live_bytes=fields["live_bytes"].whole(0, _MOST) if "live_bytes" in fields else None,
-            kernels=Kernels(
-                kernels["triton"].whole(0, _MOST),
-                tuple(each.filled() for each in kernels["xla_fallbacks"].items()),
-                kernels["mosaic"].whole(0, _MOST) if "mosaic" in kernels else 0,
-            ),
-            components={name: part.whole(-_MOST, _MOST) for name, part in fields["components"].parts().items()},
-            model=model["name"].filled(),
-            distribution=model["distribution"].text(),
-            config={name: part.value for name, part in model["config"].parts().items()},
-            software={name: part.text() for name, part in fields["software"].parts().items()},
-        )
+        return records.read(cls, node.value, node.path)
 
 
 @dataclass(frozen=True)
@@ -179,7 +157,7 @@ class Baseline:
         document = Node.parse(text)
         if isinstance(document.value, dict) and "schema" in document.value:
             schema = document.parts()["schema"]
-            if schema.whole(1, _MOST) > SCHEMA:
+            if schema.whole(1, MOST) > SCHEMA:
                 schema.refuse(f"is newer than the {SCHEMA} that this pytest-af3mem reads: upgrade it")
         fields = document.fields("schema", "measurements", required=("schema", "measurements"))
         found: dict[Any, Node] = {}
@@ -228,14 +206,25 @@ def change(path: Path, how: Callable[[Baseline], Baseline]) -> tuple[Baseline, B
                 fcntl.flock(folder, fcntl.LOCK_EX)  # on the folder, for the file is replaced, and nothing is to be left behind
             before = read(path)
             after = how(before)
-            if after.render() != before.render():
-                with written_atomically(path) as unfinished:
-                    unfinished.write_text(after.render())
+            if (text := after.render()) != before.render():
+                _check_written(text, after, path)
+                with written_atomically(path, of_the_user=True) as unfinished:
+                    unfinished.write_text(text)
             return before, after
         finally:
             os.close(folder)
     except OSError as error:
         raise SetupError(f"baseline {str(path)!r} cannot be written: {error.strerror}") from error
+
+
+def _check_written(text: str, meant: Baseline, path: Path) -> None:
+    """Raises UsageError for what the next run could not read: what is accepted then stays."""
+    try:
+        found = Baseline.parse(text)
+    except InputError as error:
+        raise UsageError(f"baseline {str(path)!r} is left as it is, for what would be written cannot be read: {error}") from error
+    if found.render() != text or found.by_key.keys() != meant.by_key.keys():
+        raise UsageError(f"baseline {str(path)!r} is left as it is, for what would be written would be read otherwise")
 
 
 def _differences(before: Mapping[str, str], after: Mapping[str, str], how: str = "{name} ({old}, now {new})") -> list[str]:
@@ -245,8 +234,16 @@ def _differences(before: Mapping[str, str], after: Mapping[str, str], how: str =
 
 def _rendered(entry: Entry) -> str:
     fields = entry.to_json()
-    number = json.dumps({name: fields.pop(name) for name in (*_PLACE, *_BYTES)}).removesuffix("}")
-    return ",\n ".join([number, *(f"{json.dumps(name)}: {json.dumps(value)}" for name, value in fields.items())]) + "}"
+    number = records.render({name: fields.pop(name) for name in (*_PLACE, *_BYTES)}).removesuffix("}")
+    return ",\n ".join([number, *(f"{records.render(name)}: {_lines(name, value)}" for name, value in fields.items())]) + "}"
+
+
+def _lines(name: str, value: Mapping[str, Any]) -> str:
+    """Each component has a line of its own, so that a review shows those that changed."""
+    if name != "components" or not value:
+        return records.render(value)
+    parts = ",\n".join(f"  {records.render(component)}: {number}" for component, number in value.items())
+    return f"{{\n{parts}}}"
 
 
 def _order(entry: Entry) -> tuple[object, ...]:

@@ -7,15 +7,16 @@ cache folder.
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pytest_af3mem import records
 from pytest_af3mem.cache import written_atomically
-from pytest_af3mem.errors import SetupError
+from pytest_af3mem.errors import InputError, SetupError
 from pytest_af3mem.peak import Peak
+from pytest_af3mem.records import Filled, Positive
 from pytest_af3mem.verdict import Measurement
 from pytest_af3mem.witnesses import share
 
@@ -29,11 +30,11 @@ _VERSIONS = ("jax", "jaxlib", "tokamax")
 class Size:
     """Both numbers of one bucket, in bytes: compiled without the card, and as read on it (see `Peak` and `Run`)."""
 
-    tokens: int
-    bucket: int
-    compiled_bytes: int
-    program_bytes: int
-    allocator_bytes: int
+    tokens: Positive
+    bucket: Positive
+    compiled_bytes: Positive
+    program_bytes: Positive
+    allocator_bytes: Positive
     steady_peak_bytes: int
     pool_bytes: int
     process_bytes: int | None
@@ -63,10 +64,10 @@ class Size:
 class Calibration:
     """One card, at several sizes. `date` is the day, as 2026-11-24; `model` the distribution that was measured."""
 
-    target: str
+    target: Filled
     device: str
     driver: str
-    date: str
+    date: Filled
     model: str
     software: Mapping[str, str]
     sizes: tuple[Size, ...]
@@ -84,14 +85,19 @@ class Calibration:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Calibration:
-        """Raises ValueError, KeyError or TypeError for what is no such record."""
-        known = dict(data)
-        if (schema := known.pop("schema")) != _SCHEMA:
-            raise ValueError(f"schema {schema!r} is not {_SCHEMA}")
-        sizes = tuple(Size(**size) for size in known.pop("sizes"))
-        if not sizes:
-            raise ValueError("it has no sizes")
-        return cls(**known, sizes=sizes)
+        """Raises InputError for what is no such record."""
+        stated = records.read(_Stated, data, others=True).schema
+        if stated != _SCHEMA:
+            raise InputError("schema", f"is not {_SCHEMA}", str(stated))
+        found = records.read(cls, {name: value for name, value in data.items() if name != "schema"})
+        if not found.sizes:
+            raise InputError("sizes", "must not be empty")
+        return found
+
+
+@dataclass(frozen=True)
+class _Stated:
+    schema: int
 
 
 def read(folders: Iterable[Path]) -> tuple[list[Calibration], list[str]]:
@@ -100,9 +106,12 @@ def read(folders: Iterable[Path]) -> tuple[list[Calibration], list[str]]:
     problems = []
     for path in (path for folder in folders for path in sorted(folder.glob("*.json"))):
         try:
-            record = Calibration.from_json(json.loads(path.read_bytes()))
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            problems.append(f"calibration {path} is not used: {type(error).__name__}: {error}")
+            record = Calibration.from_json(records.parse(path.read_bytes()))
+        except OSError as error:
+            problems.append(f"calibration {path} is not used: {error.strerror}")
+            continue
+        except InputError as error:
+            problems.append(f"calibration {path} is not used: {error}")
             continue
         if record.target not in found or found[record.target].date <= record.date:
             found[record.target] = record
@@ -128,8 +137,8 @@ def write(folder: Path, record: Calibration) -> Path:
     path = folder / f"{record.target.replace('/', '-')}.json"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with written_atomically(path) as unfinished:
-            unfinished.write_text(json.dumps(record.to_json(), indent=2, sort_keys=True) + "\n")
+        with written_atomically(path, of_the_user=True) as unfinished:
+            unfinished.write_text(records.render(record.to_json(), indent=2, sort_keys=True) + "\n")
     except OSError as error:
         raise SetupError(f"the calibration {path} cannot be written ({error.strerror}): choose another with --into") from error
     return path

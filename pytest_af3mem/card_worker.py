@@ -25,7 +25,7 @@ class CardWorker(Worker):
     """Answers one request on the device that this process was shown."""
 
     def run(self, request: Request, uuid: str, full: bool) -> dict[str, Any]:
-        """The peak that was read, and the signature of its features. Raises OutOfMemory; NotJudged where it is not believed."""
+        """As an `Answer`, the peak that was read. Raises OutOfMemory; NotJudged where it is not believed."""
         start = time.perf_counter()
         gauge = nvml.Gauge(uuid)
         with contextlib.closing(gauge):
@@ -54,7 +54,7 @@ class CardWorker(Worker):
         _check(surroundings.refusal(around))
         program = self._peak(request, batch, forward, reading.program, time.perf_counter() - start)
         peak = self._believed(program, reading, watched, around)
-        return {"peak": peak.to_json(), "signature": compiled.signature(batch.features)}
+        return self._answer(request, peak, compiled.signature(batch.features)).to_json()
 
     def rehearse(self, request: Request, full: bool) -> dict[str, Any]:
         """The same steps on JAX's CPU device: what was done, how long it took, and why that is no measurement."""
@@ -105,7 +105,7 @@ class CardWorker(Worker):
         self._progress("setting up the network")
         fewer: Mapping[str, Any] = {} if full else getattr(self._model, "fewer_iterations", {})
         forward = self._model.forward({**fewer, **dict(request.settings)}, running.compute_capability(device))
-        return forward, self._parameter_shapes(request, lambda: running.parameters(forward, batch.features))
+        return forward, self._parameter_shapes(request, batch, lambda: running.parameters(forward, batch.features))
 
     def _believed(self, peak: Peak, reading: running.Reading, watched: running.Watched, around: Surroundings) -> Peak:
         """The peak of the program as it was compiled here, with what was read of the GPU."""

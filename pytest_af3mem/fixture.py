@@ -16,7 +16,7 @@ from pytest_af3mem.size import Size, format_bytes
 from pytest_af3mem.verdict import judge
 
 if TYPE_CHECKING:
-    from pytest_af3mem.answering import Answering
+    from pytest_af3mem.asking import Answering
 
 
 def failed_test(text: str) -> BaseException:

@@ -13,7 +13,7 @@ import pytest
 
 from pytest_af3mem import calibration, gpus, witnesses
 from pytest_af3mem.against import Against
-from pytest_af3mem.answering import Answering, start
+from pytest_af3mem.asking import Answering, start
 from pytest_af3mem.attempt import Attempt
 from pytest_af3mem.errors import Af3memError, NotJudged, UsageError
 from pytest_af3mem.fixture import GpuPeak, explain, failed_test
@@ -23,7 +23,7 @@ from pytest_af3mem.peak import Peak
 from pytest_af3mem.plugin import measures
 from pytest_af3mem.progress import Progress
 from pytest_af3mem.reporting import annotate, summarize, write
-from pytest_af3mem.reports import junit, terminal
+from pytest_af3mem.reports import comparison, junit, terminal
 from pytest_af3mem.reports.columns import shown
 from pytest_af3mem.request import Request
 from pytest_af3mem.results import Results
@@ -216,6 +216,7 @@ class Measuring:
                 if self._results.measurements
                 else []
             )
+            table += comparison.versions(self._results.measurements)
             for line in [*table, *calibration.beside(self._results.measurements, self.session.settings.cache_dir), *notes]:
                 terminalreporter.line(shown(line))
             for path in self._written:

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pytest_af3mem import gpus
+from pytest_af3mem import gpus, records
 from pytest_af3mem.errors import UsageError
+from pytest_af3mem.records import Filled, Positive, Signed
 from pytest_af3mem.size import Size, format_bytes
 
 
@@ -52,7 +53,7 @@ class Holder:
 
     component: str
     kind: str
-    bytes: int
+    bytes: Signed
     array: str = ""
     source: str = ""
     count: int = 1
@@ -84,7 +85,7 @@ class Run:
     largest_bytes: int
     pool_bytes: int
     limit_bytes: int
-    device_bytes: int
+    device_bytes: Signed
     allocator_gap_ms: float = 0.0
     nvml_gap_ms: float = 0.0
     process_note: str = ""
@@ -105,14 +106,15 @@ class Peak:
     rest of the readings. The other bytes stay those of the program, as it was compiled on that GPU: `program_bytes` is their sum,
     and that of `holders`.
 
-    Peaks compare with each other and with sizes: `peak <= "12 GiB"`, `peak < "95 %"` (of the target's memory), `a == b`.
+    Peaks compare with each other and with sizes: `peak <= "12 GiB"`, `peak < "95 %"` (of the target's memory), `a == b`. Those of
+    different targets or methods are never equal.
     """
 
-    tokens: int
-    bucket: int
-    target: str
-    method: str
-    total_bytes: int
+    tokens: Positive
+    bucket: Positive
+    target: Filled
+    method: Filled
+    total_bytes: Positive
     live_bytes: int | None
     argument_bytes: int
     output_bytes: int
@@ -150,12 +152,14 @@ class Peak:
         """`other` in bytes, as this peak compares with it: percentages are of this peak's target."""
         if isinstance(other, Peak):
             return other.total_bytes
-        if isinstance(other, int):
+        if isinstance(other, int) and not isinstance(other, bool):
             return other
         return Size.parse(other).of(gpus.find(self.target).memory_bytes)
 
     def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Peak | str | int | Size):
+        if isinstance(other, Peak) and (self.target, self.method) != (other.target, other.method):
+            return False  # of as many bytes, and yet not the same
+        if not isinstance(other, Peak | str | int | Size) or isinstance(other, bool):
             return NotImplemented
         try:
             return self.total_bytes == self.bytes_of(other)
@@ -182,9 +186,5 @@ class Peak:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Peak:
-        """The inverse of `to_json`; other keys, as a report adds them, are left alone."""
-        known = {item.name: data[item.name] for item in dataclasses.fields(cls) if item.name in data}
-        kernels = Kernels(**{**data["kernels"], "xla_fallbacks": tuple(data["kernels"]["xla_fallbacks"])})
-        holders = tuple(Holder(**one) for one in data.get("holders", ()))
-        run = Run(**data["run"]) if data.get("run") else None
-        return cls(**{**known, "kernels": kernels, "model": Model(**data["model"]), "run": run, "holders": holders})
+        """The inverse of `to_json`; other keys, as a report adds them, are left alone. Raises InputError for what is no peak."""
+        return records.read(cls, data, others=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import json
 import os
 import select
@@ -18,11 +19,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from pytest_af3mem import turns, visible
+from pytest_af3mem import answering, turns, visible
 from pytest_af3mem.cache import Cache, find_peak, prepared
 from pytest_af3mem.errors import Af3memError, NotJudged, OutOfMemory, SetupError, UsageError
 from pytest_af3mem.peak import Peak
 from pytest_af3mem.probes import compiled, nvml, running, surroundings
+from pytest_af3mem.records import read_text
 from pytest_af3mem.request import Installation, Request, batch_identity, peak_identity
 from pytest_af3mem.sequence import Sequence
 from pytest_af3mem.settings import Settings
@@ -93,7 +95,7 @@ class Pool:
             raise SetupError(f"--af3-python {python} does not work as a Python ({error.cause}): {last}") from error
         except NotJudged as error:
             raise SetupError(str(error)) from error
-        return Installation(**{**found, "buckets": tuple(found["buckets"]), "settings": tuple(found["settings"])})
+        return Installation.from_json(found)
 
     @cached_property
     def components(self) -> Path | None:
@@ -112,12 +114,13 @@ class Pool:
         """
         if request not in self._featurised:
             asked = {"do": "featurise", "request": request.to_json()}
-            self._featurised[request] = dict(self._ask(asked, self._settings.timeout))
+            found = answering.features(request, self._ask(asked, self._settings.timeout))
+            self._featurised[request] = dataclasses.asdict(found)
         return self._featurised[request]
 
     def signature(self, request: Request) -> str:
         """What decides the compiled program of a job: a digest of its features' shapes, featurised where it is not known yet."""
-        known = self._cache.get("signatures", batch_identity(self.installation, request))
+        known = self._cache.get("signatures", batch_identity(self.installation, request), read_text)
         return str(known or self.featurise(request)["signature"])
 
     def submit(self, request: Request) -> Future[Peak]:
@@ -135,7 +138,7 @@ class Pool:
             if peak is not None:
                 answer.set_result(peak)
                 return answer
-            group = (request.bucket, request.target, request.method, request.settings)
+            group = (request.bucket, request.target, request.method, request.stated)
             first = self._first_of_group.setdefault(group, answer)
         if first is answer:
             self._start(request, answer)
@@ -157,8 +160,9 @@ class Pool:
         for asked in (requests, requests[-1:]):
             message = {"do": "sequence", "requests": [one.to_json() for one in asked]}
             steps = self._ask_on_gpu(message, asked[0].target) if on_gpu else self._ask_once(message, compiled.ENVIRONMENT)
-            answers.append(steps)
-        return Sequence.from_json(*answers, device=requests[0].target if on_gpu else "JAX's CPU device")
+            answers.append(answering.steps(asked, steps))
+        together, (alone,) = answers
+        return Sequence(together, alone, requests[0].target if on_gpu else "JAX's CPU device")
 
     def status(self) -> str:
         """What is going on, in one line: `compiling 512 tokens for h100-80gb (34 s), 3 waiting`."""
@@ -197,23 +201,24 @@ class Pool:
                 del self._running[request]
 
     def _compile(self, request: Request) -> Peak:
-        return Peak.from_json(self._ask({"do": "measure", "request": request.to_json()}, self._settings.timeout))
+        reply = self._ask({"do": "measure", "request": request.to_json()}, self._settings.timeout)
+        return answering.accepted(request, self.installation, reply).peak
 
     def _run_on_gpu(self, request: Request) -> Peak:
         """A program that was run in this session is not run again; nothing else of a run is kept, for a card is no constant."""
-        same = [run for run in self._runs if run[0] == (request.target, request.settings)]
+        same = [run for run in self._runs if run[0] == (request.target, request.stated)]
         if same:
             signature = self.featurise(request)["signature"]
             for _, known, peak in same:
                 if known == signature:
-                    return dataclasses.replace(peak, tokens=request.tokens, seconds=0.0, cached=True)
+                    return dataclasses.replace(peak, tokens=request.tokens, bucket=request.bucket, seconds=0.0, cached=True)
         if reason := surroundings.unified(os.environ):
             needed = self._compile(dataclasses.replace(request, method="compiled")).total_bytes
             raise NotJudged(f"{reason}; {surroundings.spilled(needed, request.target)}")
         reply = self._ask_on_gpu({"do": "run", "request": request.to_json()}, request.target)
-        peak = Peak.from_json(reply["peak"])
-        self._runs.append(((request.target, request.settings), reply["signature"], peak))
-        return peak
+        answer = answering.accepted(request, self.installation, reply)
+        self._runs.append(((request.target, request.stated), answer.signature, answer.peak))
+        return answer.peak
 
     def _ask_on_gpu(self, message: Mapping[str, Any], target: str) -> Any:
         """The answer of a process of its own on a free GPU that is `target`."""
@@ -237,8 +242,10 @@ class Pool:
             self._end(worker)
 
     def _cached(self, request: Request) -> Peak | None:
-        signature = self._cache.get("signatures", batch_identity(self.installation, request))
-        return find_peak(self._cache, peak_identity(self.installation, request, signature), request) if signature else None
+        signature = self._cache.get("signatures", batch_identity(self.installation, request), read_text)
+        why_not = functools.partial(answering.why_not_the_answer, request, self.installation)
+        identity = peak_identity(self.installation, request, signature) if signature else None
+        return find_peak(self._cache, identity, request, why_not) if identity else None
 
     def _ask(self, message: Mapping[str, Any], seconds: float) -> Any:
         with self._lock:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
-from pytest_af3mem import gpus
+from pytest_af3mem import gpus, records
 from pytest_af3mem.errors import UsageError
+from pytest_af3mem.records import Filled, Positive
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,7 @@ class Installation:
     """What a worker's interpreter holds. Everything here is learnt without importing JAX or the network.
 
     `spec` is how the model was asked for, `model` its name, `fingerprint` a digest of all sources that decide the number.
+    `environment` is one of all variables that may; `software` names those that may be shown.
     """
 
     spec: str
@@ -27,17 +29,31 @@ class Installation:
     buckets: tuple[int, ...]
     settings: tuple[str, ...]
     software: Mapping[str, str]
+    environment: str = ""
+
+    @property
+    def identity(self) -> str:
+        """A digest of all of it."""
+        return digest(dataclasses.asdict(self))
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Installation:
+        """Raises InputError for what is no such record."""
+        return records.read(cls, data)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Request:
-    """One measurement to make. `job` is AlphaFold 3 JSON; `tokens` is our own count of it, which the worker checks."""
+    """One measurement to make. `job` is AlphaFold 3 JSON; `tokens` is our own count of it, which the worker checks.
+
+    Requests are equal if they are the same JSON: a setting of 1 is another question than one of 1.0 or of True.
+    """
 
     job: str
-    tokens: int
-    buckets: tuple[int, ...]
-    target: str
-    method: str = "compiled"
+    tokens: Positive
+    buckets: tuple[Positive, ...]
+    target: Filled
+    method: Filled = "compiled"
     settings: tuple[tuple[str, Any], ...] = ()
 
     @property
@@ -50,12 +66,32 @@ class Request:
         """As `Peak.conditions`."""
         return f"[{self.tokens} tokens, bucket {self.bucket}, {self.target}, {self.method}]"
 
+    @cached_property
+    def stated(self) -> str:
+        """The settings as text, in which 1 is not True."""
+        return records.render(dict(self.settings), sort_keys=True)
+
+    @cached_property
+    def identity(self) -> str:
+        """A digest of the whole request."""
+        return digest(self.to_json())
+
+    def __eq__(self, other: object) -> bool:
+        return self.identity == other.identity if isinstance(other, Request) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self.identity)
+
     def to_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self) | {"settings": dict(self.settings)}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Request:
-        return cls(**{**data, "buckets": tuple(data["buckets"]), "settings": freeze(data["settings"])})
+        """Raises InputError for what is no such record, and UsageError for settings that cannot be."""
+        settings = data.get("settings")
+        pairs = list(settings.items()) if isinstance(settings, dict) else settings
+        read = records.read(cls, {**data, "settings": pairs})
+        return dataclasses.replace(read, settings=freeze(dict(read.settings)))
 
 
 def bucket(tokens: int, sizes: Iterable[int]) -> int:
@@ -88,12 +124,13 @@ def batch_identity(installation: Installation, request: Request) -> dict[str, An
     }
 
 
-def parameters_identity(installation: Installation, request: Request) -> dict[str, Any]:
-    """All that decides the shapes of the network's parameters."""
+def parameters_identity(installation: Installation, request: Request, signature: str | None = None) -> dict[str, Any]:
+    """All that decides the shapes of the network's parameters: no `signature` where they follow the settings alone."""
     return {
         "installation": dataclasses.asdict(installation),
         "compute_capability": gpus.find(request.target).compute_capability,
         "settings": dict(request.settings),
+        "signature": signature,
     }
 
 
@@ -109,4 +146,4 @@ def peak_identity(installation: Installation, request: Request, signature: str) 
 
 
 def digest(identity: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(records.render(identity, sort_keys=True).encode()).hexdigest()

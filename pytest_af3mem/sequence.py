@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from collections.abc import Sequence as Rows
 from dataclasses import dataclass, field
-from typing import Any
 
+from pytest_af3mem.records import Positive, Signed
 from pytest_af3mem.size import format_bytes
 
 
@@ -19,10 +18,10 @@ class Step:
     `left_arrays` are the JAX arrays that are alive then and were not before the first job, as `float32[128,32]`, and how many.
     """
 
-    tokens: int
-    bucket: int
+    tokens: Positive
+    bucket: Positive
     peak_bytes: int | None
-    left_bytes: int | None
+    left_bytes: Signed | None
     left_arrays: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -63,8 +62,3 @@ class Sequence:
         return "\n".join([*lines, f"the last alone: peak {alone}{excess} [{self.device}]"])
 
     __repr__ = __str__  # what a failing `assert not sequence.leaks, sequence` shows
-
-    @classmethod
-    def from_json(cls, together: Rows[Mapping[str, Any]], alone: Rows[Mapping[str, Any]], *, device: str) -> Sequence:
-        """From what two workers answer: all jobs together, and the last alone."""
-        return cls(tuple(Step(**step) for step in together), Step(**alone[0]), device)

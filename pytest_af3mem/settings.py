@@ -25,11 +25,14 @@ DEFAULT_TARGET = "h100-80gb"
 
 
 def default_folder() -> Path:
-    """`$XDG_CACHE_HOME/pytest-af3mem`, by default `~/.cache/pytest-af3mem`; in the temporary folder for a user without a home."""
+    """`$XDG_CACHE_HOME/pytest-af3mem`, by default `~/.cache/pytest-af3mem`; for a user without a home, in the temporary folder.
+
+    There anyone may make it first: its name has the user's number, and a folder of another user's is refused when it is used.
+    """
     try:
         return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "pytest-af3mem").absolute()
     except RuntimeError:
-        return Path(tempfile.gettempdir(), "pytest-af3mem")
+        return Path(tempfile.gettempdir(), f"pytest-af3mem-{os.getuid()}")
 
 
 class Option(NamedTuple):

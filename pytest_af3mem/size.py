@@ -5,8 +5,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from decimal import Decimal
+from fractions import Fraction
 
 from pytest_af3mem.errors import UsageError
+
+MOST = 2**63 - 1
+_DIGITS, _LONG = 100, 80  # of a number that is read; characters of a value in an error
 
 _UNITS = {"b": 1} | {
     f"{letter}{infix}b": base**power for infix, base in (("", 1000), ("i", 1024)) for power, letter in enumerate("kmgt", start=1)
@@ -28,25 +32,19 @@ class Size:
     def parse(cls, value: str | int | Size, *, name: str = "size") -> Size:
         """Reads a size; `name` is what an error calls it. GB means 10**9 bytes and GiB 2**30; a bare `int` is bytes.
 
-        Raises UsageError for text that is no size, for 0, and for more than 100 %.
+        Raises UsageError for text that is no size, for 0, and for more than 100 % or 2**63 - 1 bytes.
         """
         if isinstance(value, Size):
             return value
-        if isinstance(value, int) and not isinstance(value, bool):
-            size = cls(bytes=value)
-        else:
-            match = _SIZE.fullmatch(value.strip()) if isinstance(value, str) else None
-            number, unit = (Decimal(match[1]), match[2].lower()) if match else (Decimal(0), "")
-            if unit == "%":
-                size = cls(percent=number)
-            elif unit in _UNITS:
-                size = cls(bytes=int(number * _UNITS[unit]))
-            else:
-                raise UsageError(f"{name} {value!r} is not a size: write '16 GiB', '16 GB', '95 %' or a number of bytes")
+        size = _read(value)
+        if size is None:
+            raise UsageError(f"{name} {_shown(value)} is not a size: write '16 GiB', '16 GB', '95 %' or a number of bytes")
         if (size.bytes is not None and size.bytes <= 0) or size.percent == 0:
-            raise UsageError(f"{name} {value!r} must be more than 0")
+            raise UsageError(f"{name} {_shown(value)} must be more than 0")
         if size.percent is not None and size.percent > 100:
-            raise UsageError(f"{name} {value!r} is more than the whole GPU: a percentage is at most 100 %")
+            raise UsageError(f"{name} {_shown(value)} is more than the whole GPU: a percentage is at most 100 %")
+        if size.bytes is not None and size.bytes > MOST:
+            raise UsageError(f"{name} {_shown(value)} is more than any GPU has: a size is at most {MOST:,} bytes")
         return size
 
     def __str__(self) -> str:
@@ -57,7 +55,7 @@ class Size:
         if self.bytes is not None:
             return self.bytes
         assert self.percent is not None
-        return max(1, int(memory_bytes * self.percent / 100))
+        return max(1, int(memory_bytes * Fraction(self.percent) / 100))  # exact: a caller's context of decimals has no part in it
 
 
 EXACT = Size(bytes=0)
@@ -65,18 +63,42 @@ EXACT = Size(bytes=0)
 
 def read_tolerance(value: str | int | Size, name: str) -> Size:
     """A size that may be 0; a percentage is of the baseline. Raises UsageError, calling it `name`, for what is neither."""
-    if str(value).strip() in ("0", "0 %", "0%") and not isinstance(value, bool):
-        return EXACT
-    try:
-        return Size.parse(value)
-    except UsageError as error:
+    if isinstance(value, Size):
+        return value
+    text = value.strip() if isinstance(value, str) else ""
+    size = _read(f"{text} B" if text.isdecimal() else value)
+    if size is None or not 0 <= (size.bytes or 0) <= MOST or (size.percent or 0) > 100:
         rule = "is not a tolerance: write '0.5 %', '64 MiB', a number of bytes, or 0"
-        raise UsageError(f"{name} {value!r} {rule}") from error
+        raise UsageError(f"{name} {_shown(value)} {rule}")
+    return size if size.bytes or size.percent else EXACT
+
+
+def _read(value: object) -> Size | None:
+    """A size, which may be too small or too large; None for what is none."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return Size(bytes=value)
+    match = _SIZE.fullmatch(value.strip()) if isinstance(value, str) else None
+    if match is None:
+        return None
+    unit = match[2].lower()
+    number = Fraction(match[1]) if len(match[1]) <= _DIGITS else Fraction(MOST + 1)
+    if unit == "%":
+        return Size(percent=Decimal(match[1]) if len(match[1]) <= _DIGITS else Decimal(MOST + 1))
+    return Size(bytes=int(number * _UNITS[unit])) if unit in _UNITS else None
+
+
+def _shown(value: object) -> str:
+    try:
+        text = repr(value)
+    except ValueError:  # a number of thousands of digits, which Python does not write
+        return "of thousands of digits"
+    return text if len(text) <= _LONG else f"{text[:_LONG]}..."
 
 
 def format_bytes(number: int) -> str:
     """`number` of bytes for people: `"41.83 GiB"`, `"1.50 MiB"`, `"12 B"`; the sign is kept."""
     for unit, scale in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
-        if round(abs(number) / scale * 1024, 2) >= 1024:  # what would be written as 1024.00 of the next smaller unit
-            return f"{number / scale:.2f} {unit}"
+        if round(Fraction(abs(number) * 1024 * 100, scale)) >= 1024 * 100:  # else it is written as one of the next smaller unit
+            whole, hundredths = divmod(round(Fraction(abs(number) * 100, scale)), 100)
+            return f"{'-' if number < 0 else ''}{whole}.{hundredths:02} {unit}"
     return f"{number} B"

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+from pytest_af3mem import records
 from pytest_af3mem.attribution import explained
 from pytest_af3mem.baseline import Entry, differing_versions
-from pytest_af3mem.errors import NotJudged, OutOfMemory
-from pytest_af3mem.inputs.document import Node
+from pytest_af3mem.errors import InputError, NotJudged, OutOfMemory
 from pytest_af3mem.peak import Peak
+from pytest_af3mem.records import Filled, Positive
 from pytest_af3mem.reports.columns import shown
 from pytest_af3mem.request import Request
 from pytest_af3mem.size import EXACT, Size, format_bytes
@@ -248,11 +249,47 @@ class Measurement:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Measurement:
-        judged = (data[name] for name in ("line", "reason", "budget_bytes", "baseline_bytes", "improved"))
-        places = {name: data[name] for name in ("test", "tokens", "bucket", "target", "method", "command", "input", "accept")}
+        """The inverse of `to_json`, but for holders that were left out. Raises InputError for what is no such entry."""
+        known = records.read(_Row, data, others=True)
+        verdict = None
+        if known.verdict is not None:
+            judged = (known.line or "", known.reason, known.budget_bytes, known.baseline_bytes, known.improved)
+            verdict = Verdict(_outcome(known.verdict), *judged)
+        places = (known.test, known.tokens, known.bucket, known.target, known.method)
         return cls(
-            **places,
-            peak=None if data["total_bytes"] is None else Peak.from_json(data),
-            verdict=Verdict(Outcome(data["verdict"]), *judged) if data["verdict"] else None,
-            baseline=Entry.read(Node(data["baseline"])) if data["baseline"] else None,
+            *places,
+            peak=None if data.get("total_bytes") is None else Peak.from_json(data),
+            verdict=verdict,
+            command=known.command,
+            input=known.input,
+            accept=known.accept,
+            baseline=known.baseline,
         )
+
+
+@dataclass(frozen=True)
+class _Row:
+    """What stands in a report's entry beside the peak."""
+
+    test: Filled
+    tokens: Positive
+    bucket: Positive
+    target: Filled
+    method: Filled
+    verdict: str | None
+    line: str | None
+    reason: str | None
+    budget_bytes: int | None
+    baseline_bytes: int | None
+    command: str | None
+    input: str | None
+    accept: str | None
+    baseline: Entry | None
+    improved: bool = False
+
+
+def _outcome(text: str) -> Outcome:
+    try:
+        return Outcome(text)
+    except ValueError:
+        raise InputError("verdict", f"must be {', '.join(one.value for one in Outcome)} or null", repr(text)) from None

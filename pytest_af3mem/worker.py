@@ -7,25 +7,30 @@ libraries print goes to standard error, which the pool keeps in a file.
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import json
 import os
 import sys
+import tempfile
 import threading
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from pytest_af3mem import gpus
+from pytest_af3mem.answering import Answer, why_not_the_answer
 from pytest_af3mem.cache import Cache, find_peak
 from pytest_af3mem.errors import Af3memError, NotJudged, SetupError, first_line
 from pytest_af3mem.models import model as models
 from pytest_af3mem.models import sources
 from pytest_af3mem.peak import Model, Peak
 from pytest_af3mem.probes import compiled, nvml
+from pytest_af3mem.records import plain
 from pytest_af3mem.request import Installation, Request, batch_identity, digest, parameters_identity, peak_identity
 
 _OLDEST_JAX = (0, 7, 2)  # the first that was seen to compile without a device
@@ -34,13 +39,15 @@ _OLDEST_JAX = (0, 7, 2)  # the first that was seen to compile without a device
 class Worker:
     """Answers for one model. What is costly (imports, dictionary, parameter shapes) is kept between requests.
 
-    `folder` is for what does not depend on measurements, `results` for what they gave.
+    `folder` is for what does not depend on measurements, `results` for what they gave. `path` is the source tree that is to be
+    measured, which is on `sys.path` already; None: what is installed.
     """
 
-    def __init__(self, model: str, folder: Path, *, results: Path, progress: Callable[[str], None]):
+    def __init__(self, model: str, folder: Path, *, results: Path, progress: Callable[[str], None], path: Path | None = None):
         self._spec = model
         self._model = models.load(model)
         self._folder = folder
+        self._path = path
         self._progress = progress
         self._parameters: dict[str, Any] = {}
         self._unprepared: Exception | None = None
@@ -48,19 +55,29 @@ class Worker:
 
     @cached_property
     def installation(self) -> Installation:
-        """What is installed here. Raises SetupError when something is missing that measuring needs."""
+        """What is installed here. Raises SetupError when something is missing that measuring needs, or is not in `path`."""
+        own = sources.modules(self._model)
         distribution = self._model.distribution()
         _check_jax()
-        own = type(self._model).__module__.partition(".")[0]
+        if self._path is not None:
+            sources.check_place(self._path, [*own, *self._model.packages[:1]])
+        self._sources = sources.Sources([*self._model.packages, *own, "pytest_af3mem"])
         return Installation(
             spec=self._spec,
             model=self._model.name,
             distribution=distribution,
-            fingerprint=sources.digest(dict.fromkeys([*self._model.packages, own, "pytest_af3mem"])),
+            fingerprint=self._sources.digest,
             buckets=self._model.buckets(),
             settings=tuple(self._model.settings),
             software=sources.software(),
+            environment=sources.environment(),
         )
+
+    def _keep(self, kind: str, identity: Mapping[str, Any], value: Any) -> None:
+        """Stores what was found out, of the sources that its identity says. Raises NotJudged where they were edited meanwhile."""
+        if self._sources.were_edited():
+            raise NotJudged("the model's sources were edited while they were measured; start the session again")
+        self.cache.put(kind, identity, value)
 
     def components(self) -> str | None:
         path = self._model.components(self._folder, self._progress)
@@ -68,28 +85,33 @@ class Worker:
 
     def targets(self) -> dict[str, str]:
         """Every target, and why a small program does not compile for it here (empty where it does)."""
-        folder = compiled.toolchain(self._folder)
-        return {name: compiled.trial(gpus.find(name), folder) for name in gpus.names()}
+        with _private() as folder:
+            toolchain = compiled.toolchain(folder)
+            return {name: compiled.trial(gpus.find(name), toolchain) for name in gpus.names()}
 
-    def measure(self, request: Request) -> Peak:
+    def measure(self, request: Request) -> Answer:
         """The peak for one request, from the cache where an equal program was compiled before."""
         start = time.perf_counter()
         batch = self._featurised(request)
         signature = compiled.signature(batch.features)
         identity = peak_identity(self.installation, request, signature)
         with self.cache.only_one("peaks", identity):
-            peak = find_peak(self.cache, identity, request)
+            why_not = functools.partial(why_not_the_answer, request, self.installation)
+            peak = find_peak(self.cache, identity, request, why_not)
             if peak is None:
                 peak = self._compile(request, batch, start)
-                self.cache.put("peaks", identity, peak.to_json())
-        self.cache.put("signatures", batch_identity(self.installation, request), signature)
-        return peak
+                self._keep("peaks", identity, peak.to_json())
+        self._keep("signatures", batch_identity(self.installation, request), signature)
+        return self._answer(request, peak, signature)
+
+    def _answer(self, request: Request, peak: Peak, signature: str) -> Answer:
+        return Answer(peak, dict(request.settings), signature, self.installation.identity)
 
     def featurise(self, request: Request) -> dict[str, Any]:
         """What the featuriser makes of a job: its tokens, the bucket, and shape and type of each feature."""
         batch = self._featurised(request)
         signature = compiled.signature(batch.features)
-        self.cache.put("signatures", batch_identity(self.installation, request), signature)
+        self._keep("signatures", batch_identity(self.installation, request), signature)
         return {
             "tokens": batch.tokens,
             "bucket": batch.bucket,
@@ -101,6 +123,7 @@ class Worker:
         }
 
     def _featurised(self, request: Request) -> models.Batch:
+        assert self.installation  # known before the model is imported, of whose sources it is
         self._progress("importing the model")
         self._prepare()
         self._progress("featurising")
@@ -133,10 +156,11 @@ class Worker:
         self._progress("setting up the network")
         with compiled.pretending(compiled.device(gpu)):
             forward = self._model.forward(dict(request.settings), gpu.compute_capability)
-        parameters = self._parameter_shapes(request, lambda: compiled.parameters(forward, batch.features, gpu))
+        parameters = self._parameter_shapes(request, batch, lambda: compiled.parameters(forward, batch.features, gpu))
         self._progress("compiling")
-        toolchain = compiled.toolchain(self._folder)
-        program = compiled.compile(forward, parameters, batch.features, gpu, toolchain, self._model.packages)
+        with _private() as folder:
+            toolchain = compiled.toolchain(folder)
+            program = compiled.compile(forward, parameters, batch.features, gpu, toolchain, self._model.packages)
         return self._peak(request, batch, forward, program, time.perf_counter() - start, compiled.FLAGS)
 
     def _peak(
@@ -165,30 +189,38 @@ class Worker:
             holders=program.attribution.holders,
             high_water=program.attribution.high_water,
             unattributed=program.attribution.reason,
-            model=Model(self._model.name, installation.distribution, installation.fingerprint, forward.config),
+            model=Model(self._model.name, installation.distribution, installation.fingerprint, plain(forward.config)),
             software={**installation.software, "xla_flags": _flags({**forward.compiler_options, **options})},
             seconds=round(seconds, 3),
         )
 
-    def _parameter_shapes(self, request: Request, find: Callable[[], Any]) -> Any:
-        """Shapes of the parameters: those of one network are the same for every bucket, and take long to find."""
-        identity = parameters_identity(self.installation, request)
+    def _parameter_shapes(self, request: Request, batch: models.Batch, find: Callable[[], Any]) -> Any:
+        """Shapes of the parameters: they take long to find, and are the same for every bucket where the model says so."""
+        follow_settings = getattr(self._model, "parameters_follow_settings", False)
+        signature = None if follow_settings else compiled.signature(batch.features)
+        identity = parameters_identity(self.installation, request, signature)
         key = digest(identity)
         if key not in self._parameters:
-            stored = self.cache.get("parameters", identity)
+            stored = self.cache.get("parameters", identity, compiled.from_description)
             if stored is None:
                 self._progress("reading the shapes of the parameters")
-                self._parameters[key] = find()
-                if description := compiled.described(self._parameters[key]):
-                    self.cache.put("parameters", identity, description)
-            else:
-                self._parameters[key] = compiled.from_description(stored)
+                stored = find()
+                if description := compiled.described(stored):
+                    self._keep("parameters", identity, description)
+            self._parameters[key] = stored
         return self._parameters[key]
+
+
+@contextlib.contextmanager
+def _private() -> Iterator[Path]:
+    """A folder that nobody else may write, for what is run from it: nothing of the cache is."""
+    with tempfile.TemporaryDirectory(prefix="af3mem-toolchain-") as folder:
+        yield Path(folder)
 
 
 def _flags(options: Mapping[str, bool | int | str]) -> str:
     stated = [f"--{name}={str(value).lower() if isinstance(value, bool) else value}" for name, value in options.items()]
-    return " ".join([*os.environ.get("XLA_FLAGS", "").split(), *stated])
+    return " ".join([*sources.without_paths(os.environ.get("XLA_FLAGS", "")).split(), *stated])
 
 
 def _check_jax() -> None:
@@ -221,6 +253,7 @@ def _serve(options: Mapping[str, Any], read: Any, write: Any) -> None:
                     Path(options["folder"]),
                     results=Path(options["results"]),
                     progress=lambda text: say({"progress": text}),
+                    path=Path(options["path"]) if options["path"] else None,
                 )
             if message["do"] == "describe":
                 value: Any = vars(worker.installation)
@@ -274,7 +307,5 @@ def main() -> None:
         del os.environ["XLA_FLAGS"]  # XLA aborts the process on flags that are only blanks
     if options["path"]:
         sys.path.insert(0, options["path"])
-    # Python takes bytecode for current if the source has its size and its second: two quick edits of a source tree may have
-    # both. What this process does not write there cannot hide the later one.
-    sys.dont_write_bytecode = bool(options["path"]) or options["model"] != "alphafold3"
+    sources.ignore_bytecode(options["path"])
     _serve(options, sys.stdin, replies)

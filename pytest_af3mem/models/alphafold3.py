@@ -6,19 +6,19 @@ import ast
 import dataclasses
 import datetime
 import functools
-import hashlib
+import importlib
 import importlib.metadata
 import importlib.util
 import os
 import pickle
 import re
 import sys
+import tempfile
 from collections import ChainMap
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pytest_af3mem.cache import written_atomically
 from pytest_af3mem.errors import SetupError, UsageError, near
 from pytest_af3mem.models import ccd
 from pytest_af3mem.models.model import Batch, Forward
@@ -58,6 +58,7 @@ class AlphaFold3:
     packages: tuple[str, ...] = ("alphafold3", "tokamax", "haiku", "colabfold_kernels", "jax")
     settings: tuple[str, ...] = tuple(_SETTINGS)
     fewer_iterations: Mapping[str, Any] = {"num_recycles": 1, "num_steps": 2}
+    parameters_follow_settings = True  # Haiku refuses to trace with parameters of another shape, should a change make it untrue
 
     def __init__(self, family: str = "alphafold3") -> None:
         self._ccd: ccd.Store | None = None
@@ -227,21 +228,37 @@ def _borrow_extension() -> None:
 def _redirect_dictionary(store: ccd.Store) -> None:
     """Lets AlphaFold 3 read its dictionary from `store`, and the sets of components too where its `build_data` made none.
 
-    It opens the sets when it is imported, so this comes first. The names are the same from v3.0.2 to v3.0.4 and in
-    ColabFold's wheel.
+    It unpickles the sets when it is imported, so this comes first, and the file is nobody's but this process's. The names are the
+    same from v3.0.2 to v3.0.4 and in ColabFold's wheel.
     """
     from alphafold3.common import resources
 
     original = resources.filename
+    with tempfile.TemporaryDirectory(prefix="af3mem-sets-") as private:
+        made = Path(private, _SETS_PICKLE.name)
 
-    def filename(name: str | os.PathLike[str]) -> str:
-        path = Path(original(name))
-        return str(_component_sets(store) if path.name == _SETS_PICKLE.name and not path.exists() else path)
+        def filename(name: str | os.PathLike[str]) -> str:
+            path = Path(original(name))
+            if path.name != made.name or path.exists():
+                return str(path)
+            made.write_bytes(pickle.dumps(_component_sets(store)))
+            return str(made)
 
-    resources.filename = filename
+        resources.filename = filename
+        try:
+            importlib.import_module("alphafold3.constants.chemical_component_sets")
+        finally:
+            resources.filename = original
     from alphafold3.constants import chemical_components
 
     chemical_components._load_ccd_pickle_cached = lambda path: store
+
+
+def _component_sets(store: ccd.Store) -> Any:
+    """The sets of ions and glycans, derived from the dictionary by the installed AlphaFold 3's own rule."""
+    from alphafold3.constants.converters import chemical_component_sets_gen as rule
+
+    return rule.find_ions_and_glycans_in_ccd(store.headers())
 
 
 class _Layered(ChainMap[str, Any]):
@@ -254,18 +271,6 @@ def _with_components_of(user_ccd: str, store: ccd.Store | None) -> _Layered:
 
     own = {code: component.to_dict() for code, component in cif_dict.parse_multi_data_cif(user_ccd).items()}
     return _Layered(own, store)  # type: ignore[arg-type]  # only read
-
-
-def _component_sets(store: ccd.Store) -> Path:
-    """The sets of ions and glycans, derived from the dictionary by the installed AlphaFold 3's own rule."""
-    from alphafold3.constants.converters import chemical_component_sets_gen as rule
-
-    identity = hashlib.sha256(Path(rule.__file__).read_bytes()).hexdigest()[:16]
-    path = store.path.with_name(f"{store.path.stem}-sets-{identity}.pickle")
-    if not path.exists():
-        with written_atomically(path) as unfinished:
-            unfinished.write_bytes(pickle.dumps(rule.find_ions_and_glycans_in_ccd(store.headers())))
-    return path
 
 
 def family() -> tuple[str, ...]:

@@ -66,6 +66,12 @@ class Store(Mapping[str, Component]):
     def __hash__(self) -> int:  # AlphaFold 3 memoises functions of the dictionary
         return id(self)
 
+    @property
+    def written(self) -> int | None:
+        """How many components it was written with; None where that is not said."""
+        row = self._database.execute("PRAGMA user_version").fetchone()
+        return int(row[0]) or None
+
     def headers(self) -> dict[str, Component]:
         """Every component's `_chem_comp` row alone: what a walk over the whole dictionary can afford to read."""
         return {code: json.loads(row) for code, row in self._database.execute("SELECT code, header FROM component ORDER BY code")}
@@ -103,8 +109,8 @@ def prepare(
     letters = letters or {}
     digest = hashlib.sha256(json.dumps(letters, sort_keys=True).encode()).hexdigest()[:8]
     path = folder / f"ccd-{source.identity}-letters-{digest}-layout{_LAYOUT}.sqlite"
-    if not _is_whole(path):
-        with _translated(folder):
+    with _translated(folder):
+        if not _is_whole(path):
             folder.mkdir(parents=True, exist_ok=True)
             with locked(path.with_suffix(".lock")):
                 if not _is_whole(path):
@@ -112,20 +118,16 @@ def prepare(
                     components = source.components(progress)
                     with written_atomically(path) as unfinished:
                         _write(unfinished, components, letters)
-    return Store(path)
+        return Store(path)
 
 
 def _is_whole(path: Path) -> bool:
-    """Whether there is a store at `path`, and one that can be read; a damaged one is built again."""
+    """Whether there is a store at `path` that can be read and has all that was written; a damaged one is built again."""
     if not path.exists():
         return False
-    store = Store(path)
-    try:
-        return len(store) > 0
-    except sqlite3.DatabaseError:
-        return False
-    finally:
-        store.close()
+    with contextlib.suppress(sqlite3.DatabaseError), contextlib.closing(Store(path)) as store:
+        return 0 < len(store) == store.written
+    return False
 
 
 @contextlib.contextmanager
@@ -157,6 +159,8 @@ def _write(path: Path, components: Iterable[tuple[str, dict[str, list[str]]]], l
         )
         database.executemany("INSERT INTO letter VALUES (?, ?)", letters.items())
         database.executemany("INSERT INTO component VALUES (?, ?, ?, ?)", rows())
+        (count,) = database.execute("SELECT count(*) FROM component").fetchone()
+        database.execute(f"PRAGMA user_version = {count}")  # the mark of a store that is whole
         database.execute("COMMIT")
 
 

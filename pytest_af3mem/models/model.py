@@ -52,6 +52,9 @@ class Model(Protocol):
 
     It may have `fewer_iterations`, settings with which its loops run short: a real run uses them where a test does not say
     otherwise, to save time, so they must leave the peak as it is.
+
+    It may say `parameters_follow_settings = True`: the shapes of its parameters are the same for every bucket, and need to be
+    found once for all of them.
     """
 
     name: str

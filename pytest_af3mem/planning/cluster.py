@@ -14,6 +14,8 @@ from collections.abc import Mapping
 from concurrent.futures import Future
 from typing import Any
 
+from pytest_af3mem import answering
+from pytest_af3mem.answering import Answer
 from pytest_af3mem.errors import Af3memError, NotJudged, SetupError, UsageError
 from pytest_af3mem.peak import Peak
 from pytest_af3mem.pool import Pool
@@ -84,9 +86,10 @@ class Cluster(Pool):
             if reply["error"] in _ERRORS:
                 raise _ERRORS[reply["error"]](reply["text"])
             raise NotJudged(reply["text"], reply["detail"])
-        self._cache.put("peaks", peak_identity(self.installation, request, reply["signature"]), reply["peak"])
-        self._cache.put("signatures", batch_identity(self.installation, request), reply["signature"])
-        return Peak.from_json(reply["peak"])
+        answer = answering.accepted(request, self.installation, reply)
+        self._cache.put("peaks", peak_identity(self.installation, request, answer.signature), answer.peak.to_json())
+        self._cache.put("signatures", batch_identity(self.installation, request), answer.signature)
+        return answer.peak
 
 
 def _connected(address: str) -> Any:
@@ -132,7 +135,7 @@ def measure(stated: Mapping[str, Any], installation: Mapping[str, Any], request:
             raise SetupError(f"a worker of the cluster would measure something else: {differing}; install the same on both")
         asked = Request.from_json(request)
         peak = pool.submit(asked).result()
-        return {"peak": peak.to_json(), "signature": pool.signature(asked)}
+        return Answer(peak, dict(asked.settings), pool.signature(asked), pool.installation.identity).to_json()
     except Af3memError as error:
         return {"error": type(error).__name__, "text": str(error), "detail": getattr(error, "detail", "")}
 

@@ -79,16 +79,16 @@ class Compiled:
 
 
 def toolchain(folder: Path) -> Path:
-    """The empty CUDA toolchain, made in `folder` where it is missing; its path carries a digest of what is in it."""
-    path = folder / f"toolchain-{hashlib.sha256((_PTXAS + _LIBDEVICE).encode()).hexdigest()[:12]}"
+    """The empty CUDA toolchain in `folder`, which nobody else may write, for XLA runs what it finds there."""
     for name, text, mode in (("bin/ptxas", _PTXAS, 0o755), ("nvvm/libdevice/libdevice.10.bc", _LIBDEVICE, 0o644)):
-        file = path / name
-        if not file.exists():
-            file.parent.mkdir(parents=True, exist_ok=True)
-            with written_atomically(file) as unfinished:
-                unfinished.write_text(text)
-                unfinished.chmod(mode)
-    return path
+        file = folder / "toolchain" / name
+        if file.exists() and file.read_bytes() == text.encode():
+            continue
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with written_atomically(file) as unfinished:
+            unfinished.write_text(text)
+            unfinished.chmod(mode)
+    return folder / "toolchain"
 
 
 @functools.cache

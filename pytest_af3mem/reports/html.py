@@ -19,9 +19,9 @@ import markupsafe
 from plotly.offline import get_plotlyjs
 
 from pytest_af3mem import __version__, gpus, witnesses
-from pytest_af3mem.attribution import Change, by_component, grown
+from pytest_af3mem.attribution import Change
+from pytest_af3mem.reports import comparison, figures, series, terminal
 from pytest_af3mem.reports import failures as failing
-from pytest_af3mem.reports import figures, series, terminal
 from pytest_af3mem.reports.failures import Failure
 from pytest_af3mem.size import format_bytes
 from pytest_af3mem.verdict import Measurement
@@ -66,6 +66,7 @@ def render(
         numbers=terminal.NUMBERS,
         changes=_changes(measurements),
         witnesses="\n".join(witnesses.summary(measurements)),
+        versions=comparison.versions(measurements),
         unattributed=sorted({one.peak.unattributed for one in measurements if one.peak} - {""}),
         conditions=_conditions(measurements),
         plotly=_packed(get_plotlyjs()) if found else "",
@@ -93,11 +94,7 @@ def _made(environment: Mapping[str, str]) -> str:
 def _changes(measurements: Sequence[Measurement]) -> dict[str, list[Change]]:
     """Of each test that is held against a baseline, the components that hold more or less than in it."""
     known = [(one.test, one.baseline, one.peak) for one in measurements if one.baseline and one.peak and one.peak.holders]
-    changes = {
-        f"{test} {peak.conditions}": grown(entry.components, by_component(peak))
-        for test, entry, peak in known
-        if entry.components
-    }
+    changes = {f"{test} {peak.conditions}": comparison.grew(entry, peak) for test, entry, peak in known}
     return {test: found for test, found in changes.items() if found}
 
 

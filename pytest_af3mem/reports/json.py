@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
-from pytest_af3mem import __version__
+from pytest_af3mem import __version__, records
 from pytest_af3mem.verdict import HOLDERS, SCHEMA, Measurement
 
 
@@ -17,4 +16,4 @@ def render(measurements: Sequence[Measurement], *, all_holders: bool = False) ->
 
 def document(**parts: Any) -> str:
     """A JSON report of these parts, below its schema and the tool that made it."""
-    return json.dumps({"schema": SCHEMA, "tool": f"pytest-af3mem {__version__}", **parts}, indent=2) + "\n"
+    return records.render({"schema": SCHEMA, "tool": f"pytest-af3mem {__version__}", **parts}, indent=2) + "\n"

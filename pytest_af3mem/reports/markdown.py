@@ -6,8 +6,8 @@ import re
 from collections.abc import Sequence
 
 from pytest_af3mem import witnesses
+from pytest_af3mem.reports import comparison, terminal
 from pytest_af3mem.reports import failures as failing
-from pytest_af3mem.reports import terminal
 from pytest_af3mem.reports.failures import Failure
 from pytest_af3mem.verdict import Measurement
 
@@ -35,6 +35,7 @@ def render(measurements: Sequence[Measurement], failures: Sequence[Failure] = ()
         parts.append("\n".join(map(_row, [headings, rule, *([text(cell) for cell in row] for row in rows[:_MOST_ROWS])])))
         if len(rows) > _MOST_ROWS:
             parts.append(f"And {len(rows) - _MOST_ROWS} more rows, which are in the JSON report.")
+    parts += map(text, comparison.versions(measurements))
     if both := witnesses.summary(measurements):
         parts += ["Compiled and run:", block("\n".join(both))]
     return "\n\n".join(parts) + "\n"

@@ -90,7 +90,7 @@ def refused(*places, **how):
         (
             "tolerance",
             "is not a tolerance: write '0.5 %', '64 MiB', a number of bytes, or 0",
-            ["5", "-1 %", "101 %", "half", "0.5 % or so"],
+            ["-5", "-1 %", "101 %", "half", "0.5 % or so"],
         ),
         ("json", "is a folder: give the name of a file", ["/"]),
         ("json", "cannot be written (Not a directory): choose another place", [f"{__file__}/folder/report.json"]),
@@ -161,7 +161,7 @@ def test_default_folder(monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", "")
     assert default_folder() == Settings().cache_dir == Path("/home/me/.cache/pytest-af3mem")
     monkeypatch.setattr(Path, "home", no_home)
-    assert default_folder() == Path(tempfile.gettempdir(), "pytest-af3mem")
+    assert default_folder() == Path(tempfile.gettempdir(), f"pytest-af3mem-{os.getuid()}")
 
 
 @pytest.mark.parametrize(
