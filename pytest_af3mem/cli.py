@@ -22,6 +22,7 @@ from pytest_af3mem.commands import (
     watch,
 )
 from pytest_af3mem.errors import Af3memError
+from pytest_af3mem.host import ends_on_signals
 from pytest_af3mem.settings import OPTIONS, Option, Settings
 
 _COMMANDS = (measure, vary, tokens, sweep, plan, compare, fit, calibrate, watch, doctor)
@@ -33,7 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         settings = Settings.read({option.name: getattr(parsed, option.name, None) for option in OPTIONS}, flag=_flag)
         run: Callable[[argparse.Namespace, Settings], int] = parsed.run
-        return run(parsed, settings)
+        with ends_on_signals():
+            return run(parsed, settings)
     except Af3memError as error:
         print(f"af3mem: {error}", file=sys.stderr)
         return USAGE

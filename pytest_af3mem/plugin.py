@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
@@ -48,6 +49,7 @@ def pytest_configure(config: pytest.Config) -> None:
             config.getoption("af3_gpu") or os.environ.get("AF3MEM_GPU") or config.getini("af3_gpu") or False, "--af3-gpu"
         ):
             return
+        from pytest_af3mem import host
         from pytest_af3mem.measuring import Measuring
 
         ini = {option.name: config.getini(f"af3_{option.name}") for option in OPTIONS}
@@ -58,6 +60,9 @@ def pytest_configure(config: pytest.Config) -> None:
     except Af3memError as error:
         raise pytest.UsageError(str(error)) from None
     config.stash[_KEY] = measuring
+    signals = contextlib.ExitStack()
+    signals.enter_context(host.ends_on_signals())
+    config.add_cleanup(signals.close)
     config.pluginmanager.register(measuring, "af3mem-measuring")
     if measuring.keeping:
         config.pluginmanager.register(measuring.keeping, "af3mem-baseline")
