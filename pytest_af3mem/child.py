@@ -1,7 +1,8 @@
 """One worker process, as pytest sees it: it is started, asked and ended. Whatever it does meanwhile costs one reply.
 
 It replies on a descriptor of its own, so that anything may print on its standard output, an interpreter's wrapper included.
-It ends by itself when its standard input hangs up, which the kernel sees to when this process is gone, however it went.
+It ends by itself when its standard input hangs up, which the kernel sees to when this process is gone, however it went; and
+when this process is not to be found, for one that was forked of it may hold the other end.
 """
 
 from __future__ import annotations
@@ -51,7 +52,8 @@ import select, signal, threading
 def end_with(parent):
     pytest = select.poll()
     pytest.register(0, 0)
-    while os.getppid() == parent and not pytest.poll(1000):
+    process = "/proc/%d" % options["process"] if options["processes"] == os.readlink("/proc/self/ns/pid") else "/"
+    while os.getppid() == parent and os.path.exists(process) and not pytest.poll(1000):
         pass
     os.killpg(0, signal.SIGKILL)
 threading.Thread(target=end_with, args=(os.getppid(),), daemon=True).start()
@@ -109,6 +111,8 @@ class Child:
                     "environment": dict(environment),
                     "nvml": nvml.library(),
                     "replies": replies,
+                    "process": os.getpid(),
+                    "processes": str(Path("/proc/self/ns/pid").readlink()),
                 }
                 start = _START.format(init=str(package / "__init__.py"), folder=str(package))
                 try:
