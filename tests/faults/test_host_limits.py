@@ -63,13 +63,15 @@ def test_the_narrowest_of_the_groups_around_counts(machine):
         "job/memory.current": f"{4 * GIB}\n",
         "job/cpu.max": "400000 100000\n",
         "job/step/memory.max": "max\n",
-        "job/step/memory.high": f"{20 * GIB}\n",
+        "job/step/memory.high": f"{20 * GIB}\n",  # above which it is slowed down
         "job/step/memory.current": f"{1 * GIB}\n",
         "job/step/cpu.max": "max 100000\n",
     }
     root = machine(group="/job/step", files=files)
     assert host.cores(root) == 4
     assert host.available_memory_bytes(root) == 12 * GIB
+    (root / "sys/fs/cgroup/job/step/memory.high").write_text(f"{5 * GIB}\n")
+    assert host.available_memory_bytes(root) == 4 * GIB
 
 
 def test_a_job_of_version_1(machine):

@@ -21,6 +21,14 @@ OURS = scratch._prefix()
 GONE = 2**22 + 1  # above the largest number of a process
 
 
+@pytest.fixture(autouse=True)
+def _without_nohup():
+    """Which the processes that are started here would inherit."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 @pytest.fixture
 def temporary(tmp_path, monkeypatch):
     """The folder for temporary files, here and in processes that are started."""
