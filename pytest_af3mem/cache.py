@@ -97,8 +97,8 @@ class Cache:
             self.problems.append(f"cache entry {path} cannot be written ({error.strerror}); it will be measured again")
 
     @contextlib.contextmanager
-    def only_one(self, kind: str, identity: Mapping[str, Any]) -> Iterator[None]:
-        """Of the processes that want this entry at once, one works while the others wait and then find it.
+    def only_one(self, kind: str, identity: Mapping[str, Any], waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
+        """Of the processes that want this entry at once, one works while the others wait, told by `waiting`, and then find it.
 
         Where no lock can be made, each works for itself.
         """
@@ -106,7 +106,7 @@ class Cache:
         with contextlib.ExitStack() as stack:
             with contextlib.suppress(OSError):
                 path.parent.mkdir(parents=True, exist_ok=True)
-                stack.enter_context(locked(path))
+                stack.enter_context(locked(path, waiting))
             yield
 
     def _path(self, kind: str, identity: Mapping[str, Any]) -> Path:
@@ -133,10 +133,14 @@ def _checksum(kind: str, identity: Mapping[str, Any], value: Any) -> str:
 
 
 @contextlib.contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Holds an exclusive lock on `path`; the kernel releases it when its owner dies."""
+def locked(path: Path, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """Holds an exclusive lock on `path`, which the kernel releases when its owner dies. Calls `waiting` where another has it."""
     with path.open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            waiting()
+            fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 

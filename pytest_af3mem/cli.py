@@ -36,6 +36,7 @@ from pytest_af3mem.commands import (
 )
 from pytest_af3mem.commands.arguments import Parser
 from pytest_af3mem.errors import Af3memError, UsageError, near
+from pytest_af3mem.host import ends_on_signals
 from pytest_af3mem.reports.columns import shown
 from pytest_af3mem.settings import OPTIONS, Option, Settings
 
@@ -85,7 +86,8 @@ def _run(arguments: Sequence[str] | None) -> int:
     parsed = parser.parse_args(stated)
     settings = Settings.read({option.name: getattr(parsed, option.name, None) for option in OPTIONS}, flag=_flag)
     run: Callable[[argparse.Namespace, Settings], int] = parsed.run
-    return run(parsed, settings)
+    with ends_on_signals():
+        return run(parsed, settings)
 
 
 def _settle_streams() -> None:

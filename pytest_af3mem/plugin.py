@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import warnings
@@ -53,12 +54,16 @@ def pytest_configure(config: pytest.Config) -> None:
         stated = config.getoption("af3_gpu") or os.environ.get("AF3MEM_GPU") or from_ini(config, "af3_gpu")
         if not is_true(stated or False, "--af3-gpu"):
             return
+        from pytest_af3mem import host
         from pytest_af3mem.measuring import Measuring
 
         measuring = Measuring(config, read_settings(config))
     except Af3memError as error:
         raise pytest.UsageError(str(error)) from None
     config.stash[_KEY] = measuring
+    signals = contextlib.ExitStack()
+    signals.enter_context(host.ends_on_signals())
+    config.add_cleanup(signals.close)
     config.pluginmanager.register(measuring, "af3mem-measuring")
     if measuring.keeping:
         config.pluginmanager.register(measuring.keeping, "af3mem-baseline")

@@ -1,83 +1,68 @@
-"""Starts worker processes, feeds them, times them out and replaces them. A worker that fails costs one reply."""
+"""Answers requests by worker processes, of which so many run at once as the machine allows. One that fails costs one reply."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
 import functools
-import json
 import os
-import select
-import signal
-import subprocess
-import tempfile
 import threading
 import time
-from collections.abc import Iterable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections import deque
+from collections.abc import Mapping
+from concurrent.futures import Future, InvalidStateError, ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from pytest_af3mem import answering, turns, visible
+from pytest_af3mem import answering, host, protocol, turns, visible
 from pytest_af3mem.cache import Cache, find_peak, prepared
-from pytest_af3mem.errors import Af3memError, NotJudged, OutOfMemory, SetupError, UsageError
+from pytest_af3mem.child import Child, Died
+from pytest_af3mem.errors import Af3memError, InputError, NotJudged, SetupError, first_line
 from pytest_af3mem.peak import Peak
-from pytest_af3mem.probes import compiled, nvml, running, surroundings
+from pytest_af3mem.probes import compiled, running, surroundings
 from pytest_af3mem.records import read_text
 from pytest_af3mem.request import Installation, Request, batch_identity, peak_identity
+from pytest_af3mem.scratch import Scratch
 from pytest_af3mem.sequence import Sequence
 from pytest_af3mem.settings import Settings
 
 _WORKER_MEMORY_BYTES = 4 * 2**30  # a worker was seen to take 2 to 3 GiB of host memory
 _DESCRIBE_SECONDS = 120
-_LOG_LINES, _LOG_LINE_LENGTH, _LOG_TAIL_BYTES = 20, 300, 2**16
-_ERRORS: dict[str, type[Af3memError]] = {error.__name__: error for error in (NotJudged, OutOfMemory, SetupError, UsageError)}
-
-# The package is loaded by its folder: the worker's interpreter need not have it, and nothing else of ours gets on its path.
-# The current folder comes last, so that a model of the user's own is found there and shadows nothing.
-_START = """
-import json, sys
-if sys.version_info < (3, 11):
-    text = "%s is Python %d.%d, too old: " % ((sys.executable,) + sys.version_info[:2])
-    text += "give one that holds AlphaFold 3 (Python 3.12 or 3.13)"
-    sys.stdout.write(json.dumps({{"error": "SetupError", "text": text}}) + "\\n")
-    sys.exit()
-import importlib.util
-sys.path = [entry for entry in sys.path if entry] + [""]
-spec = importlib.util.spec_from_file_location("pytest_af3mem", {init!r}, submodule_search_locations=[{folder!r}])
-sys.modules["pytest_af3mem"] = package = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(package)
-from pytest_af3mem.worker import main
-main()
-"""
+_ENDED = "the session ended before it was measured"
 
 
 class Pool:
-    """Answers requests from the cache or by workers, which start when they are first needed. `close` ends them at once."""
+    """Answers requests from the cache or by workers, which start when they are first needed. `close` ends them at once.
+
+    Every future that it hands out ends: with a peak, an error, or, when the pool is closed, as not judged.
+    """
 
     def __init__(self, settings: Settings):
         self._settings = settings
         folder = prepared(settings.cache_dir)
-        self._forgotten = tempfile.TemporaryDirectory(prefix="af3mem-") if settings.no_cache else None
-        self._results = Path(self._forgotten.name) if self._forgotten else folder
+        self._scratch = Scratch()
+        self._results = self._scratch.path / "results" if settings.no_cache else folder
         self._cache = Cache(self._results)
-        self._threads = ThreadPoolExecutor(self.workers, thread_name_prefix="af3mem")
+        self._limit = settings.workers or _affordable()
+        self._threads = ThreadPoolExecutor(self._limit, thread_name_prefix="af3mem")
         self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
         self._answers: dict[Request, Future[Peak]] = {}
         self._featurised: dict[Request, dict[str, Any]] = {}
         self._first_of_group: dict[Any, Future[Peak]] = {}
         self._running: dict[Request, float] = {}
-        self._idle: list[_Worker] = []
-        self._alive: set[_Worker] = set()
+        self._queue: deque[object] = deque()
+        self._idle: list[Child] = []
+        self._alive: set[Child] = set()
         self._worker_notes: list[str] = []
         self._runs: list[tuple[Any, str, Peak]] = []
         self.closed = False
 
     @property
     def workers(self) -> int:
-        """How many measurements run at once: by default as many as there are cores, and memory for."""
-        return self._settings.workers or max(1, min(_cores(), _available_memory_bytes() // _WORKER_MEMORY_BYTES))
+        """How many measurements run at once: by default as many as there were cores, and memory for, when the pool was made."""
+        return self._limit
 
     @property
     def notes(self) -> list[str]:
@@ -89,13 +74,17 @@ class Pool:
         """What the worker's interpreter holds. Raises SetupError when something is missing that measuring needs."""
         try:
             found = self._ask({"do": "describe"}, _DESCRIBE_SECONDS)
-        except _Died as error:
+        except Died as error:
             *_, last = ["", *error.detail.splitlines()]
             python = self._settings.python
             raise SetupError(f"--af3-python {python} does not work as a Python ({error.cause}): {last}") from error
         except NotJudged as error:
             raise SetupError(str(error)) from error
-        return Installation.from_json(found)
+        try:
+            return Installation.from_json(found)
+        except InputError as error:
+            text = f"--af3-python {self._settings.python} does not say what it holds: {ascii(found)[:60]}"
+            raise SetupError(text) from error
 
     @cached_property
     def components(self) -> Path | None:
@@ -124,7 +113,7 @@ class Pool:
         return str(known or self.featurise(request)["signature"])
 
     def submit(self, request: Request) -> Future[Peak]:
-        """The peak, or NotJudged with the reason, in a while. An equal request is measured once a session.
+        """The peak, or NotJudged with the reason, in a while. An equal request is measured once a session, but see `forget`.
 
         Of requests that will probably share a compiled program (same bucket, target and settings) the first goes ahead, so
         that the others find its result instead of holding a worker meanwhile.
@@ -132,7 +121,10 @@ class Pool:
         with self._lock:
             if request in self._answers:
                 return self._answers[request]
-            peak = None if request.method == "run" else self._cached(request)
+        peak = None if request.method == "run" else self._cached(request)  # may take a worker: not with the lock
+        with self._lock:
+            if request in self._answers:
+                return self._answers[request]
             answer: Future[Peak] = Future()
             self._answers[request] = answer
             if peak is not None:
@@ -145,6 +137,11 @@ class Pool:
         else:
             first.add_done_callback(lambda _: self._start(request, answer))
         return answer
+
+    def forget(self, answer: Future[Peak]) -> None:
+        """Who asks again for what this answer, which failed, was to tell will have it measured anew."""
+        with self._lock:
+            self._answers = {request: known for request, known in self._answers.items() if known is not answer}
 
     def rehearse(self, request: Request) -> dict[str, Any]:
         """What a run on a GPU would do, done on JAX's CPU device: its steps, and why that is no measurement."""
@@ -175,27 +172,51 @@ class Pool:
 
     def close(self) -> None:
         """Kills the workers; what they had not answered is not judged."""
-        self.closed = True
+        with self._lock:
+            self.closed = True
+            unanswered = [answer for answer in self._answers.values() if not answer.done()]
+            self._changed.notify_all()
+        for answer in unanswered:
+            fail(answer, NotJudged(_ENDED))
         self._threads.shutdown(wait=False, cancel_futures=True)
         with self._lock:
-            for worker in self._alive:
-                worker.kill()
-            for worker in self._idle:
-                worker.release()
-            if self._forgotten:
-                self._forgotten.cleanup()
+            alive, idle, self._idle = list(self._alive), self._idle, []
+        for worker in alive:
+            worker.kill()
+        for worker in alive:
+            worker.end()
+        for worker in idle:
+            self._end(worker)
+        self._scratch.close()
 
     def _start(self, request: Request, answer: Future[Peak]) -> None:
-        with contextlib.suppress(RuntimeError):  # the pool was closed meanwhile
+        """Has it measured; where that cannot even begin, that is the answer."""
+        try:
+            self._check_open()
+            self._hand_over(request, answer)
+        except Exception as error:
+            fail(answer, error)
+
+    def _check_open(self) -> None:
+        if self.closed:
+            raise NotJudged(_ENDED)
+
+    def _hand_over(self, request: Request, answer: Future[Peak]) -> None:
+        try:
             self._threads.submit(self._run, request, answer)
+        except RuntimeError as error:
+            self._check_open()
+            raise NotJudged(f"no thread can be started for it ({error}); --af3-workers 1 needs fewer") from error
 
     def _run(self, request: Request, answer: Future[Peak]) -> None:
+        if answer.done():  # it was told that there is no thread, and then one was free
+            return
         with self._lock:
             self._running[request] = time.monotonic()
         try:
-            answer.set_result(self._run_on_gpu(request) if request.method == "run" else self._compile(request))
+            succeed(answer, self._run_on_gpu(request) if request.method == "run" else self._compile(request))
         except BaseException as error:
-            answer.set_exception(error)
+            fail(answer, error)
         finally:
             with self._lock:
                 del self._running[request]
@@ -230,16 +251,25 @@ class Pool:
 
     def _ask_once(self, message: Mapping[str, Any], environment: Mapping[str, str], *inherited: int) -> Any:
         """The answer of a new worker, which is ended then."""
-        with self._lock:
-            if self.closed:
-                raise NotJudged("the session ended before it was measured")
-            worker = _Worker(self._settings, self._results, environment, inherited)
-            self._alive.add(worker)
+        asked = {**message, "full": self._settings.full_run}
+        worker = self._taken(environment, inherited)
         try:
-            asked = {**message, "full": self._settings.full_run}
-            return self._value(worker, worker.ask(asked, self._settings.timeout))
+            return self._accepted(worker, asked, worker.ask(asked, self._settings.timeout))
         finally:
             self._end(worker)
+
+    def _ask(self, message: Mapping[str, Any], seconds: float) -> Any:
+        """The answer of a worker that compiles, which others ask then."""
+        worker = self._taken(compiled.ENVIRONMENT)
+        reply: Mapping[str, Any] = {"last": True}
+        try:
+            reply = worker.ask(message, seconds)
+            return self._accepted(worker, message, reply)
+        finally:
+            if reply.get("last"):
+                self._end(worker)
+            else:
+                self._give_back(worker)
 
     def _cached(self, request: Request) -> Peak | None:
         signature = self._cache.get("signatures", batch_identity(self.installation, request), read_text)
@@ -247,155 +277,81 @@ class Pool:
         identity = peak_identity(self.installation, request, signature) if signature else None
         return find_peak(self._cache, identity, request, why_not) if identity else None
 
-    def _ask(self, message: Mapping[str, Any], seconds: float) -> Any:
-        with self._lock:
-            if self.closed:
-                raise NotJudged("the session ended before it was measured")
-            worker = self._idle.pop() if self._idle else _Worker(self._settings, self._results, compiled.ENVIRONMENT)
-            self._alive.add(worker)
-        try:
-            reply = worker.ask(message, seconds)
-        except BaseException:
-            self._end(worker)
-            raise
-        try:
-            return self._value(worker, reply)
-        finally:
-            if reply.get("last"):
-                self._end(worker)
-            else:
-                with self._lock:
-                    self._idle.append(worker)
+    def _taken(self, environment: Mapping[str, str], inherited: tuple[int, ...] | None = None) -> Child:
+        """A worker, when it is the turn of who asks: an idle one, or a new one for whom anything is `inherited`.
 
-    def _value(self, worker: _Worker, reply: Mapping[str, Any]) -> Any:
-        """What a worker answered; its error is raised."""
+        There are never more than `--af3-workers` of them, idle ones included. Who asks first is served first: a test that waits
+        for shapes does not wait for all that was submitted meanwhile.
+        """
+        place = object()
         with self._lock:
-            self._worker_notes += reply.get("notes", ())
+            self._queue.append(place)
+            try:
+                self._changed.wait_for(lambda: self.closed or (self._queue[0] is place and self._has_room()))
+                self._check_open()
+                if inherited is None and (idle := self._awake()):
+                    return idle
+                if len(self._alive) >= self._limit:
+                    self._end(self._idle.pop())
+                worker = Child(self._settings, self._results, self._scratch.path, environment, inherited or ())
+                self._alive.add(worker)
+                return worker
+            finally:
+                self._queue.remove(place)
+                self._changed.notify_all()
+
+    def _has_room(self) -> bool:
+        return bool(self._idle) or len(self._alive) < self._limit
+
+    def _awake(self) -> Child | None:
+        """An idle worker; those that were killed meanwhile, as by a kernel that is short of memory, are taken away."""
+        while self._idle:
+            worker = self._idle.pop()
+            if worker.is_alive():
+                return worker
+            self._end(worker)
+        return None
+
+    def _give_back(self, worker: Child) -> None:
+        with self._lock:
+            if not self.closed:
+                self._idle.append(worker)
+                self._changed.notify_all()
+                return
+        self._end(worker)
+
+    def _accepted(self, worker: Child, message: Mapping[str, Any], reply: Mapping[str, Any]) -> Any:
+        """What a worker answered to a message: every answer comes through here. Its error is raised."""
+        with self._lock:
+            self._worker_notes += reply.get("notes") or ()
         if "error" in reply:
-            error = _ERRORS[reply["error"]]
-            detail = (worker.log(),) if issubclass(error, NotJudged) else ()
-            raise error(reply["text"], *detail, **reply.get("fields", {}))
+            raise protocol.error(reply, worker.log())
+        protocol.check(message["do"], reply["value"])
         return reply["value"]
 
-    def _end(self, worker: _Worker) -> None:
-        worker.kill()
+    def _end(self, worker: Child) -> None:
         worker.release()
         with self._lock:
             self._alive.discard(worker)
+            self._changed.notify_all()
 
 
-class _Died(NotJudged):
-    """The worker is gone; `cause` is its exit status or signal."""
-
-    def __init__(self, cause: str, detail: str):
-        super().__init__(f"the worker died ({cause})", detail)
-        self.cause = cause
+def _affordable() -> int:
+    """How many workers there are cores and memory for."""
+    memory = host.available_memory_bytes()
+    return max(1, min(host.cores(), 1 if memory is None else memory // _WORKER_MEMORY_BYTES))
 
 
-class _Worker:
-    """One child process and its log."""
-
-    def __init__(self, settings: Settings, results: Path, environment: Mapping[str, str], inherited: Iterable[int] = ()):
-        package = Path(__file__).parent
-        options = {
-            "model": settings.model,
-            "path": str(settings.path) if settings.path else None,
-            "folder": str(settings.cache_dir.resolve()),
-            "results": str(results.resolve()),
-            "environment": dict(environment),
-            "nvml": nvml.library(),
-        }
-        self.doing = ""
-        self._log_start = 0
-        self._asked = False
-        self._log = tempfile.TemporaryFile()  # noqa: SIM115 (closed in `release`)
-        self._unread = b""
-        start = _START.format(init=str(package / "__init__.py"), folder=str(package))
-        try:
-            self._process = subprocess.Popen(
-                [settings.python, "-c", start, json.dumps(options)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=self._log,
-                start_new_session=True,  # Ctrl-C is for pytest, which then ends its workers
-                pass_fds=tuple(inherited),
-            )
-        except OSError as error:
-            raise SetupError(f"--af3-python {settings.python} cannot be started: {error.strerror}") from error
-
-    def ask(self, message: Mapping[str, Any], seconds: float) -> dict[str, Any]:
-        """The worker's reply. Raises NotJudged when it dies or takes longer than `seconds`; it is of no use afterwards."""
-        assert self._process.stdin is not None
-        deadline = time.monotonic() + seconds
-        if self._asked:  # what it printed before it was first asked, as one that cannot start does, is of the first answer
-            self._log_start = self._log_size()
-        self._asked = True
-        try:
-            self._process.stdin.write(json.dumps(message).encode() + b"\n")
-            self._process.stdin.flush()
-        except OSError:
-            pass  # it is dead, which reading its reply will tell
-        try:
-            while True:
-                reply: dict[str, Any] = json.loads(self._line(deadline))
-                if "progress" not in reply:
-                    return reply
-                self.doing = reply["progress"]
-        finally:
-            self.doing = ""
-
-    def _line(self, deadline: float) -> bytes:
-        assert self._process.stdout is not None
-        output = self._process.stdout.fileno()
-        while b"\n" not in self._unread:
-            ready, _, _ = select.select([output], [], [], max(0.0, deadline - time.monotonic()))
-            if not ready:
-                doing = f" while {self.doing}" if self.doing else ""
-                raise NotJudged(f"the worker took too long{doing} and was ended; --af3-timeout allows more", self.log())
-            chunk = os.read(output, 2**16)
-            if not chunk:
-                raise _Died(self._cause_of_death(), self.log())
-            self._unread += chunk
-        line, _, self._unread = self._unread.partition(b"\n")
-        return line
-
-    def _cause_of_death(self) -> str:
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(timeout=10)
-        code = self._process.returncode
-        if code == -signal.SIGKILL:
-            return "SIGKILL: most often the kernel's answer to too little host memory; --af3-workers 1 needs less"
-        return signal.Signals(-code).name if code is not None and code < 0 else f"exit status {code}"
-
-    def log(self) -> str:
-        """The last lines of what the worker and its libraries printed since it was last asked."""
-        start = max(self._log_start, self._log_size() - _LOG_TAIL_BYTES)
-        tail = os.pread(self._log.fileno(), _LOG_TAIL_BYTES, start).decode(errors="replace")
-        return "\n".join(line[:_LOG_LINE_LENGTH] for line in tail.splitlines()[-_LOG_LINES:])
-
-    def _log_size(self) -> int:
-        return os.fstat(self._log.fileno()).st_size
-
-    def kill(self) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-
-    def release(self) -> None:
-        """Gives back what a killed worker held here."""
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(timeout=10)
-        for file in (self._process.stdin, self._process.stdout, self._log):
-            with contextlib.suppress(OSError):  # what was not written to a dead worker
-                file.close()  # type: ignore[union-attr]
+def succeed(answer: Future[Peak], peak: Peak) -> None:
+    """Ends a future, where that has not been done."""
+    with contextlib.suppress(InvalidStateError):  # the pool was closed meanwhile
+        answer.set_result(peak)
 
 
-def _cores() -> int:
-    return len(os.sched_getaffinity(0))
-
-
-def _available_memory_bytes() -> int:
-    """Host memory that is free or can be freed; Linux's own estimate."""
-    for line in Path("/proc/meminfo").read_text().splitlines():
-        if line.startswith("MemAvailable:"):
-            return int(line.split()[1]) * 1024
-    return _WORKER_MEMORY_BYTES
+def fail(answer: Future[Peak], error: BaseException) -> None:
+    """As `succeed`. What is no error of ours becomes one: it costs this answer, not the session."""
+    if isinstance(error, Exception) and not isinstance(error, Af3memError):
+        cause, error = error, NotJudged(f"it could not be measured: {first_line(error)}")
+        error.__cause__ = cause
+    with contextlib.suppress(InvalidStateError):
+        answer.set_exception(error)

@@ -152,7 +152,7 @@ class Session:
     def wait(self, answer: Future[Peak], show: Callable[[str], None] = lambda text: None) -> Peak:
         """The answer, when it is there; `show` gets a line about what is going on twice a second.
 
-        Raises NotJudged, or another error of ours that says what to mend.
+        Raises NotJudged, or another error of ours that says what to mend. Who asks again after that has it measured anew.
         """
         while not answer.done():
             try:
@@ -161,6 +161,8 @@ class Session:
                 break
             except TimeoutError:
                 show(self.pool.status())
+        if answer.exception():
+            self.pool.forget(answer)
         return answer.result()
 
     def command(

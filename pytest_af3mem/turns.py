@@ -1,7 +1,8 @@
 """One measurement on a GPU at a time, whoever asks: other workers, other pytest sessions, other users of the machine.
 
-The lock is a file named by the device's UUID. The worker inherits it, so it is held as long as either of the two lives, and
-the kernel gives it back when both are gone, however they went.
+The lock is a file named by the device's UUID, in a folder that is the same for all of them: $TMPDIR is not, which Slurm may set
+for each job. The worker inherits it, so it is held as long as either of the two lives, and the kernel gives it back when both
+are gone, however they went.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import tempfile
+import stat
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -17,11 +18,22 @@ from pathlib import Path
 from pytest_af3mem.errors import NotJudged
 from pytest_af3mem.probes.nvml import VisibleGpu
 
+FOLDERS = ("/run/lock", "/dev/shm", "/tmp")
 _POLL_SECONDS = 0.2
 
 
 def lock_path(uuid: str) -> Path:
-    return Path(tempfile.gettempdir(), f"pytest-af3mem-{uuid.replace('/', '-')}.lock")
+    """In the first of `FOLDERS` in which every user may make files and nobody may remove those of others; else in the last."""
+    shared = next((folder for folder in FOLDERS if _is_shared(folder)), FOLDERS[-1])
+    return Path(shared, f"pytest-af3mem-{uuid.replace('/', '-')}.lock")
+
+
+def _is_shared(folder: str) -> bool:
+    try:
+        mode = Path(folder).stat().st_mode
+    except OSError:
+        return False
+    return stat.S_ISDIR(mode) and mode & 0o1007 == 0o1007
 
 
 @contextlib.contextmanager
@@ -47,6 +59,8 @@ def _taken(path: Path) -> int | None:
     try:
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+            with contextlib.suppress(OSError):  # whatever this user keeps from others usually
+                os.fchmod(descriptor, 0o644)
         except PermissionError:  # another user's
             descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
     except OSError as error:

@@ -13,16 +13,15 @@ import json
 import os
 import sys
 import tempfile
-import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pytest_af3mem import gpus
+from pytest_af3mem import gpus, protocol
 from pytest_af3mem.answering import Answer, why_not_the_answer
 from pytest_af3mem.cache import Cache, find_peak
 from pytest_af3mem.errors import Af3memError, NotJudged, SetupError, first_line
@@ -32,6 +31,9 @@ from pytest_af3mem.peak import Model, Peak
 from pytest_af3mem.probes import compiled, nvml
 from pytest_af3mem.records import plain
 from pytest_af3mem.request import Installation, Request, batch_identity, digest, parameters_identity, peak_identity
+
+if TYPE_CHECKING:
+    from pytest_af3mem.card_worker import CardWorker
 
 _OLDEST_JAX = (0, 7, 2)  # the first that was seen to compile without a device
 
@@ -95,7 +97,7 @@ class Worker:
         batch = self._featurised(request)
         signature = compiled.signature(batch.features)
         identity = peak_identity(self.installation, request, signature)
-        with self.cache.only_one("peaks", identity):
+        with self.cache.only_one("peaks", identity, lambda: self._progress(protocol.WAITING)):
             why_not = functools.partial(why_not_the_answer, request, self.installation)
             peak = find_peak(self.cache, identity, request, why_not)
             if peak is None:
@@ -246,6 +248,7 @@ def _serve(options: Mapping[str, Any], read: Any, write: Any) -> None:
     worker: CardWorker | None = None
     for line in read:
         message = json.loads(line)
+        number = message["number"]
         try:
             if worker is None:
                 worker = CardWorker(
@@ -255,52 +258,50 @@ def _serve(options: Mapping[str, Any], read: Any, write: Any) -> None:
                     progress=lambda text: say({"progress": text}),
                     path=Path(options["path"]) if options["path"] else None,
                 )
-            if message["do"] == "describe":
-                value: Any = vars(worker.installation)
-            elif message["do"] == "components":
-                value = worker.components()
-            elif message["do"] == "targets":
-                value = worker.targets()
-            elif message["do"] == "featurise":
-                value = worker.featurise(Request.from_json(message["request"]))
-            elif message["do"] == "run":
-                value = worker.run(Request.from_json(message["request"]), message["uuid"], message["full"])
-            elif message["do"] == "rehearse":
-                value = worker.rehearse(Request.from_json(message["request"]), message["full"])
-            elif message["do"] == "sequence":
-                value = worker.sequence([Request.from_json(one) for one in message["requests"]], message["full"])
-            else:
-                value = worker.measure(Request.from_json(message["request"])).to_json()
+            value = _answer(worker, message)
         except Af3memError as error:
             traceback.print_exception(error.__cause__ or error)
-            fields = {name: getattr(error, name) for name in ("asked_bytes", "limit_bytes") if hasattr(error, name)}
-            say({"error": type(error).__name__, "text": str(error), "fields": fields})
+            say({"number": number, **protocol.failure(error)})
         except MemoryError:
             traceback.print_exc()
             text = "the worker ran out of host memory; --af3-workers 1 needs less"
-            say({"error": NotJudged.__name__, "text": text, "last": True})
+            say({"number": number, **protocol.failure(NotJudged(text)), "last": True})
             return
         except Exception as error:
             traceback.print_exc()
-            say({"error": NotJudged.__name__, "text": f"the worker failed: {first_line(error)}"})
+            say({"number": number, **protocol.failure(NotJudged(f"the worker failed: {first_line(error)}"))})
         else:
-            say({"value": value, "notes": worker.cache.problems})
+            say({"number": number, "value": value, "notes": worker.cache.problems})
             worker.cache.problems = []
 
 
-def _die_with(parent: int) -> None:
-    """Ends this process when its parent is gone, however it went; a compile does not read standard input."""
-    while os.getppid() == parent:
-        time.sleep(1)
-    os._exit(1)
+def _answer(worker: CardWorker, message: Mapping[str, Any]) -> Any:
+    """What is answered to a message, as JSON: see `protocol.VALUES`. Raises NotJudged for a verb that is not there."""
+    match message["do"]:
+        case "describe":
+            return vars(worker.installation)
+        case "components":
+            return worker.components()
+        case "targets":
+            return worker.targets()
+        case "featurise":
+            return worker.featurise(Request.from_json(message["request"]))
+        case "measure":
+            return worker.measure(Request.from_json(message["request"])).to_json()
+        case "run":
+            return worker.run(Request.from_json(message["request"]), message["uuid"], message["full"])
+        case "rehearse":
+            return worker.rehearse(Request.from_json(message["request"]), message["full"])
+        case "sequence":
+            return worker.sequence([Request.from_json(one) for one in message["requests"]], message["full"])
+    raise NotJudged(f"the worker does not know how to {message['do']!r}")
 
 
-def main() -> None:
-    options = json.loads(sys.argv[1])
+def main(options: Mapping[str, Any]) -> None:
+    """Serves until standard input ends. `options` are those that the pool started this process with."""
     sys.argv = sys.argv[:1]  # tokamax parses it with absl, and refuses options that are not its own
-    threading.Thread(target=_die_with, args=(os.getppid(),), daemon=True).start()
-    replies = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)
+    os.set_inheritable(options["replies"], False)
+    replies = os.fdopen(options["replies"], "w")
     os.environ.update(options["environment"])
     nvml.lend(options["nvml"])
     if not os.environ.get("XLA_FLAGS", "x").strip():

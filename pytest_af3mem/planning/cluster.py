@@ -1,7 +1,8 @@
 """Measuring on more than one machine: requests go to the workers of a Dask cluster. The only module that touches Dask.
 
 Each Dask worker runs a `Pool` of its own, so what is measured, and how, is the same as here. A worker that is lost costs what
-it was doing, which Dask gives to another one; answers are kept in this machine's cache as they arrive.
+it was doing, which Dask gives to another one; answers are kept in this machine's cache as they arrive. Clients with the same
+settings share that pool, which the last of them closes.
 """
 
 from __future__ import annotations
@@ -10,21 +11,21 @@ import contextlib
 import dataclasses
 import logging
 import threading
+import uuid
 from collections.abc import Mapping
 from concurrent.futures import Future
 from typing import Any
 
-from pytest_af3mem import answering
+from pytest_af3mem import answering, protocol
 from pytest_af3mem.answering import Answer
-from pytest_af3mem.errors import Af3memError, NotJudged, SetupError, UsageError
+from pytest_af3mem.errors import Af3memError, NotJudged, SetupError, UsageError, first_line
 from pytest_af3mem.peak import Peak
-from pytest_af3mem.pool import Pool
+from pytest_af3mem.pool import Pool, fail, succeed
 from pytest_af3mem.request import Request, batch_identity, peak_identity
 from pytest_af3mem.settings import Settings
 
 INSTALL = 'pip install "pytest-af3mem[dask]"'
 _CONNECT_SECONDS, _RELEASE_SECONDS = 15, 5
-_ERRORS: dict[str, type[Af3memError]] = {error.__name__: error for error in (SetupError, UsageError)}
 
 
 class Cluster(Pool):
@@ -35,6 +36,7 @@ class Cluster(Pool):
 
     def __init__(self, settings: Settings, address: str):
         self._address = address
+        self._name = uuid.uuid4().hex
         self._stated = _stated(settings)
         self._tasks: dict[Request, Any] = {}
         self._client = _connected(address)
@@ -58,34 +60,32 @@ class Cluster(Pool):
         if not self.closed:
             with contextlib.suppress(Exception):  # a cluster that is gone has nothing to give back
                 self._client.cancel(list(self._tasks.values()), force=True)
-                self._client.run(release, self._stated, on_error="ignore")
+                self._client.run(release, self._name, on_error="ignore")
             with contextlib.suppress(Exception):
                 self._client.close(timeout=_RELEASE_SECONDS)
         super().close()
 
-    def _start(self, request: Request, answer: Future[Peak]) -> None:
-        if self.closed:
-            return
+    def _hand_over(self, request: Request, answer: Future[Peak]) -> None:
         installation = dataclasses.asdict(self.installation)
-        task = self._client.submit(measure, self._stated, installation, request.to_json(), pure=False)
+        try:
+            task = self._client.submit(measure, self._name, self._stated, installation, request.to_json(), pure=False)
+        except Exception as error:
+            raise NotJudged(f"the cluster did not take it: {first_line(error)}") from error
         self._tasks[request] = task
         task.add_done_callback(lambda done: self._finish(request, answer, done))
 
     def _finish(self, request: Request, answer: Future[Peak], task: Any) -> None:
         try:
-            answer.set_result(self._kept(request, task.result(timeout=_CONNECT_SECONDS)))
+            succeed(answer, self._kept(request, task.result(timeout=_CONNECT_SECONDS)))
         except Af3memError as error:
-            answer.set_exception(error)
+            fail(answer, error)
         except BaseException as error:
-            reason = f"the cluster did not measure it: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
-            answer.set_exception(NotJudged(reason))
+            fail(answer, NotJudged(f"the cluster did not measure it: {first_line(error)}"))
         self._tasks.pop(request, None)  # or Dask would make it again when the worker that made it is lost
 
     def _kept(self, request: Request, reply: Mapping[str, Any]) -> Peak:
         if "error" in reply:
-            if reply["error"] in _ERRORS:
-                raise _ERRORS[reply["error"]](reply["text"])
-            raise NotJudged(reply["text"], reply["detail"])
+            raise protocol.error(reply)
         answer = answering.accepted(request, self.installation, reply)
         self._cache.put("peaks", peak_identity(self.installation, request, answer.signature), answer.peak.to_json())
         self._cache.put("signatures", batch_identity(self.installation, request), answer.signature)
@@ -122,30 +122,51 @@ def _stated(settings: Settings) -> dict[str, Any]:
 # -- What runs on a Dask worker
 
 _pools: dict[str, Pool] = {}
+_clients: dict[str, set[str]] = {}  # of each pool
+_released: set[str] = set()
 _lock = threading.Lock()
 
 
-def measure(stated: Mapping[str, Any], installation: Mapping[str, Any], request: Mapping[str, Any]) -> dict[str, Any]:
+def measure(
+    client: str, stated: Mapping[str, Any], installation: Mapping[str, Any], request: Mapping[str, Any]
+) -> dict[str, Any]:
     """The peak and the signature of the features, or an error; refused where other software is installed than at the client's."""
     try:
-        with _lock:
-            pool = _pools.get(str(stated)) or Pool(Settings.read(stated))
-            _pools[str(stated)] = pool
+        pool = _pool(client, stated)
         if differing := _differing(installation, dataclasses.asdict(pool.installation)):
             raise SetupError(f"a worker of the cluster would measure something else: {differing}; install the same on both")
         asked = Request.from_json(request)
-        peak = pool.submit(asked).result()
+        answer = pool.submit(asked)
+        try:
+            peak = answer.result()
+        except Af3memError:
+            pool.forget(answer)
+            raise
         return Answer(peak, dict(asked.settings), pool.signature(asked), pool.installation.identity).to_json()
     except Af3memError as error:
-        return {"error": type(error).__name__, "text": str(error), "detail": getattr(error, "detail", "")}
+        return protocol.failure(error)
 
 
-def release(stated: Mapping[str, Any]) -> None:
-    """Ends the compilers of a client that is done."""
+def release(client: str) -> None:
+    """Ends the compilers of a client that is done, but for those that others use: what it had begun there is bounded in time."""
     with _lock:
-        pool = _pools.pop(str(stated), None)
-    if pool:
+        _released.add(client)
+        for clients in _clients.values():
+            clients.discard(client)
+        unused = [_pools.pop(key) for key, clients in _clients.items() if not clients and key in _pools]
+    for pool in unused:
         pool.close()
+
+
+def _pool(client: str, stated: Mapping[str, Any]) -> Pool:
+    key = str(stated)
+    with _lock:
+        if client in _released:  # while this was on its way
+            raise NotJudged("the session ended before it was measured")
+        if key not in _pools:
+            _pools[key] = Pool(Settings.read(stated))
+        _clients.setdefault(key, set()).add(client)
+        return _pools[key]
 
 
 def _differing(here: Mapping[str, Any], there: Mapping[str, Any]) -> str:

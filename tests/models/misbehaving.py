@@ -8,7 +8,7 @@ from pathlib import Path
 
 from analytic import Analytic
 
-from pytest_af3mem.errors import SetupError
+from pytest_af3mem.errors import SetupError, UsageError
 from pytest_af3mem.models.model import Batch, Forward
 
 
@@ -161,6 +161,20 @@ class NotInstalled(Analytic):
 
     def distribution(self):
         raise SetupError("analytic needs its weights: pip install analytic-weights")
+
+
+class WidthError(UsageError):
+    """An error of the model's own."""
+
+
+class Refusing(Analytic):
+    """Does not take its settings, which it says by an error of its own."""
+
+    name = "refusing"
+    packages = ("analytic", "misbehaving")
+
+    def forward(self, settings, compute_capability):
+        raise WidthError("width=32 is not a multiple of 5")
 
 
 class Unfinished:

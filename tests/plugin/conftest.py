@@ -2,6 +2,8 @@
 
 import json
 import os
+import sys
+import textwrap
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -91,3 +93,39 @@ def cold_project(pytester, tmp_path):
 @pytest.fixture(scope="session")
 def needed_bytes():
     return analytic_bytes
+
+
+STAND_IN = """#!{python}
+import json, os, signal, subprocess, sys, time
+from pathlib import Path
+options = json.loads(sys.argv[3])
+folder = Path({folder!r})
+def raw(data): os.write(options["replies"], data)
+def say(**reply): raw(json.dumps(reply).encode() + b"\\n")
+def reply(value, **more): say(number=message["number"], value=value, **more)
+def fail(error, text): say(number=message["number"], error=error, text=text)
+def note(text): print(text, file=(folder / "noted").open("a"), flush=True)
+def wait_for(name):
+    while not (folder / name).exists(): time.sleep(0.01)
+{first}
+for line in sys.stdin:
+    message = json.loads(line)
+{code}
+"""
+
+
+@pytest.fixture
+def stand_in(tmp_path):
+    """Makes a program for the place of a worker's interpreter that does `first` and then `code` for each message.
+
+    The code has `message`, `options`, and the functions above. It reads and writes in the folder `tmp_path`.
+    """
+
+    def make(code, first=""):
+        path = tmp_path / "python"
+        code = textwrap.indent(textwrap.dedent(code).strip(), "    ")
+        path.write_text(STAND_IN.format(python=sys.executable, folder=str(tmp_path), first=first, code=code))
+        path.chmod(0o755)
+        return str(path)
+
+    return make

@@ -166,8 +166,7 @@ def a_driver_without_a_gpu(monkeypatch, tmp_path):
     spec.loader.exec_module(module)
     monkeypatch.setitem(sys.modules, "pynvml", module)
     monkeypatch.setenv("PYTHONPATH", str(STAND_INS))
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr(turns, "FOLDERS", [str(tmp_path)])
 
 
 @no_gpu_here

@@ -12,7 +12,7 @@ from pytest_af3mem.settings import Settings
 def run(capsys, monkeypatch, tmp_path):
     """Exit status, standard output and standard error of `af3mem`, which starts no worker."""
 
-    def start(settings):
+    def start(*arguments):
         raise AssertionError("a worker was started")
 
     def run(*arguments):
@@ -22,7 +22,7 @@ def run(capsys, monkeypatch, tmp_path):
             status = exit.code
         return status, *capsys.readouterr()
 
-    monkeypatch.setattr(pool, "_Worker", start)
+    monkeypatch.setattr(pool, "Child", start)
     monkeypatch.setenv("AF3MEM_CACHE_DIR", str(tmp_path / "cache"))
     return run
 

@@ -13,7 +13,9 @@ from pytest_af3mem.probes.nvml import VisibleGpu
 
 GPUS = [VisibleGpu("NVIDIA L4", 1, "570", f"GPU-{index}", index=index) for index in range(2)]
 HOLD = """
+import os
 from pytest_af3mem import turns
+turns.FOLDERS = [os.environ["LOCKS"]]
 from pytest_af3mem.probes.nvml import VisibleGpu
 gpus = [VisibleGpu("NVIDIA L4", 1, "570", f"GPU-{index}") for index in range(int(sys.argv[1]))]
 with turns.turn(gpus) as (gpu, descriptor):
@@ -24,8 +26,8 @@ with turns.turn(gpus) as (gpu, descriptor):
 
 @pytest.fixture(autouse=True)
 def _locks_of_its_own(tmp_path, monkeypatch):
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setenv("LOCKS", str(tmp_path))
+    monkeypatch.setattr(turns, "FOLDERS", [str(tmp_path)])
 
 
 def is_free(gpu):
