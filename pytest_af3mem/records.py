@@ -128,7 +128,7 @@ def _object(tree: Mapping[str, Any], others: bool) -> _Put:
             raise _Wrong(value, "must be an object")
         if not others and not value.keys() <= known:
             unknown = next(key for key in value if key not in known)
-            wrong = _Wrong(unknown, f"is no key here{near(unknown, known)} (keys: {', '.join(known)})")
+            wrong = _Wrong(unknown, f"is not a key here{near(unknown, known)} (keys: {', '.join(known)})")
             wrong.keys += [unknown] if unknown.isidentifier() else []
             raise wrong
         for key in needed:

@@ -38,11 +38,11 @@ def test_of_one_target_the_later_counts(tmp_path):
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("{", "is no JSON: "),
+        ("{", "is not valid JSON: "),
         ("{}", "schema: is missing"),
         (json.dumps({**RECORD.to_json(), "schema": 2}), "schema: 2 is not 1"),
         (json.dumps({**RECORD.to_json(), "sizes": []}), "sizes: must not be empty"),
-        (json.dumps({**RECORD.to_json(), "card": 1}), "card: 'card' is no key here"),
+        (json.dumps({**RECORD.to_json(), "card": 1}), "card: 'card' is not a key here"),
     ],
 )
 def test_a_record_that_cannot_be_read_is_said(tmp_path, text, problem):
