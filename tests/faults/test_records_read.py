@@ -80,7 +80,7 @@ def test_an_example_of_everything():
         ({"maybe": 1.5}, "x.maybe: 1.5 must be a whole number"),
         ({"inners": {}}, "x.inners: {} must be a list"),
         ({"inners": [{"name": 5}]}, "x.inners[0].name: 5 must be a text"),
-        ({"inners": [{"name": "a", "nam": "b"}]}, "x.inners[0].nam: 'nam' is no key here; did you mean name? (keys: name)"),
+        ({"inners": [{"name": "a", "nam": "b"}]}, "x.inners[0].nam: 'nam' is not a key here; did you mean name? (keys: name)"),
         ({"inners": [None]}, "x.inners[0]: null must be an object"),
         ({"table": {"y": 1.0}}, "x.table.y: 1.0 must be a whole number"),
         ({"row": ["a"]}, "x.row: [...] must be a list of 2"),
@@ -88,7 +88,7 @@ def test_an_example_of_everything():
         ({"place": None}, "x.place: is missing"),
         ({"number": "5", "least": None}, "x.least: is missing"),
         ({"switch": 1}, "x.switch: 1 must be true or false"),
-        ({"other": 1}, "x.other: 'other' is no key here"),
+        ({"other": 1}, "x.other: 'other' is not a key here"),
     ],
 )
 def test_what_is_refused(changes, text):
