@@ -20,7 +20,7 @@ _TOP = 3
 
 def render_text(found: Fit) -> str:
     """The answer, the Python to paste, and every attempt that proves it."""
-    lines = [found.request.conditions, "", _answer(found)]
+    lines = [found.request.conditions, "", *_answer(found)]
     if found.best and found.best.changes:
         lines += [f"  {name}: {cost}" for name, cost in found.costs.items()]
         lines += ["", *_how(found.best.changes, found.request)]
@@ -59,21 +59,21 @@ def render_json(found: Fit) -> str:
     )
 
 
-def _answer(found: Fit) -> str:
+def _answer(found: Fit) -> list[str]:
     limit = format_bytes(found.limit_bytes)
     if found.best:
         assert isinstance(found.best.answer, Peak)
         how = "with these changes" if found.best.changes else "as it is"
         left = found.limit_bytes - found.best.answer.total_bytes
-        return f"fits {how}: {format_bytes(found.best.answer.total_bytes)} of {limit}, {format_bytes(left)} to spare"
+        return [f"fits {how}: {format_bytes(found.best.answer.total_bytes)} of {limit}, {format_bytes(left)} to spare"]
     if not found.is_judged:
         failed = next(one.answer for one in found.attempts if not isinstance(one.answer, Peak))
-        return f"not judged: {failed}"
+        return [f"not judged: {failed}"]
     assert found.least is not None
     needs, more = found.least.total_bytes, found.least.total_bytes - found.limit_bytes
     lines = [f"nothing fits: of all that was tried the least is {format_bytes(needs)}, {format_bytes(more)} more than {limit}"]
     held = [*by_component(found.least).items()][:_TOP]
-    return "\n".join(lines + [f"  held by {name}: {format_bytes(size)}, {size / needs:.0%}" for name, size in held])
+    return lines + [f"  held by {name}: {format_bytes(size)}, {size / needs:.0%}" for name, size in held]
 
 
 def _row(attempt: Attempt, found: Fit) -> tuple[str, str, str]:
