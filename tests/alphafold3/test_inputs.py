@@ -11,7 +11,7 @@ from hypothesis import event, given
 from hypothesis import strategies as st
 
 from pytest_af3mem import jobs
-from pytest_af3mem.errors import UsageError
+from pytest_af3mem.errors import Af3memError, InputError, UsageError
 from pytest_af3mem.inputs.job import Dna, Job, Ligand, Protein, Rna, Template
 from pytest_af3mem.session import Session
 from pytest_af3mem.settings import Settings
@@ -68,6 +68,7 @@ _atom_site.pdbx_PDB_model_num
 ATOM 1 C CA . GLY A 1 1 . 1.0 2.0 3.0 1.0 5.0 1 A 1
 ATOM 2 C CA . ALA A 1 2 . 4.0 2.0 3.5 1.0 5.0 2 A 1
 """
+ATOMS_ALONE = "data_1ABC\n_pdbx_audit_revision_history.revision_date 1999-12-31\n" + TEMPLATE[TEMPLATE.rindex("loop_") :]
 COMPONENT = """data_MY-1
 _chem_comp.id MY-1
 _chem_comp.name mine
@@ -155,6 +156,12 @@ JOBS = {
     "a bond to a hydrogen keeps no O1": bonded(Ligand(("B",), ("GLC", "GLC")), (("B", 1, "O1"), ("A", 3, "HA"))),
     "of which AlphaFold 3 sees a hydrogen alone, dropped": (A, Ligand(("B",), ("HNF",))),
     "with OXT as the first atom": modified(("4J5", 2)),
+    "of deuterium alone, dropped": (A, Ligand(("B",), ("D8U",))),
+    "a component with a hydrogen in small letters": {
+        "sequences": (A, Ligand(("B",), ("MY-1",))),
+        "user_ccd": COMPONENT.replace("H1 H", "H1 h"),
+    },
+    "with a template of atoms alone": (Protein(("A",), "MKTAYIA", templates=(Template(ATOMS_ALONE, (0, 6), (1, 0)),)),),
     "several seeds": {"sequences": (A,), "seeds": (1, 2, 3)},
 }
 
@@ -201,6 +208,42 @@ def test_the_featuriser_counts_what_we_count(session, signatures, name, tmp_path
 
     assert (found["tokens"], found["bucket"]) == (request.tokens, request.bucket)
     assert signatures.setdefault(request.bucket, found["signature"]) == found["signature"]
+
+
+def templated(mmcif):
+    return Job("x", (Protein(("A",), "MKTAYIA", templates=(Template(mmcif, (0, 6), (1, 0)),)),))
+
+
+def with_component(user_ccd):
+    return Job("x", (A, Ligand(("B",), ("MY-1",))), user_ccd=user_ccd)
+
+
+@pytest.mark.parametrize(
+    "job",
+    [
+        templated(TEMPLATE.replace("data_", "DATA_")),
+        templated(TEMPLATE.replace("_atom_site.label_alt_id", "_atom_site.x")),
+        templated(TEMPLATE.replace("1.0 5.0", "? 5.0")),
+        templated(TEMPLATE.replace("_entity.type polymer\n", "")),
+        templated(ATOMS_ALONE + "".join(ATOMS_ALONE.splitlines(keepends=True)[-2:]).replace(" A ", " B ")),
+        templated(ATOMS_ALONE.replace("A 1 2", "A 1 .")),
+        with_component(COMPONENT.replace("MY-1 O2", "MY-1 O1")),
+        with_component(COMPONENT.replace("C1 O2 SING", "C1 O9 SING")),
+        with_component(COMPONENT.replace("C1 C 0", "C1 C 1.0")),
+        with_component(COMPONENT.replace("H1", "HYDROGEN")),
+    ],
+)
+def test_what_we_refuse_of_templates_and_components_the_featuriser_fails_on(session, job):
+    with pytest.raises(InputError):
+        session.request(job)
+    with pytest.raises(Af3memError):
+        session.pool.featurise(replace(session.request(size=7), job=job.to_json()))
+
+
+@pytest.mark.parametrize(("kinds", "code"), [("protein", "SEC"), ("protein", "ASX"), ("rna", "6MZ"), ("rna", "B8T")])
+def test_the_featuriser_takes_the_msa_of_a_generated_modification(session, kinds, code):
+    request = session.request(size=60, options={"kinds": kinds, "modifications": code, "msa_depth": 3})
+    assert session.pool.featurise(request)["tokens"] == 60
 
 
 def test_jobs_of_the_server(session, tmp_path):
