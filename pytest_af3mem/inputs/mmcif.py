@@ -13,6 +13,7 @@ from typing import Any
 Block = Mapping[str, Sequence[str]]
 """Item (`_category.column`) -> its values; one that is not in a loop has one value."""
 
+_NUMBER = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?")
 _START = re.compile(r"(?:\s|#[^\n]*\n)*data_\S")
 _COMPONENT = """
     _chem_comp.id _chem_comp.name _chem_comp.type _chem_comp.formula _chem_comp.mon_nstd_parent_comp_id
@@ -65,7 +66,7 @@ def check_components(components: Mapping[str, Block], used: Collection[str]) -> 
 
 def number(value: str) -> float | None:
     """The number that a value spells, as AlphaFold 3 reads one; None for what is none."""
-    return float(value) if re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", value) else None
+    return float(value) if _NUMBER.fullmatch(value) else None
 
 
 def _blocks(text: str) -> list[tuple[str, Block]]:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import datetime
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby, takewhile
 
-from pytest_af3mem.inputs import mmcif
+from pytest_af3mem.inputs import conformations, mmcif
 from pytest_af3mem.inputs.mmcif import Block
 
 _ATOM_SITE = """id label_atom_id label_alt_id label_comp_id label_asym_id label_seq_id pdbx_PDB_ins_code Cartn_x Cartn_y
@@ -30,7 +30,6 @@ _POLYMERS = frozenset(
     }
 )
 _WATERS = frozenset({"HOH", "DOD"})
-_UNSET = (".", "?")
 _POLYMER_SCHEME = "asym_id seq_id mon_id pdb_seq_num pdb_ins_code pdb_strand_id".split()
 _LIGAND_SCHEME = "asym_id pdb_seq_num mon_id pdb_ins_code".split()
 
@@ -182,45 +181,10 @@ def _read_residues(site: Block, chains: _Chains) -> list[_Residue]:
         if any(residue.chain == chain for residue in found):
             raise ValueError(f"has atoms of the chain {_short(chain)} in two places, with others between")
         for _, of_residue in groupby(of_chain, key=lambda row: (numbers[row], insertions[row] if "auth_seq_id" in site else "")):
-            rows = _kept(site, list(of_residue))
+            rows = conformations.kept(site, list(of_residue))
             position, component = site["label_seq_id"][rows[0]], site["label_comp_id"][rows[0]]
             found.append(_Residue(rows, chain, position, numbers[rows[0]], component, _insertion(insertions[rows[0]])))
     return found
-
-
-def _kept(site: Block, rows: Sequence[int]) -> list[int]:
-    """The atoms of a residue without those of conformations that AlphaFold 3 leaves out (structure/cpp/mmcif_altlocs.cc).
-
-    Where every atom has a conformation, it takes the component and then the conformation that are occupied most; where
-    some have none, the atom that is. Of several atoms of a name, one is left.
-    """
-    letters, names = [value[:1] for value in site["label_alt_id"]], site["label_atom_id"]
-
-    def occupancy(row: int) -> float:
-        return mmcif.number(site["occupancy"][row]) or 0.0
-
-    def occupied(group: Sequence[int]) -> dict[str, float]:
-        own: dict[str, list[float]] = {}
-        for row in group:
-            own.setdefault(letters[row], []).append(occupancy(row))
-        return {letter: sum(values) / len(values) for letter, values in own.items()}
-
-    def named(group: Sequence[int]) -> list[list[int]]:
-        return [list(together) for _, together in groupby(group, key=lambda row: names[row])]
-
-    if not any(letters[row] in _UNSET for row in rows):
-        components = [list(group) for _, group in groupby(rows, key=lambda row: site["label_comp_id"][row])]
-        shares = [occupied(group) for group in components]
-        best = min(range(len(components)), key=lambda at: (-sum(shares[at].values()), min(shares[at])))
-        letter = min(shares[best], key=lambda each: (-shares[best][each], each))
-        return [next((row for row in same if letters[row] == letter), same[0]) for same in named(components[best])]
-    kept: list[int] = []
-    for is_single, group in groupby(rows, key=lambda row: letters[row] in _UNSET):
-        together = list(group)
-        kept += (
-            together if is_single else [min(same, key=lambda row: (-occupancy(row), letters[row])) for same in named(together)]
-        )
-    return kept
 
 
 def _check_numbers(site: Block, read: Sequence[_Residue]) -> None:
@@ -257,41 +221,48 @@ def _listed_residues(block: Block, chains: _Chains, read: Sequence[_Residue]) ->
     return listed
 
 
-def _polymer_rows(block: Block, chains: _Chains, read: Sequence[_Residue]) -> Iterator[tuple[str, str, str, str, str]]:
+def _rows(block: Block, category: str, columns: Sequence[str]) -> list[tuple[str, ...]] | None:
+    """Rows of a category; None where it lacks one of the columns, for then AlphaFold 3 does without it."""
+    found = [block[item] for item in (f"{category}.{column}" for column in columns) if item in block]
+    if len(found) < len(columns):
+        return None
+    if len({len(values) for values in found}) != 1:
+        raise ValueError(f"has columns of unequal length in {category}")
+    return list(zip(*found, strict=True))
+
+
+def _polymer_rows(block: Block, chains: _Chains, read: Sequence[_Residue]) -> Iterable[tuple[str, ...]]:
     """Chain, position, component, number by the authors and insertion code of each residue of polymers."""
-    columns = [block.get(f"_pdbx_poly_seq_scheme.{column}") for column in _POLYMER_SCHEME]
-    if all(column is not None for column in columns):
-        yield from zip(*columns[:5], strict=True)
-        return
+    scheme = _rows(block, "_pdbx_poly_seq_scheme", _POLYMER_SCHEME)
+    if scheme is not None:
+        return [row[:5] for row in scheme]
     starts = [residue for residue in read if chains.type(residue.chain) == "polymer"]
-    sequence = [block.get(f"_entity_poly_seq.{column}") for column in ("entity_id", "num", "mon_id")]
-    if not all(column is not None for column in sequence):
-        yield from ((each.chain, each.position, each.component, each.number, each.insertion) for each in starts)
-        return
+    sequence = _rows(block, "_entity_poly_seq", ("entity_id", "num", "mon_id"))
+    if sequence is None:
+        return [(each.chain, each.position, each.component, each.number, each.insertion) for each in starts]
     numbers = {chains.entity(residue.chain) + residue.position: residue.number for residue in starts}
     insertions = {residue.position: residue.insertion for residue in starts}
     of_entity: dict[str, list[tuple[str, str]]] = {}
-    for entity, position, component in zip(*sequence, strict=True):
+    for entity, position, component in sequence:
         of_entity.setdefault(entity, []).append((position, component))
-    for chain, entity in chains.entities.items():
-        for position, component in of_entity.get(entity, ()):
-            yield chain, position, component, numbers.get(entity + position, "."), insertions.get(position, ".")
+    return [
+        (chain, position, component, numbers.get(entity + position, "."), insertions.get(position, "."))
+        for chain, entity in chains.entities.items()
+        for position, component in of_entity.get(entity, ())
+    ]
 
 
-def _ligand_rows(block: Block, chains: _Chains, read: Sequence[_Residue]) -> Iterator[tuple[str, str, str, str]]:
+def _ligand_rows(block: Block, chains: _Chains, read: Sequence[_Residue]) -> Iterable[tuple[str, ...]]:
     """Chain, number by the authors, component and insertion code of each residue of what is no polymer."""
-    tables = []
-    for category in ("_pdbx_branch_scheme", "_pdbx_nonpoly_scheme"):
-        columns = [block.get(f"{category}.{column}") for column in _LIGAND_SCHEME]
-        if category == "_pdbx_branch_scheme" and columns[-1] is None:  # may be left out there
-            columns[-1] = ["."] * len(columns[0] or ())
-        if all(column is not None for column in columns):
-            tables.append(columns)
-    if not tables:
-        others = [residue for residue in read if chains.type(residue.chain) != "polymer"]
-        yield from ((each.chain, each.number, each.component, each.insertion) for each in others)
-    for columns in tables:
-        yield from zip(*columns, strict=True)
+    branches = _rows(block, "_pdbx_branch_scheme", _LIGAND_SCHEME)
+    if branches is None:  # its insertion codes may be left out
+        plain = _rows(block, "_pdbx_branch_scheme", _LIGAND_SCHEME[:3])
+        branches = None if plain is None else [(*row, ".") for row in plain]
+    others = _rows(block, "_pdbx_nonpoly_scheme", _LIGAND_SCHEME)
+    if branches is None and others is None:
+        single = [residue for residue in read if chains.type(residue.chain) != "polymer"]
+        return [(each.chain, each.number, each.component, each.insertion) for each in single]
+    return [*(branches or ()), *(others or ())]
 
 
 def _check_order(read: Sequence[_Residue], listed: Sequence[_Key]) -> None:
