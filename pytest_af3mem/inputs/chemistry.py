@@ -23,6 +23,8 @@ RESIDUES: Mapping[type, Mapping[str, str]] = {  # letter of a sequence -> CCD co
 UNKNOWN: Mapping[type, tuple[str, str]] = {Protein: ("X", "UNK"), Rna: ("N", "N"), Dna: ("N", "DN")}
 """The letter and the CCD code of an unknown residue, which AlphaFold 3 folds as one token too."""
 
+_READ_AS = {"UNK": "GLY"}  # AlphaFold 3 takes its atoms (`get_all_atoms_in_entry` of structure/chemical_components.py)
+
 ANY_LETTER = "?"
 
 
@@ -55,12 +57,14 @@ class Dictionary:
             return False
 
     def heavy_atoms(self, code: str) -> int:
+        code = _READ_AS.get(code, code)
         if code in self._own:
             return sum(element not in HYDROGENS for element in self.atoms(code).values())
         return self._ccd(code).heavy_atoms(code)
 
     def atoms(self, code: str) -> dict[str, str]:
         """Name -> element of the component's atoms, in its order, hydrogens included."""
+        code = _READ_AS.get(code, code)
         component = self._own.get(code) or self._ccd(code)[code]
         names = component.get("_chem_comp_atom.atom_id", ())
         return dict(zip(names, component.get("_chem_comp_atom.type_symbol", ()), strict=False))

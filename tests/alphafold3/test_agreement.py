@@ -28,6 +28,7 @@ STRICTER = {
     r"must be (a text|a list|a whole number|an object)": "another type than a document should have, which Python takes too",
     r"must be from -?[\d,]+ to": "a number that counts from the end, or more copies than anybody folds",
     r"ccdCodes\[\d+\]: '' must not be empty": "an empty code, over which its sequences in brackets jump",
+    r"must be capital letters": "another letter in the id of a chain that is left out, at which it looks no further",
     r"is not valid JSON: \S+ is not a number there": "NaN and Infinity, which JSON does not have",
     r"cannot be read|does not exist": "a path that AlphaFold 3 does not open, for the other dialect has none",
 }

@@ -123,6 +123,8 @@ JOBS = {
     "MSE, PTR, TPO, MLY": modified(("MSE", 1), ("PTR", 5), ("TPO", 3), ("MLY", 2)),
     "a whole chain of modifications": modified(("HYP", 1), ("CSO", 2), sequence="PC"),
     "ALA for a modification": modified(("ALA", 3), ("UNK", 4)),
+    "UNK in RNA and in DNA": (Rna(("A",), "ACGU", modifications=(("UNK", 3),)), Dna(("B",), "AC", (("UNK", 1),))),
+    "UNK in a ligand": (A, Ligand(("B",), ("UNK", "MG"))),
     "a nucleotide in a protein": modified(("A", 3)),
     "ends of an amide and of an acetyl": modified(("ACE", 1), ("NH2", 7)),
     "modified RNA": (Rna(("A",), "ACGUAC", modifications=(("2MG", 1), ("PSU", 4), ("5MC", 6))),),

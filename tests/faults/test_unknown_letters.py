@@ -7,7 +7,7 @@ import pytest
 from pytest_af3mem import cli, commands
 from pytest_af3mem.errors import InputError
 from pytest_af3mem.inputs import tokens
-from pytest_af3mem.inputs.job import Dna, Job, Protein, Rna
+from pytest_af3mem.inputs.job import Dna, Job, Ligand, Protein, Rna
 
 
 @pytest.mark.parametrize(
@@ -43,6 +43,26 @@ def test_the_letters_for_unknown_residues_are_no_news(chain):
 def test_a_chain_of_unknown_letters_alone_is_left_out():
     job = Job("x", (Protein(("A",), "mkta"), Protein(("B",), "GA")))
     assert tokens.count(Job.from_json(job.to_json())) == 2
+
+
+class _Components:
+    """The dictionary, of two components alone."""
+
+    atoms = {"UNK": "N CA C O CB CG OXT".split(), "GLY": "N CA C O OXT".split()}  # noqa: RUF012
+
+    def heavy_atoms(self, code):
+        return len(self.atoms[code])
+
+    def letter(self, code):
+        return ""
+
+    def __getitem__(self, code):
+        return {"_chem_comp_atom.atom_id": self.atoms[code], "_chem_comp_atom.type_symbol": ["C"] * len(self.atoms[code])}
+
+
+@pytest.mark.parametrize("chain", [Rna(("A",), "ACG", modifications=(("UNK", 2),)), Ligand(("A",), ("UNK", "GLY"))])
+def test_where_it_is_atoms_an_unknown_residue_has_those_of_glycine(chain):
+    assert tokens.count(Job("x", (chain,)), _Components()) == (7 if isinstance(chain, Rna) else 10)
 
 
 def test_what_is_not_a_letter_is_refused():
