@@ -37,11 +37,14 @@ note(message["do"])
 if message["do"] == "describe":
     reply({dataclasses.asdict(an_installation())!r})
 elif message["do"] == "featurise":
-    reply({{"signature": str(message["number"])}})
+    reply({{"tokens": 1000, "bucket": 1024, "signature": str(message["number"]), "shapes": {{}}}})
 else:
     {measure}
 """
-        code = code.replace("PEAK", repr(a_peak().to_json()))
+        peak = f"{{**{a_peak().to_json()!r}, 'target': message['request']['target']}}"
+        installation = an_installation().identity
+        answer = f"{{'peak': {peak}, 'settings': {{}}, 'signature': '1', 'installation': {installation!r}}}"
+        code = code.replace("ANSWER", answer)
         return Settings(python=stand_in(code, 'note("started")'), cache_dir=tmp_path / "cache", **changes)
 
     return settings
@@ -96,7 +99,7 @@ def test_closing_ends_who_waits_for_a_worker(pool_of, a_request, tmp_path):
 
 
 def test_a_thread_that_cannot_be_started_is_not_waited_for(pool_of, a_request, monkeypatch):
-    pool = pool_of("reply(PEAK)")
+    pool = pool_of("reply(ANSWER)")
     assert pool.installation
 
     def start(thread):
@@ -118,7 +121,7 @@ def test_an_error_of_ours_costs_one_answer(pool_of, a_request):
 
 def test_one_worker_is_one_whoever_asks(pool_of, a_request, tmp_path):
     """Also of those who ask from threads of their own; who asks first is served first."""
-    pool = pool_of("wait_for('go'); reply(PEAK)", workers=1)
+    pool = pool_of("wait_for('go'); reply(ANSWER)", workers=1)
     answers = [pool.submit(a_request(target=target)) for target in ("h100-80gb", "l4-24gb", "a100-40gb")]
     assert happens(lambda: "measure" in noted(tmp_path))
     thread = threading.Thread(target=lambda: pool.featurise(a_request()))
@@ -151,7 +154,7 @@ def test_the_number_of_workers_stays(pool_of, monkeypatch):
 
 
 def test_a_failure_is_measured_anew_for_who_asks_after_it_was_told(answering, a_request, tmp_path):
-    measure = "reply(PEAK) if noted_before() else os._exit(3)"
+    measure = "reply(ANSWER) if noted_before() else os._exit(3)"
     measure = measure.replace("noted_before()", "(folder / 'noted').read_text().count('measure') > 1")
     session = Session(answering(measure))
     with contextlib.closing(session):
@@ -172,7 +175,7 @@ def on_a_dask_worker(answering, an_installation):
     """Asks as clients of a Dask cluster do, on the worker's side."""
     stated = {}
 
-    def ask(client, request, measure="reply(PEAK)"):
+    def ask(client, request, measure="reply(ANSWER)"):
         if not stated:
             settings = answering(measure)
             stated.update(python=settings.python, cache_dir=str(settings.cache_dir))

@@ -69,7 +69,7 @@ def served(project, monkeypatch, tmp_path):
     monkeypatch.syspath_prepend(project.models)
 
     def serve(*messages):
-        options = {"model": "analytic:Analytic", "folder": str(tmp_path), "results": str(tmp_path)}
+        options = {"model": "analytic:Analytic", "folder": str(tmp_path), "results": str(tmp_path), "path": None}
         out = io.StringIO()
         worker._serve(options, [json.dumps({"number": at, **one}) for at, one in enumerate(messages)], out)
         return [json.loads(line) for line in out.getvalue().splitlines()]
