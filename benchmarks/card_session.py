@@ -37,7 +37,7 @@ PLATFORMS = [f"manylinux{version}_x86_64" for version in ("_2_28", "_2_27", "_2_
 def prepare(folder, python, also):
     from pytest_af3mem.inputs.generate import generate
     from pytest_af3mem.models.alphafold3 import AlphaFold3
-    from pytest_af3mem.settings import default_folder
+    from pytest_af3mem.session.settings import default_folder
 
     folder.mkdir(parents=True, exist_ok=True)
     platforms = [word for name in PLATFORMS for word in ("--platform", name)]
@@ -80,7 +80,7 @@ def run(folder, reports, seconds, dry_run):
         paths = [site, str(ROOT), os.environ.get("PYTHONPATH", "")]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths)), "AF3MEM_FEATURES": str(folder.resolve())}
         environment["AF3MEM_CACHE_DIR"] = str(Path(site) / "cache")
-        af3mem = [sys.executable, "-m", "pytest_af3mem.cli"]
+        af3mem = [sys.executable, "-m", "pytest_af3mem.commands.cli"]
         model = ["--model", "featurised:Featurised", "--path", str(ROOT / "benchmarks")]
         sizes = ["--sizes", str(DRY_SIZE), "--buckets", str(DRY_SIZE)] if dry_run else ["--sizes", ",".join(map(str, SIZES))]
         kept = reports.resolve()

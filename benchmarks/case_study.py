@@ -20,16 +20,16 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from pytest_af3mem import gpus
-from pytest_af3mem.attribution import by_component
 from pytest_af3mem.commands.arguments import show
 from pytest_af3mem.gpus import Gpu
-from pytest_af3mem.peak import Peak
+from pytest_af3mem.gpus.size import EXACT, Size, format_bytes
 from pytest_af3mem.planning.compare import Comparison, Side, compare
 from pytest_af3mem.planning.sweep import Grid, sweep
-from pytest_af3mem.reports import compared
+from pytest_af3mem.records.holders import by_component
+from pytest_af3mem.records.peak import Peak
+from pytest_af3mem.reports import compare as compare_report
 from pytest_af3mem.reports.columns import aligned
-from pytest_af3mem.settings import Settings
-from pytest_af3mem.size import EXACT, Size, format_bytes
+from pytest_af3mem.session.settings import Settings
 
 Edit = Callable[[Path], str]
 """Changes a package in a folder, and says what it changed."""
@@ -151,7 +151,7 @@ def main() -> None:
         old, new = (Side(name.upper(), name.replace("_", " "), one, {}) for name, one in settings.items())
         sizes = sorted({parsed.tokens, *map(int, filter(None, parsed.sizes.split(",")))})
         found = compare(old, new, sizes, {}, EXACT, show)
-        print(f"```\n{compared.render_text(found)}```\n")
+        print(f"```\n{compare_report.render_text(found)}```\n")
         fraction = Size.parse(parsed.fraction)
         candidates = _newly_fitting(found, gpus.select(parsed.targets), fraction)
         print(f"What newly fits, within {fraction} of the memory, measured for each of these targets itself:\n")

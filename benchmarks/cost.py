@@ -14,8 +14,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from pytest_af3mem.session import Session
-from pytest_af3mem.settings import Settings
+from pytest_af3mem.session.session import Session
+from pytest_af3mem.session.settings import Settings
 
 TOKENS = 512
 SIX_BUCKETS = (128, 256, 384, 512, 768, 1024)
@@ -30,8 +30,9 @@ from pathlib import Path
 from pytest_af3mem import gpus
 from pytest_af3mem.inputs.generate import generate
 from pytest_af3mem.models.alphafold3 import AlphaFold3
-from pytest_af3mem.probes import compiled
-os.environ.update(compiled.ENVIRONMENT)
+from pytest_af3mem.worker.environment import ENVIRONMENT
+from pytest_af3mem.worker.xla import compile as compiled
+os.environ.update(ENVIRONMENT)
 folder, gpu, model = Path({str(cache_dir)!r}), gpus.find({TARGET!r}), AlphaFold3()
 empty = compiled.toolchain(Path(tempfile.mkdtemp()))
 seconds, start = {{}}, time.perf_counter()

@@ -12,8 +12,8 @@ from collections.abc import Callable
 from hypothesis import Phase, find, given, settings
 
 from pytest_af3mem import Job, generate, jobs
-from pytest_af3mem.session import Session
-from pytest_af3mem.settings import Settings
+from pytest_af3mem.session.session import Session
+from pytest_af3mem.session.settings import Settings
 
 EXAMPLES = 2000
 SIZES = range(1, 10_001)

@@ -8,19 +8,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pytest_af3mem.gpus.size import Size as Size
     from pytest_af3mem.inputs.generate import generate as generate
     from pytest_af3mem.inputs.job import Job as Job
     from pytest_af3mem.inputs.strategies import jobs as jobs
-    from pytest_af3mem.peak import Peak as Peak
-    from pytest_af3mem.size import Size as Size
+    from pytest_af3mem.records.peak import Peak as Peak
 
 __version__ = "0.1.0"
 __all__ = ["Job", "Peak", "Size", "__version__", "generate", "jobs"]
 
 _HOMES = {
     "Job": "pytest_af3mem.inputs.job",
-    "Peak": "pytest_af3mem.peak",
-    "Size": "pytest_af3mem.size",
+    "Peak": "pytest_af3mem.records.peak",
+    "Size": "pytest_af3mem.gpus.size",
     "generate": "pytest_af3mem.inputs.generate",
     "jobs": "pytest_af3mem.inputs.strategies",
 }

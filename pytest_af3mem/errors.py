@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 
 
@@ -62,3 +63,13 @@ def near(name: str, known: Collection[str]) -> str:
 
     names = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
     return f"; did you mean {' or '.join(names)}?" if names else ""
+
+
+def shown(text: str) -> str:
+    """A name or a line from outside, as a terminal and the log of a CI job may print it.
+
+    Characters that do not print, newlines among them, become escapes as Python writes them; so does the first character of
+    what GitHub Actions would take for a command, `::` at the start of a line or `##[` anywhere.
+    """
+    printable = "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
+    return re.sub(r"^\s*:(?=:)|#(?=#\[)", lambda found: found[0][:-1] + f"\\x{ord(found[0][-1]):x}", printable)

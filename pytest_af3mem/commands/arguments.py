@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import ast
 import functools
 import os
 import shutil
@@ -14,17 +13,16 @@ from pathlib import Path
 from typing import Any
 
 from pytest_af3mem import gpus
-from pytest_af3mem.cache import written_atomically
-from pytest_af3mem.errors import SetupError, UsageError
+from pytest_af3mem.errors import SetupError, UsageError, shown
 from pytest_af3mem.gpus import Gpu
+from pytest_af3mem.gpus.size import Size
 from pytest_af3mem.inputs.job import Job
 from pytest_af3mem.planning.cluster import Cluster
-from pytest_af3mem.pool import Pool
-from pytest_af3mem.reports.columns import shown
-from pytest_af3mem.request import freeze
-from pytest_af3mem.session import Session
-from pytest_af3mem.settings import Settings
-from pytest_af3mem.size import Size
+from pytest_af3mem.session.pool import Pool
+from pytest_af3mem.session.reproduce import setting
+from pytest_af3mem.session.session import Session
+from pytest_af3mem.session.settings import Settings
+from pytest_af3mem.storage.files import written_atomically
 
 
 class Parser(argparse.ArgumentParser):
@@ -127,17 +125,6 @@ def add_over(command: Parser, text: str, required: bool = False) -> None:
 def axes(parsed: argparse.Namespace) -> dict[str, list[tuple[str, Any]]]:
     """What `--over` states: each value as text and as such, by name."""
     return dict(map(axis, parsed.over))
-
-
-def setting(text: str) -> tuple[str, Any]:
-    name, equals, value = text.partition("=")
-    if not (name and equals):
-        raise UsageError(f"--set {text!r} must be NAME=VALUE, like num_samples=1")
-    try:
-        literal = ast.literal_eval(value.title() if value in ("true", "false") else value)
-    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):  # the last two by thousands of operators
-        literal = value  # a bare word is text
-    return freeze({name: literal})[0]
 
 
 def axis(text: str) -> tuple[str, list[tuple[str, Any]]]:

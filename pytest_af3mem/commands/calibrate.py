@@ -7,16 +7,18 @@ import datetime
 import itertools
 from pathlib import Path
 
-from pytest_af3mem import calibration, gpus
+from pytest_af3mem import gpus
 from pytest_af3mem.commands import NOT_JUDGED, OK
 from pytest_af3mem.commands.arguments import Parser, asking, deliver, show, sizes
 from pytest_af3mem.errors import NotJudged
 from pytest_af3mem.planning import calibrate
+from pytest_af3mem.records import calibration
+from pytest_af3mem.records.measurement import Measurement
+from pytest_af3mem.records.verdict import unmeasured
 from pytest_af3mem.reports import json, terminal
-from pytest_af3mem.session import Session
-from pytest_af3mem.settings import Settings
-from pytest_af3mem.verdict import Measurement, unmeasured
-from pytest_af3mem.witnesses import summary
+from pytest_af3mem.reports.agreement import summary
+from pytest_af3mem.session.session import Session
+from pytest_af3mem.session.settings import Settings
 
 HELP = "hold compiled numbers against this machine's GPU, and keep the record"
 EXAMPLES = ("af3mem calibrate --into records", "af3mem calibrate --dry-run --sizes 256")

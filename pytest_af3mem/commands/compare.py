@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 
-from pytest_af3mem.commands import NOT_JUDGED, OK, OVER, sides
+from pytest_af3mem.commands import NOT_JUDGED, OK, OVER
 from pytest_af3mem.commands.arguments import Parser, add_job_options, add_set, chosen, deliver, job_options, show, sizes
+from pytest_af3mem.gpus.size import read_tolerance
+from pytest_af3mem.planning import sides
 from pytest_af3mem.planning.compare import compare
-from pytest_af3mem.reports import compared
-from pytest_af3mem.settings import Settings
-from pytest_af3mem.size import read_tolerance
-from pytest_af3mem.verdict import Outcome
+from pytest_af3mem.records.verdict import Outcome
+from pytest_af3mem.reports import compare as compare_report
+from pytest_af3mem.session.settings import Settings
 
 HELP = "compare two interpreters, source trees, git revisions, models or settings"
 EXAMPLES = (
@@ -47,5 +48,5 @@ def run(parsed: argparse.Namespace, settings: Settings) -> int:
         found = compare(old, new, sizes(parsed.tokens), job_options(parsed), tolerance, show)
     finally:
         show("")
-    deliver(settings, compared.render_text(found), compared.render_json(found))
+    deliver(settings, compare_report.render_text(found), compare_report.render_json(found))
     return _STATUS[found.outcome]

@@ -6,8 +6,9 @@ import argparse
 
 from pytest_af3mem.commands import OK, USAGE
 from pytest_af3mem.commands.arguments import Parser, asking, deliver, show
-from pytest_af3mem.doctor import examine, render, render_json
-from pytest_af3mem.settings import Settings
+from pytest_af3mem.planning.doctor import examine
+from pytest_af3mem.reports.doctor import render, render_json
+from pytest_af3mem.session.settings import Settings
 
 HELP = "what is installed, what is missing, which targets compile"
 EXAMPLES = ("af3mem doctor", "af3mem doctor --path ../alphafold3 --json -")

@@ -22,9 +22,9 @@ from pytest_af3mem.commands.arguments import (
     size,
 )
 from pytest_af3mem.planning import fit
-from pytest_af3mem.planning.asking import pursue
+from pytest_af3mem.planning.ask import run_searches
 from pytest_af3mem.reports import fit as report
-from pytest_af3mem.settings import Settings
+from pytest_af3mem.session.settings import Settings
 
 HELP = "find the settings with which an input fits a target"
 EXAMPLES = ("af3mem fit --tokens 4352 --target a100-40gb", "af3mem fit --tokens 4352 --over num_samples=4,2,1")
@@ -49,7 +49,7 @@ def run(parsed: argparse.Namespace, settings: Settings) -> int:
     stated = {name: [value for _, value in values] for name, values in axes(parsed).items()}
     with asking(settings) as session:
         request = session.request(size=size(parsed.tokens), options=job_options(parsed), settings=chosen(parsed))
-        (found,) = pursue(session, [fit.search(request, limit_bytes, fit.savings_of(session, stated, request))], show)
+        (found,) = run_searches(session, [fit.search(request, limit_bytes, fit.savings_of(session, stated, request))], show)
         notes = session.pool.notes
     deliver(settings, "\n".join([*notes, report.render_text(found)]), report.render_json(found))
     return OK if found.best else OVER if found.is_judged else NOT_JUDGED

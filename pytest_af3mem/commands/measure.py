@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from pytest_af3mem import calibration, gpus
+from pytest_af3mem import gpus
 from pytest_af3mem.commands import NOT_JUDGED, OK, OVER
 from pytest_af3mem.commands.arguments import (
     Parser,
@@ -21,14 +21,17 @@ from pytest_af3mem.commands.arguments import (
     size,
 )
 from pytest_af3mem.errors import NotJudged, UsageError
+from pytest_af3mem.gpus.size import Size
 from pytest_af3mem.inputs.job import Job
-from pytest_af3mem.peak import Peak
+from pytest_af3mem.records import calibration
+from pytest_af3mem.records.measurement import Measurement
+from pytest_af3mem.records.peak import Peak
+from pytest_af3mem.records.request import freeze
+from pytest_af3mem.records.verdict import Outcome
 from pytest_af3mem.reports import json, terminal
-from pytest_af3mem.request import freeze
-from pytest_af3mem.session import Session
-from pytest_af3mem.settings import Settings
-from pytest_af3mem.size import Size
-from pytest_af3mem.verdict import Measurement, Outcome
+from pytest_af3mem.session import reproduce
+from pytest_af3mem.session.session import Session
+from pytest_af3mem.session.settings import Settings
 
 HELP = "measure one input"
 EXAMPLES = ("af3mem measure --tokens 1024 --target a100-40gb", 'af3mem measure --job job.json --budget "95 %"')
@@ -57,11 +60,11 @@ def run(parsed: argparse.Namespace, settings: Settings) -> int:
             job = _only_job(session, parsed.job, strict=parsed.strict)
             note(parsed.job, job)
             request = session.request(job, settings=chosen(parsed))
-            command = session.command(request, job=parsed.job)
+            command = reproduce.command(settings, request, job=parsed.job)
         else:
             tokens = size(parsed.tokens)
             request = session.request(size=tokens, options=options, settings=chosen(parsed))
-            command = session.command(request, size=tokens, options=freeze(options))
+            command = reproduce.command(settings, request, size=tokens, options=freeze(options))
         try:
             answer: Peak | NotJudged = session.wait(session.pool.submit(request), show)
         except NotJudged as error:

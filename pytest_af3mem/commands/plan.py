@@ -25,12 +25,12 @@ from pytest_af3mem.commands.arguments import (
 )
 from pytest_af3mem.errors import UsageError
 from pytest_af3mem.gpus import Gpu
-from pytest_af3mem.planning import capacity, jobs
+from pytest_af3mem.gpus.size import Size
+from pytest_af3mem.planning import capacity, job_folder
 from pytest_af3mem.reports import capacity as capacity_report
-from pytest_af3mem.reports import jobs as jobs_report
-from pytest_af3mem.session import Session
-from pytest_af3mem.settings import Settings
-from pytest_af3mem.size import Size
+from pytest_af3mem.reports import job_folder as jobs_report
+from pytest_af3mem.session.session import Session
+from pytest_af3mem.session.settings import Settings
 
 HELP = "the largest input that fits each target; which target each input of a folder fits"
 EXAMPLES = ("af3mem plan --targets 'l4-24gb,a100*'", "af3mem plan jobs/ --targets cards --gres l4-24gb=l4")
@@ -63,7 +63,7 @@ def run(parsed: argparse.Namespace, settings: Settings) -> int:
     gres = dict(map(_gres, parsed.gres))
     with asking(settings, pool(parsed)) as session:
         if parsed.files:
-            return _jobs(session, jobs.files(parsed.files), asked, limit, setup, gres)
+            return _jobs(session, job_folder.files(parsed.files), asked, limit, setup, gres)
         up_to = size(parsed.up_to, "--up-to")
         found = capacity.capacities(session, asked, limit, up_to, setup, show)
         notes = session.pool.notes
@@ -82,7 +82,7 @@ def _jobs(
     gres: Mapping[str, str],
 ) -> int:
     """Exit status 2 where files are broken, else 3 where jobs are not judged, else 1 where jobs fit nowhere."""
-    plan = jobs.plan(session, files, targets, fraction, chosen, show)
+    plan = job_folder.plan(session, files, targets, fraction, chosen, show)
     show("")
     told = capacity_report.render_json([], fraction, jobs_report.to_json(plan, gres))
     text = "\n".join([*session.pool.notes, *jobs_report.table(plan, gres), ""])

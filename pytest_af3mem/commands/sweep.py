@@ -24,7 +24,7 @@ from pytest_af3mem.commands.arguments import (
 )
 from pytest_af3mem.planning.sweep import Grid, sweep
 from pytest_af3mem.reports import sweep as report
-from pytest_af3mem.settings import Settings
+from pytest_af3mem.session.settings import Settings
 
 HELP = "measure every combination of tokens, targets, models and settings"
 EXAMPLES = ("af3mem sweep --targets h100-80gb --over num_samples=1,5", "af3mem sweep --tokens 512,1024,2048 --html sweep.html")

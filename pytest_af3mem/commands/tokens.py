@@ -14,14 +14,13 @@ from pathlib import Path
 
 from pytest_af3mem.commands import OK, USAGE
 from pytest_af3mem.commands.arguments import Parser, add_strict, asking, deliver, note
-from pytest_af3mem.errors import SetupError
+from pytest_af3mem.errors import SetupError, shown
+from pytest_af3mem.inputs.buckets import bucket
 from pytest_af3mem.models.alphafold3 import AlphaFold3
-from pytest_af3mem.planning.jobs import Place, files, read, why
-from pytest_af3mem.reports.columns import shown
+from pytest_af3mem.planning.job_folder import Place, files, read, why
 from pytest_af3mem.reports.json import document
-from pytest_af3mem.request import bucket
-from pytest_af3mem.session import Session
-from pytest_af3mem.settings import Settings
+from pytest_af3mem.session.session import Session
+from pytest_af3mem.session.settings import Settings
 
 HELP = "tokens and bucket of AlphaFold 3 inputs"
 EXAMPLES = ("af3mem tokens job.json jobs/", "af3mem tokens job.json --buckets 512,1024 --json -")

@@ -18,11 +18,11 @@ from pytest_af3mem.commands.arguments import (
     show,
     size,
 )
-from pytest_af3mem.peak import Peak
+from pytest_af3mem.errors import shown
 from pytest_af3mem.planning.vary import Conditions, vary
-from pytest_af3mem.reports import effects as report
-from pytest_af3mem.reports.columns import shown
-from pytest_af3mem.settings import Settings
+from pytest_af3mem.records.peak import Peak
+from pytest_af3mem.reports import vary as report
+from pytest_af3mem.session.settings import Settings
 
 HELP = "change one component of the input or the model at a time, and see what it costs"
 EXAMPLES = ("af3mem vary --tokens 1024 --over msa_depth=0,16384", "af3mem vary --tokens 512 --over num_samples=1,5,10 --json -")

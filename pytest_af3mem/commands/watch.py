@@ -7,10 +7,10 @@ import sys
 
 from pytest_af3mem.commands import NOT_JUDGED, OK
 from pytest_af3mem.commands.arguments import Parser
-from pytest_af3mem.errors import NotJudged, UsageError
-from pytest_af3mem.reports.columns import shown
-from pytest_af3mem.settings import Settings
-from pytest_af3mem.watch import look, render
+from pytest_af3mem.errors import NotJudged, UsageError, shown
+from pytest_af3mem.gpus.occupancy import look
+from pytest_af3mem.reports.occupancy import render
+from pytest_af3mem.session.settings import Settings
 
 HELP = "what a running process holds of the GPU, and how much of that is its pool's reserve"
 EXAMPLES = ("af3mem watch 1234", 'af3mem watch "$(pgrep -n python)"')

@@ -6,8 +6,8 @@ import re
 import string
 from collections.abc import Collection
 
+from pytest_af3mem.inputs.chains import Protein, Rna
 from pytest_af3mem.inputs.chemistry import ANY_LETTER, UNKNOWN
-from pytest_af3mem.inputs.job import Protein, Rna
 
 _SPACE = " \t\v\f\r"  # what AlphaFold 3's C++ strips off lines; of Unicode's other spaces and line ends it knows none
 _ALIKE_IN_PROTEINS = str.maketrans("BJOUZ", "DXXCE")  # AlphaFold 3 gives them one code (data/msa_features.py)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from pytest_af3mem.inputs.chains import Atom, Dna, Ligand, Rna
 from pytest_af3mem.inputs.chemistry import HYDROGENS, Dictionary, code_at
-from pytest_af3mem.inputs.document import Node
-from pytest_af3mem.inputs.job import Atom, Dna, Ligand, Rna
 from pytest_af3mem.inputs.parts import Sequence
+from pytest_af3mem.storage.document import Node
 
 
 def read(node: Node, sequences: tuple[Sequence, ...], dictionary: Dictionary) -> tuple[tuple[Atom, Atom], ...]:

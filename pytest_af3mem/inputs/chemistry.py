@@ -9,10 +9,11 @@ from typing import Any, Protocol
 
 from pytest_af3mem.errors import SetupError, UsageError
 from pytest_af3mem.inputs import mmcif
-from pytest_af3mem.inputs.job import Dna, Job, Ligand, Modification, Protein, Rna
+from pytest_af3mem.inputs.chains import Dna, Ligand, Modification, Protein, Rna
 
 HYDROGENS = frozenset({"H", "D"})
 """Elements that AlphaFold 3 leaves out. It takes them in capitals alone: the h of a user's component is a token."""
+
 
 _AMINO_ACIDS = "ALA ARG ASN ASP CYS GLN GLU GLY HIS ILE LEU LYS MET PHE PRO SER THR TRP TYR VAL".split()
 RESIDUES: Mapping[type, Mapping[str, str]] = {  # letter of a sequence -> CCD code; any other letter is unknown
@@ -23,7 +24,9 @@ RESIDUES: Mapping[type, Mapping[str, str]] = {  # letter of a sequence -> CCD co
 UNKNOWN: Mapping[type, tuple[str, str]] = {Protein: ("X", "UNK"), Rna: ("N", "N"), Dna: ("N", "DN")}
 """The letter and the CCD code of an unknown residue, which AlphaFold 3 folds as one token too."""
 
+
 _READ_AS = {"UNK": "GLY"}  # AlphaFold 3 takes its atoms (`get_all_atoms_in_entry` of structure/chemical_components.py)
+
 
 ANY_LETTER = "?"
 
@@ -159,11 +162,6 @@ def polymer_of(code: str, dictionary: Dictionary) -> type[Protein] | type[Rna] |
     if not dictionary.is_complete:
         raise UsageError(f"modification {code!r} cannot be counted: this model has no chemical component dictionary")
     raise UsageError(f"modification {code!r} is no residue of a protein, RNA or DNA in the chemical component dictionary (CCD)")
-
-
-def needs_components(job: Job) -> bool:
-    """Whether counting the job's tokens takes a chemical component dictionary."""
-    return any(sequence.ccd_codes if isinstance(sequence, Ligand) else sequence.modifications for sequence in job.sequences)
 
 
 @functools.lru_cache(maxsize=1024)

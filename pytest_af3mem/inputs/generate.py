@@ -10,10 +10,11 @@ from itertools import islice
 from typing import Any
 
 from pytest_af3mem.errors import UsageError, near
-from pytest_af3mem.inputs import content
+from pytest_af3mem.inputs import synthesis
+from pytest_af3mem.inputs.chains import Dna, Ligand, Protein, Rna, chain_ids
 from pytest_af3mem.inputs.chemistry import Components, Dictionary, polymer_of
-from pytest_af3mem.inputs.content import POLYMERS, Polymer
-from pytest_af3mem.inputs.job import Dna, Job, Ligand, Protein, Rna, chain_ids
+from pytest_af3mem.inputs.job import Job
+from pytest_af3mem.inputs.synthesis import POLYMERS, Polymer
 from pytest_af3mem.inputs.tokens import count
 
 MAX_TOKENS = 100_000  # beyond what any GPU holds by far; a typing error rather than a job
@@ -94,9 +95,9 @@ def generate(tokens: int, *, components: Components | None = None, **options: An
     check_tokens(tokens)
     mix = Mix.of(options)
     if components is None and needs_components(options):
-        from pytest_af3mem import session
+        from pytest_af3mem.inputs import ambient
 
-        components = session.current().components
+        components = ambient.current().components
     return _generated(tokens, mix, components)
 
 
@@ -115,11 +116,11 @@ def _generated(tokens: int, mix: Mix, components: Components | None) -> Job:
     check_room(tokens, mix, beside, in_place)
     standard = (tokens - beside) // mix.copies - in_place
     whole, rest = divmod(standard, len(polymers))
-    source = content.source(f"{tokens} {mix}")
+    source = synthesis.source(f"{tokens} {mix}")
     ids = chain_ids()
     sequences: list[Protein | Rna | Dna | Ligand] = []
     for index, (polymer, codes) in enumerate(zip(polymers, modified, strict=True)):
-        chain = content.chain(
+        chain = synthesis.chain(
             polymer,
             tuple(islice(ids, mix.copies)),
             whole + (index < rest) + len(codes),

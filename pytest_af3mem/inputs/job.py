@@ -2,123 +2,22 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-_SHOWN = 60
-
-Modification = tuple[str, int]
-"""CCD code of the residue that stands there instead, and its position in the chain, from 1."""
-
-Atom = tuple[str, int, str]
-"""Chain id, residue in the chain (from 1), and the atom's name in the CCD."""
-
-
-class _Brief:
-    """Shows what is not as usual, and of long texts the beginning and the length: sequences and MSAs fill screens."""
-
-    def __repr__(self) -> str:
-        parts = [
-            f"{field.name}={_brief(value)}"
-            for field in dataclasses.fields(self)  # type: ignore[arg-type]
-            if (value := getattr(self, field.name)) != field.default
-        ]
-        return f"{type(self).__name__}({', '.join(parts)})"
-
-
-def _brief(value: Any) -> str:
-    if isinstance(value, str) and len(value) > _SHOWN:
-        return f"{value[: _SHOWN // 2]!r}... ({len(value):,} characters)"
-    if isinstance(value, tuple) and len(value) > _SHOWN:
-        return f"({', '.join(map(_brief, value[:3]))}, ... {len(value):,} in all)"
-    return repr(value)
+from pytest_af3mem.inputs.chains import Atom as Atom
+from pytest_af3mem.inputs.chains import Brief
+from pytest_af3mem.inputs.chains import Dna as Dna
+from pytest_af3mem.inputs.chains import Ligand as Ligand
+from pytest_af3mem.inputs.chains import Modification as Modification
+from pytest_af3mem.inputs.chains import Protein as Protein
+from pytest_af3mem.inputs.chains import Rna as Rna
+from pytest_af3mem.inputs.chains import Template as Template
 
 
 @dataclass(frozen=True, repr=False)
-class Template(_Brief):
-    """One protein chain in mmCIF text, and which of its residues stand for which of the query's, both counted from 0."""
-
-    mmcif: str
-    query_indices: tuple[int, ...]
-    template_indices: tuple[int, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        indices = {"queryIndices": list(self.query_indices), "templateIndices": list(self.template_indices)}
-        return {"mmcif": self.mmcif, **indices}
-
-
-@dataclass(frozen=True, repr=False)
-class Protein(_Brief):
-    """One protein sequence and the ids of its copies.
-
-    MSAs are A3M text; an empty one means none, as an empty tuple does of templates. What is None is left to AlphaFold 3's
-    search in its databases; where it is not searched, it counts as none.
-    """
-
-    ids: tuple[str, ...]
-    sequence: str
-    unpaired_msa: str | None = ""
-    paired_msa: str | None = ""
-    modifications: tuple[Modification, ...] = ()
-    templates: tuple[Template, ...] | None = ()
-    description: str | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        templates = None if self.templates is None else [template.to_json() for template in self.templates]
-        fields: dict[str, Any] = {"id": list(self.ids), "sequence": self.sequence}
-        if self.modifications:
-            fields["modifications"] = [{"ptmType": code, "ptmPosition": position} for code, position in self.modifications]
-        msas = {"unpairedMsa": self.unpaired_msa, "pairedMsa": self.paired_msa}
-        return {"protein": {**fields, **msas, "templates": templates, **_described(self.description)}}
-
-
-@dataclass(frozen=True, repr=False)
-class Rna(_Brief):
-    """One RNA sequence and the ids of its copies; its MSA as a protein's."""
-
-    ids: tuple[str, ...]
-    sequence: str
-    unpaired_msa: str | None = ""
-    modifications: tuple[Modification, ...] = ()
-    description: str | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        msa = {"unpairedMsa": self.unpaired_msa}
-        return {"rna": {**_nucleic(self), **msa, **_described(self.description)}}
-
-
-@dataclass(frozen=True, repr=False)
-class Dna(_Brief):
-    """One strand of DNA and the ids of its copies."""
-
-    ids: tuple[str, ...]
-    sequence: str
-    modifications: tuple[Modification, ...] = ()
-    description: str | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        return {"dna": {**_nucleic(self), **_described(self.description)}}
-
-
-@dataclass(frozen=True, repr=False)
-class Ligand(_Brief):
-    """One ligand, or ion, and the ids of its copies: chemical components by their codes in the CCD, or a SMILES."""
-
-    ids: tuple[str, ...]
-    ccd_codes: tuple[str, ...] = ()
-    smiles: str | None = None
-    description: str | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        what = {"ccdCodes": list(self.ccd_codes)} if self.smiles is None else {"smiles": self.smiles}
-        return {"ligand": {"id": list(self.ids), **what, **_described(self.description)}}
-
-
-@dataclass(frozen=True, repr=False)
-class Job(_Brief):
+class Job(Brief):
     """One AlphaFold 3 input: what `run_alphafold.py --json_path` reads.
 
     `bonded_atom_pairs` are covalent bonds that components do not have of themselves; `user_ccd` is mmCIF text of
@@ -159,16 +58,16 @@ class Job(_Brief):
         The chemical component dictionary is that of the session that runs; outside of one, that of the installed model.
         Raises UsageError for a component that is in no dictionary, and for a job of which no chain is left.
         """
-        from pytest_af3mem import session
+        from pytest_af3mem.inputs import ambient
 
-        return session.current().tokens(self)
+        return ambient.current().tokens(self)
 
     @property
     def bucket(self) -> int:
         """Tokens after padding, by the buckets of the session that runs; outside of one, those of the installed model."""
-        from pytest_af3mem import request, session
+        from pytest_af3mem.inputs import ambient, buckets
 
-        return request.bucket(self.tokens, session.current().buckets)
+        return buckets.bucket(self.tokens, ambient.current().buckets)
 
     @classmethod
     def from_json(cls, text: str, *, strict: bool = False) -> Job:
@@ -179,23 +78,3 @@ class Job(_Brief):
         from pytest_af3mem.inputs import reading
 
         return reading.only_job(text, strict=strict)
-
-
-def chain_ids() -> Iterator[str]:
-    """A, B, ..., Z, AA, BA, ...: the order in which mmCIF files of the PDB name chains."""
-    letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-    suffixes: Sequence[str] = [""]
-    while True:
-        suffixes = [letter + suffix for suffix in suffixes for letter in letters]
-        yield from suffixes
-
-
-def _nucleic(chain: Rna | Dna) -> dict[str, Any]:
-    fields: dict[str, Any] = {"id": list(chain.ids), "sequence": chain.sequence}
-    if chain.modifications:
-        fields["modifications"] = [{"modificationType": code, "basePosition": at} for code, at in chain.modifications]
-    return fields
-
-
-def _described(description: str | None) -> dict[str, str]:
-    return {} if description is None else {"description": description}

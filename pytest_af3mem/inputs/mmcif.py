@@ -13,6 +13,7 @@ from typing import Any
 Block = Mapping[str, Sequence[str]]
 """Item (`_category.column`) -> its values; one that is not in a loop has one value."""
 
+
 _NUMBER = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?")
 _START = re.compile(r"(?:\s|#[^\n]*\n)*data_\S")
 _COMPONENT = """

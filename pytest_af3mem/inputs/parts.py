@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator, Mapping
 from itertools import islice
 
+from pytest_af3mem.inputs.chains import Dna, Ligand, Modification, Protein, Rna
 from pytest_af3mem.inputs.chemistry import RESIDUES, UNKNOWN, Components, Dictionary
-from pytest_af3mem.inputs.document import Node
-from pytest_af3mem.inputs.job import Dna, Ligand, Modification, Protein, Rna
+from pytest_af3mem.storage.document import Node
 
 Sequence = Protein | Rna | Dna | Ligand
 Polymer = Protein | Rna | Dna

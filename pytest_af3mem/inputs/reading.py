@@ -14,11 +14,12 @@ from typing import TypeVar
 
 from pytest_af3mem.errors import InputError, UsageError, first_line
 from pytest_af3mem.inputs import alignment, bonds, mmcif, parts, template, tokens
+from pytest_af3mem.inputs.chains import Dna, Ligand, Modification, Protein, Rna, Template
 from pytest_af3mem.inputs.chemistry import Components, Dictionary, query_letters, smiles_tokens, used_codes
-from pytest_af3mem.inputs.document import Node, contents
-from pytest_af3mem.inputs.job import Dna, Job, Ligand, Modification, Protein, Rna, Template
+from pytest_af3mem.inputs.job import Job
 from pytest_af3mem.inputs.parts import Polymer, Sequence
 from pytest_af3mem.inputs.server import ServerReader
+from pytest_af3mem.storage.document import Node, contents
 
 _SHORT = 4  # residues of a chain whose MSAs AlphaFold 3 does not read, and tokens of one whose templates it does not
 _Result = TypeVar("_Result")

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from itertools import islice
 
 from pytest_af3mem.inputs import parts
+from pytest_af3mem.inputs.chains import Dna, Ligand, Modification, Protein, Rna, chain_ids
 from pytest_af3mem.inputs.chemistry import Components
-from pytest_af3mem.inputs.document import Node
-from pytest_af3mem.inputs.job import Dna, Job, Ligand, Modification, Protein, Rna, chain_ids
+from pytest_af3mem.inputs.job import Job
 from pytest_af3mem.inputs.parts import Polymer, Sequence
+from pytest_af3mem.storage.document import Node
 
 _MAX_COPIES = 10_000
 

@@ -12,11 +12,12 @@ from typing import TypeVar
 from hypothesis import strategies as st
 
 from pytest_af3mem.errors import UsageError
-from pytest_af3mem.inputs import content
+from pytest_af3mem.inputs import synthesis
+from pytest_af3mem.inputs.chains import Atom, Dna, Ligand, Protein, Rna, chain_ids
 from pytest_af3mem.inputs.chemistry import HYDROGENS, Components, Dictionary, code_at, polymer_of
-from pytest_af3mem.inputs.content import POLYMERS, Polymer
 from pytest_af3mem.inputs.generate import MAX_TOKENS, ligand_tokens, modification_tokens
-from pytest_af3mem.inputs.job import Atom, Dna, Job, Ligand, Protein, Rna, chain_ids
+from pytest_af3mem.inputs.job import Job
+from pytest_af3mem.inputs.synthesis import POLYMERS, Polymer
 from pytest_af3mem.inputs.tokens import count
 
 LIGANDS: tuple[str | tuple[str, ...], ...] = (
@@ -28,10 +29,13 @@ LIGANDS: tuple[str | tuple[str, ...], ...] = (
 )
 """Ions, solvents, cofactors and saccharides that are common in the PDB; several codes are one ligand, bonded O4 to C1."""
 
+
 SMILES = ("O", "CCO", "[NH4+]", "c1ccccc1", "CC(=O)Oc1ccccc1C(=O)O", "CN1C=NC2=C1C(=O)N(C(=O)N2C)C", "[2H]C([2H])([2H])O")
+
 
 MODIFICATIONS = tuple("SEP TPO PTR MSE MLY M3L HYP CSO OCS KCX CME ALY PSU 5MC 2MG OMC OMG H2U 5MU 5CM 8OG 6OG".split())
 """Phosphorylated, methylated and oxidised residues, and bases of tRNA and of damaged DNA."""
+
 
 BUCKETS = (128, 256, 384, 512, 768, 1024, 1280, 1536, 2048, 2560, 3072, 3584, 4096, 4608, 5120)
 _TEMPLATE_RESIDUES = 16
@@ -161,9 +165,9 @@ class _Pool:
         if self._is_read:
             return
         if self._codes or self._modifications:
-            from pytest_af3mem import session
+            from pytest_af3mem.inputs import ambient
 
-            self.components = session.current().components
+            self.components = ambient.current().components
             self.dictionary = Dictionary(self.components)
         found = [Ligand((), (code,) if isinstance(code, str) else tuple(code)) for code in self._codes]
         found += [Ligand((), smiles=smiles) for smiles in self._smiles]
@@ -181,7 +185,7 @@ def _jobs(draw: st.DrawFn, bounds: _Bounds, pool: _Pool) -> Job:
     chains = draw(st.integers(bounds.min_chains, min(bounds.max_chains, size)))
     ligands = _chosen(draw, pool.ligands, draw(bounds.ligands), size - chains)
     room = size - sum(tokens for tokens, _ in ligands)
-    source = content.source(draw(st.integers(0, 2**16 - 1)))
+    source = synthesis.source(draw(st.integers(0, 2**16 - 1)))
     ids = chain_ids()
     sequences: list[Protein | Rna | Dna | Ligand] = []
     for following in reversed(range(chains)):
@@ -206,7 +210,7 @@ def _jobs(draw: st.DrawFn, bounds: _Bounds, pool: _Pool) -> Job:
 
 @st.composite  # a span of its own for each chain, which Hypothesis can then leave out as a whole
 def _chains(
-    draw: st.DrawFn, bounds: _Bounds, pool: _Pool, room: int, following: int, ids: Iterator[str], source: content.Source
+    draw: st.DrawFn, bounds: _Bounds, pool: _Pool, room: int, following: int, ids: Iterator[str], source: synthesis.Source
 ) -> tuple[int, Protein | Rna | Dna]:
     """A chain, and the tokens of all its copies: those that are left for it and as many chains as follow; all for the last."""
     tokens = draw(st.integers(1, room - following)) if following else room
@@ -218,7 +222,7 @@ def _chains(
     modified = _chosen(draw, pool.modified[polymer], draw(bounds.modifications), tokens // copies - 1)
     length = tokens // copies - sum(size for size, _ in modified) + len(modified)
     named = tuple(islice(ids, copies))
-    chain = content.chain(
+    chain = synthesis.chain(
         polymer,
         named,
         length,

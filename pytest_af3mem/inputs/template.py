@@ -33,6 +33,7 @@ _WATERS = frozenset({"HOH", "DOD"})
 _POLYMER_SCHEME = "asym_id seq_id mon_id pdb_seq_num pdb_ins_code pdb_strand_id".split()
 _LIGAND_SCHEME = "asym_id pdb_seq_num mon_id pdb_ins_code".split()
 
+
 _Key = tuple[str, str, str, str]
 """A residue as atoms name it: chain, number by the authors, component, insertion code."""
 

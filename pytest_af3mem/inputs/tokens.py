@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from pytest_af3mem.errors import UsageError
+from pytest_af3mem.inputs.chains import Atom, Dna, Ligand, Protein, Rna
 from pytest_af3mem.inputs.chemistry import HYDROGENS, RESIDUES, UNKNOWN, Components, Dictionary, code_at, smiles_tokens
-from pytest_af3mem.inputs.job import Atom, Dna, Job, Ligand, Protein, Rna
+from pytest_af3mem.inputs.job import Job
 
 _AMINO_ACIDS = frozenset(RESIDUES[Protein].values()) | {"UNK", "MSE"}
 _NUCLEOTIDES = frozenset(RESIDUES[Rna].values()) | frozenset(RESIDUES[Dna].values()) | {"N", "DN"}
@@ -170,3 +171,8 @@ def _linked(job: Job, dictionary: Dictionary) -> frozenset[tuple[str, int]]:
             linked |= {(chain, position) for chain, position, name in pair if name == "O1"}
         seen |= set(pair)
     return frozenset(linked)
+
+
+def needs_components(job: Job) -> bool:
+    """Whether counting the job's tokens takes a chemical component dictionary."""
+    return any(sequence.ccd_codes if isinstance(sequence, Ligand) else sequence.modifications for sequence in job.sequences)

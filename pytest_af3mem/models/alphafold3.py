@@ -6,8 +6,6 @@ import ast
 import dataclasses
 import datetime
 import functools
-import importlib
-import importlib.metadata
 import importlib.util
 import os
 import pickle
@@ -27,6 +25,7 @@ _SETS_PICKLE = Path("constants", "converters", "chemical_component_sets.pickle")
 _CCD_PICKLE = Path("constants", "converters", "ccd.pickle")
 INSTALL = 'pip install "pytest-af3mem[alphafold3]"'
 
+
 # Short names for the settings that people change; any other is given by its dotted path in `model.Model.Config`.
 _SETTINGS = {
     "num_samples": "heads.diffusion.eval.num_samples",
@@ -39,10 +38,12 @@ _SETTINGS = {
     "return_distogram": "return_distogram",
 }
 
+
 # `--buckets` of run_alphafold.py, which is a script and not in the package: v3.0.0 to v3.0.3, and from v3.0.4 on
 # (google-deepmind/alphafold3, commit 29596b9).
 _BUCKETS_3_0_0 = (256, 512, 768, 1024, 1280, 1536, 2048, 2560, 3072, 3584, 4096, 4608, 5120)
 NEWEST_BUCKETS = _BUCKETS_3_0_4 = tuple(sorted({128, 384, *_BUCKETS_3_0_0}))
+
 
 # `--max_template_date` of run_alphafold.py. Components without RDKit's conformer and without ideal coordinates need a date.
 _MAX_TEMPLATE_DATE = datetime.date(2021, 9, 30)

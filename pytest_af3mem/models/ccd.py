@@ -20,11 +20,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_af3mem.cache import locked, written_atomically
 from pytest_af3mem.errors import SetupError, first_line
+from pytest_af3mem.storage.files import locked, written_atomically
 
 if TYPE_CHECKING:
     import numpy as np
+
 
 _LAYOUT = 2
 _MISSING = {1: ".", 2: "?"}  # BinaryCIF's mask values, as mmCIF writes them
@@ -34,6 +35,7 @@ _FIXED_POINT = {  # decimals that the CCD states, in columns that BinaryCIF hold
     "formula_weight": 3,
 }
 _HYDROGENS = frozenset({"H", "D"})
+
 
 Component = Mapping[str, list[str]]
 

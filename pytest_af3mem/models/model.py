@@ -8,17 +8,10 @@ asking what is installed must stay cheap.
 
 from __future__ import annotations
 
-import importlib
-import importlib.metadata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
-
-from pytest_af3mem.errors import UsageError, near
-
-ENTRY_POINTS = "pytest_af3mem.models"
-"""The group in which a package offers models by name: `[project.entry-points."pytest_af3mem.models"]` in its pyproject.toml."""
 
 
 @dataclass(frozen=True)
@@ -80,35 +73,3 @@ class Model(Protocol):
 
     def forward(self, settings: Mapping[str, Any], compute_capability: tuple[int, int]) -> Forward:
         """The network with `settings`, as run on a card of this compute capability. Raises UsageError for a bad setting."""
-
-
-def load(name: str) -> Model:
-    """The model called `name`: `alphafold3`, an object (or a class, then called) at `package.module:object`, or an entry point.
-
-    A name that the installed AlphaFold 3 gives to a model of its family is one too, such as `boltz2` in ColabFold's wheel.
-    Raises UsageError for another name, for what cannot be imported, and for an object that is no `Model`.
-    """
-    from pytest_af3mem.models import alphafold3
-
-    if name in (family := alphafold3.family()):
-        return alphafold3.AlphaFold3(name)
-    offered = {entry.name: entry.value for entry in importlib.metadata.entry_points(group=ENTRY_POINTS)}
-    module, colon, attribute = offered.get(name, name).partition(":")
-    if not colon:
-        known = (*family, *sorted(offered))
-        rule = f"there are {', '.join(known)}, and 'package.module:object' for a model of your own"
-        raise UsageError(f"unknown model {name!r}{near(name, known)} ({rule})")
-    try:
-        found = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError, TypeError, ValueError) as error:
-        raise UsageError(f"model {name!r} cannot be loaded: {error}") from error
-    model = found() if isinstance(found, type) else found
-    if not isinstance(model, Model):
-        absent = [part for part in _parts() if not hasattr(model, part)]
-        raise UsageError(f"model {name!r} is not a pytest_af3mem Model, for it has no {', '.join(absent)}: see docs/models.md")
-    return model
-
-
-def _parts() -> list[str]:
-    """Names of all that a model must have."""
-    return [*Model.__annotations__, *(part for part in vars(Model) if part[0] != "_" and callable(getattr(Model, part)))]

@@ -6,13 +6,13 @@ import datetime
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from pytest_af3mem.calibration import Calibration, Size
 from pytest_af3mem.errors import NotJudged
-from pytest_af3mem.peak import Peak
-from pytest_af3mem.planning.asking import ask
-from pytest_af3mem.request import Request
-from pytest_af3mem.session import Session
-from pytest_af3mem.verdict import unmeasured
+from pytest_af3mem.planning.ask import ask
+from pytest_af3mem.records.calibration import Calibration, Size
+from pytest_af3mem.records.peak import Peak
+from pytest_af3mem.records.request import Request
+from pytest_af3mem.records.verdict import unmeasured
+from pytest_af3mem.session.session import Session
 
 
 @dataclass(frozen=True)

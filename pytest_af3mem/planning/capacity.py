@@ -10,10 +10,10 @@ from typing import Any
 from pytest_af3mem import gpus
 from pytest_af3mem.errors import NotJudged, UsageError
 from pytest_af3mem.gpus import Gpu
-from pytest_af3mem.peak import Peak
-from pytest_af3mem.planning.asking import Search, pursue
-from pytest_af3mem.session import Session
-from pytest_af3mem.size import Size
+from pytest_af3mem.gpus.size import Size
+from pytest_af3mem.planning.ask import Search, run_searches
+from pytest_af3mem.records.peak import Peak
+from pytest_af3mem.session.session import Session
 
 STEP = 64  # tokens, above the largest bucket, where every input is a bucket of its own
 _GUESSES = 4
@@ -68,7 +68,7 @@ def capacities(
     known: list[Peak] = []
     all_sizes = sizes(session.buckets, up_to)
     searches = [_search(session, target, fraction.of(target.memory_bytes), all_sizes, settings, known) for target in targets]
-    return pursue(session, searches, show)
+    return run_searches(session, searches, show)
 
 
 def _search(

@@ -16,13 +16,15 @@ from collections.abc import Mapping
 from concurrent.futures import Future
 from typing import Any
 
-from pytest_af3mem import answering, protocol
-from pytest_af3mem.answering import Answer
 from pytest_af3mem.errors import Af3memError, NotJudged, SetupError, UsageError, first_line
-from pytest_af3mem.peak import Peak
-from pytest_af3mem.pool import Pool, fail, succeed
-from pytest_af3mem.request import Request, batch_identity, peak_identity
-from pytest_af3mem.settings import Settings
+from pytest_af3mem.records import answering
+from pytest_af3mem.records.answering import Answer
+from pytest_af3mem.records.identity import batch_identity, peak_identity
+from pytest_af3mem.records.peak import Peak
+from pytest_af3mem.records.request import Request
+from pytest_af3mem.session.pool import Pool, fail, succeed
+from pytest_af3mem.session.settings import Settings
+from pytest_af3mem.worker import protocol
 
 INSTALL = 'pip install "pytest-af3mem[dask]"'
 _CONNECT_SECONDS, _RELEASE_SECONDS = 15, 5
@@ -118,8 +120,6 @@ def _stated(settings: Settings) -> dict[str, Any]:
     stated = {name: getattr(settings, name) for name in names if getattr(settings, name) != getattr(usual, name)}
     return {name: value if isinstance(value, bool) else str(value) for name, value in stated.items()}
 
-
-# -- What runs on a Dask worker
 
 _pools: dict[str, Pool] = {}
 _clients: dict[str, set[str]] = {}  # of each pool

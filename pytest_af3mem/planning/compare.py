@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from pytest_af3mem.errors import NotJudged, SetupError, UsageError
-from pytest_af3mem.peak import Peak
-from pytest_af3mem.planning.asking import ask
-from pytest_af3mem.request import Request
-from pytest_af3mem.session import Session
-from pytest_af3mem.settings import Settings
-from pytest_af3mem.size import Size
-from pytest_af3mem.verdict import Outcome, worst
+from pytest_af3mem.gpus.size import Size
+from pytest_af3mem.planning.ask import ask
+from pytest_af3mem.records.peak import Peak
+from pytest_af3mem.records.request import Request
+from pytest_af3mem.records.verdict import Outcome, worst
+from pytest_af3mem.session.session import Session
+from pytest_af3mem.session.settings import Settings
 
 
 @dataclass(frozen=True)

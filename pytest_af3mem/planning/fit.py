@@ -14,10 +14,10 @@ from typing import Any
 from pytest_af3mem import gpus
 from pytest_af3mem.errors import NotJudged, UsageError
 from pytest_af3mem.models.alphafold3 import default_attention
-from pytest_af3mem.peak import Peak
-from pytest_af3mem.planning.asking import Answer, Search
-from pytest_af3mem.request import Request, freeze
-from pytest_af3mem.session import Session
+from pytest_af3mem.planning.ask import Answer, Search
+from pytest_af3mem.records.peak import Peak
+from pytest_af3mem.records.request import Request, freeze
+from pytest_af3mem.session.session import Session
 
 LESS_PADDING, SAME, MORE_RUNS, OTHER = (
     "the same results, with less padding: a bucket more, for which AlphaFold 3 compiles once more",
@@ -38,6 +38,7 @@ class Saving:
 
 BUCKET = "bucket"
 """Not a setting of the model, but one more size to pad to."""
+
 
 # Of AlphaFold 3, the cheapest first, after a bucket. Shards and chunks are the numbers of rows of the pair representation that a
 # transition, or an attention without a fused kernel, takes at once.

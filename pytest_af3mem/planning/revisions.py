@@ -15,12 +15,12 @@ import tempfile
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from pytest_af3mem.errors import SetupError, UsageError, near
-from pytest_af3mem.reports.columns import shown
+from pytest_af3mem.errors import SetupError, UsageError, near, shown
 
 _ANSWER_SECONDS = 60
 _ARCHIVE_SECONDS = 900  # of a clone that fetches its files when they are needed
 _SUBMODULE = "160000"  # the mode of its entry
+
 
 _trees: dict[tuple[str, str], tempfile.TemporaryDirectory[str]] = {}
 

@@ -11,14 +11,14 @@ from typing import Any
 
 from pytest_af3mem.errors import SetupError, UsageError
 from pytest_af3mem.gpus import Gpu
-from pytest_af3mem.peak import Peak
-from pytest_af3mem.planning import law
-from pytest_af3mem.planning.asking import Answer, ask
+from pytest_af3mem.planning import scaling
+from pytest_af3mem.planning.ask import Answer, ask
 from pytest_af3mem.planning.vary import Conditions
-from pytest_af3mem.pool import Pool
-from pytest_af3mem.request import Request
-from pytest_af3mem.session import Session
-from pytest_af3mem.settings import Settings
+from pytest_af3mem.records.peak import Peak
+from pytest_af3mem.records.request import Request
+from pytest_af3mem.session.pool import Pool
+from pytest_af3mem.session.session import Session
+from pytest_af3mem.session.settings import Settings
 
 Axis = Sequence[tuple[str, Any]]
 """Values, each as text and as such."""
@@ -43,8 +43,8 @@ class Curve:
         return sorted({peak.bucket: peak.total_bytes for peak in self.answers if isinstance(peak, Peak)}.items())
 
     @cached_property
-    def law(self) -> law.Law | None:
-        return law.fit(self.points)
+    def law(self) -> scaling.Law | None:
+        return scaling.fit(self.points)
 
 
 @dataclass(frozen=True)

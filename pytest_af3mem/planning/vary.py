@@ -8,10 +8,11 @@ from typing import Any
 
 from pytest_af3mem.errors import NotJudged, UsageError, near
 from pytest_af3mem.inputs.generate import OPTIONS
-from pytest_af3mem.peak import Peak
-from pytest_af3mem.planning.asking import ask
-from pytest_af3mem.request import Request, peak_identity
-from pytest_af3mem.session import Session
+from pytest_af3mem.planning.ask import ask
+from pytest_af3mem.records.identity import peak_identity
+from pytest_af3mem.records.peak import Peak
+from pytest_af3mem.records.request import Request
+from pytest_af3mem.session.session import Session
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,12 @@ import datetime
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pytest_af3mem.peak import Peak
+from pytest_af3mem.errors import shown
+from pytest_af3mem.gpus.size import Size, format_bytes
 from pytest_af3mem.planning.capacity import Capacity
-from pytest_af3mem.reports.columns import aligned, shown
+from pytest_af3mem.records.peak import Peak
+from pytest_af3mem.reports.columns import aligned
 from pytest_af3mem.reports.json import document
-from pytest_af3mem.size import Size, format_bytes
 
 _HEADINGS = ("target", "memory", "fits up to", "needs", "headroom", "next", "needs", "spills")
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Sequence
 
-from pytest_af3mem.size import format_bytes
+from pytest_af3mem.gpus.size import format_bytes
 
 
 def aligned(rows: Sequence[Sequence[str]], right: Collection[int] = ()) -> list[str]:
@@ -23,13 +22,3 @@ def aligned(rows: Sequence[Sequence[str]], right: Collection[int] = ()) -> list[
 def signed(difference_bytes: int) -> str:
     """`"+12.00 MiB"`, `"-3.00 MiB"`."""
     return f"{'+' if difference_bytes > 0 else '-'}{format_bytes(abs(difference_bytes))}"
-
-
-def shown(text: str) -> str:
-    """A name or a line from outside, as a terminal and the log of a CI job may print it.
-
-    Characters that do not print, newlines among them, become escapes as Python writes them; so does the first character of
-    what GitHub Actions would take for a command, `::` at the start of a line or `##[` anywhere.
-    """
-    printable = "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
-    return re.sub(r"^\s*:(?=:)|#(?=#\[)", lambda found: found[0][:-1] + f"\\x{ord(found[0][-1]):x}", printable)

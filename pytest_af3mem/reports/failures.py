@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from pytest_af3mem.gpus.size import format_bytes
+from pytest_af3mem.records.measurement import Measurement
+from pytest_af3mem.records.verdict import Outcome
 from pytest_af3mem.reports import terminal
-from pytest_af3mem.size import format_bytes
-from pytest_af3mem.verdict import Measurement, Outcome
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,11 @@ from itertools import cycle
 from typing import Any
 
 from pytest_af3mem import gpus
-from pytest_af3mem.peak import Peak
+from pytest_af3mem.gpus.size import format_bytes
+from pytest_af3mem.records.measurement import Measurement
+from pytest_af3mem.records.peak import Peak
+from pytest_af3mem.records.verdict import Outcome
 from pytest_af3mem.reports.series import Series
-from pytest_af3mem.size import format_bytes
-from pytest_af3mem.verdict import Measurement, Outcome
 
 _GIB = 2**30
 _COLORS = tuple(f"--color-{index}" for index in range(10))
@@ -58,9 +59,6 @@ class Bar:
     series: str
     bytes: Sequence[int]
     total_bytes: int
-
-
-# -- Memory over tokens
 
 
 def curve(found: Sequence[Series], buckets: Sequence[int]) -> Plot:
@@ -221,9 +219,6 @@ def _ticks(sizes: Iterable[int]) -> dict[str, Any]:
     return {"tickvals": list(texts), "ticktext": list(texts.values()), "tickangle": 0}
 
 
-# -- Who holds the peak
-
-
 def composition(found: Sequence[Series]) -> tuple[Plot, list[Bar]]:
     """A bar for each peak, stacked of what holds it: components of the model where they are known, else arguments and so on."""
     peaks = [(one, peak, parts(peak)) for one in found for peak in one.by_bucket.values()]
@@ -301,9 +296,6 @@ def parts(peak: Peak) -> dict[str, int]:
 def _shares(bar: Bar, keys: Sequence[Key]) -> str:
     held = sorted(zip(bar.bytes, keys, strict=True), key=lambda pair: -pair[0])
     return ", ".join(f"{key.label} {size / bar.total_bytes:.0%}" for size, key in held[:3] if size)
-
-
-# -- Both
 
 
 def _figure(traces: Sequence[_Trace], layout: Mapping[str, Any]) -> dict[str, Any]:

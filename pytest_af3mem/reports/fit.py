@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pytest_af3mem.attribution import by_component
+from pytest_af3mem.errors import shown
+from pytest_af3mem.gpus.size import format_bytes
 from pytest_af3mem.models.alphafold3 import config_path
-from pytest_af3mem.peak import Peak
 from pytest_af3mem.planning.fit import BUCKET, Attempt, Fit, changed, settings_of
-from pytest_af3mem.reports.columns import aligned, shown, signed
+from pytest_af3mem.records.holders import by_component
+from pytest_af3mem.records.measurement import Measurement
+from pytest_af3mem.records.peak import Peak
+from pytest_af3mem.records.request import Request
+from pytest_af3mem.reports.columns import aligned, signed
 from pytest_af3mem.reports.json import document
-from pytest_af3mem.request import Request
-from pytest_af3mem.size import format_bytes
-from pytest_af3mem.verdict import Measurement
 
 _TOP = 3
 

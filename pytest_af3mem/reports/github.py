@@ -32,9 +32,6 @@ def _error(file: Path, line: int, found: Sequence[Failure], root: Path) -> str:
     return f"::error {stated}::{_data(messages)}"
 
 
-# As toolkit/packages/core/src/command.ts escapes what it says.
-
-
 def _data(text: str) -> str:
     return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 

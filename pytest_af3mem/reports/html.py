@@ -18,13 +18,14 @@ import jinja2
 import markupsafe
 from plotly.offline import get_plotlyjs
 
-from pytest_af3mem import __version__, gpus, witnesses
-from pytest_af3mem.attribution import Change
-from pytest_af3mem.reports import comparison, figures, series, terminal
+from pytest_af3mem import __version__, gpus
+from pytest_af3mem.gpus.size import format_bytes
+from pytest_af3mem.records.holders import Change
+from pytest_af3mem.records.measurement import Measurement
+from pytest_af3mem.reports import agreement as agreement_report
 from pytest_af3mem.reports import failures as failing
+from pytest_af3mem.reports import figures, growth, series, terminal
 from pytest_af3mem.reports.failures import Failure
-from pytest_af3mem.size import format_bytes
-from pytest_af3mem.verdict import Measurement
 
 
 def render(
@@ -65,8 +66,8 @@ def render(
         rows=rows,
         numbers=terminal.NUMBERS,
         changes=_changes(measurements),
-        witnesses="\n".join(witnesses.summary(measurements)),
-        versions=comparison.versions(measurements),
+        witnesses="\n".join(agreement_report.summary(measurements)),
+        versions=growth.versions(measurements),
         unattributed=sorted({one.peak.unattributed for one in measurements if one.peak} - {""}),
         conditions=_conditions(measurements),
         plotly=_packed(get_plotlyjs()) if found else "",
@@ -94,7 +95,7 @@ def _made(environment: Mapping[str, str]) -> str:
 def _changes(measurements: Sequence[Measurement]) -> dict[str, list[Change]]:
     """Of each test that is held against a baseline, the components that hold more or less than in it."""
     known = [(one.test, one.baseline, one.peak) for one in measurements if one.baseline and one.peak and one.peak.holders]
-    changes = {f"{test} {peak.conditions}": comparison.grew(entry, peak) for test, entry, peak in known}
+    changes = {f"{test} {peak.conditions}": growth.grew(entry, peak) for test, entry, peak in known}
     return {test: found for test, found in changes.items() if found}
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from pytest_af3mem import __version__, records
-from pytest_af3mem.verdict import HOLDERS, SCHEMA, Measurement
+from pytest_af3mem import __version__
+from pytest_af3mem.records.measurement import HOLDERS, SCHEMA, Measurement
+from pytest_af3mem.storage import typed
 
 
 def render(measurements: Sequence[Measurement], *, all_holders: bool = False) -> str:
@@ -16,4 +17,4 @@ def render(measurements: Sequence[Measurement], *, all_holders: bool = False) ->
 
 def document(**parts: Any) -> str:
     """A JSON report of these parts, below its schema and the tool that made it."""
-    return records.render({"schema": SCHEMA, "tool": f"pytest-af3mem {__version__}", **parts}, indent=2) + "\n"
+    return typed.render({"schema": SCHEMA, "tool": f"pytest-af3mem {__version__}", **parts}, indent=2) + "\n"

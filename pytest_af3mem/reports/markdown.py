@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from pytest_af3mem import witnesses
-from pytest_af3mem.reports import comparison, terminal
+from pytest_af3mem.records.measurement import Measurement
+from pytest_af3mem.reports import agreement as agreement_report
 from pytest_af3mem.reports import failures as failing
+from pytest_af3mem.reports import growth, terminal
 from pytest_af3mem.reports.failures import Failure
-from pytest_af3mem.verdict import Measurement
 
 # GitHub drops a summary of more than 1 MiB as a whole.
 # https://docs.github.com/en/actions/reference/workflows-and-actions/workflow-commands#step-isolation-and-limits
@@ -35,8 +35,8 @@ def render(measurements: Sequence[Measurement], failures: Sequence[Failure] = ()
         parts.append("\n".join(map(_row, [headings, rule, *([text(cell) for cell in row] for row in rows[:_MOST_ROWS])])))
         if len(rows) > _MOST_ROWS:
             parts.append(f"And {len(rows) - _MOST_ROWS} more rows, which are in the JSON report.")
-    parts += map(text, comparison.versions(measurements))
-    if both := witnesses.summary(measurements):
+    parts += map(text, growth.versions(measurements))
+    if both := agreement_report.summary(measurements):
         parts += ["Compiled and run:", block("\n".join(both))]
     return "\n\n".join(parts) + "\n"
 

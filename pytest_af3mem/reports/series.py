@@ -6,8 +6,8 @@ import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from pytest_af3mem.peak import Peak
-from pytest_af3mem.verdict import Measurement
+from pytest_af3mem.records.measurement import Measurement
+from pytest_af3mem.records.peak import Peak
 
 _SHORT = 28
 _DIGEST = 8

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from pytest_af3mem.peak import Peak
-from pytest_af3mem.planning import law
+from pytest_af3mem.errors import shown
+from pytest_af3mem.gpus.size import format_bytes
+from pytest_af3mem.planning import scaling
 from pytest_af3mem.planning.sweep import Curve, Swept
-from pytest_af3mem.reports.columns import aligned, shown
+from pytest_af3mem.records.measurement import Measurement
+from pytest_af3mem.records.peak import Peak
+from pytest_af3mem.reports.columns import aligned
 from pytest_af3mem.reports.json import document
-from pytest_af3mem.size import format_bytes
-from pytest_af3mem.verdict import Measurement
 
 _WIDTH = 40  # of the longest bar
 
@@ -54,7 +55,7 @@ def render_json(found: Swept) -> str:
                 "target": curve.target,
                 "changed": dict(curve.changed),
                 "points": [{"bucket": bucket, "total_bytes": total} for bucket, total in curve.points],
-                "exponents": law.exponents(curve.points),
+                "exponents": scaling.exponents(curve.points),
                 "law": None
                 if curve.law is None
                 else {
@@ -95,7 +96,7 @@ def _failures(curve: Curve) -> list[object]:
 
 def _table(curve: Curve) -> list[str]:
     most = max((total for _, total in curve.points), default=1)
-    exponents = dict(zip((bucket for bucket, _ in curve.points[1:]), law.exponents(curve.points), strict=True))
+    exponents = dict(zip((bucket for bucket, _ in curve.points[1:]), scaling.exponents(curve.points), strict=True))
     rows = [("tokens", "bucket", "total", "", "exponent", "how")]
     for request, answer in zip(curve.asked, curve.answers, strict=True):
         if not isinstance(answer, Peak):
@@ -119,7 +120,7 @@ def _law(curve: Curve) -> list[str]:
     lines = [f"law: {terms}, within {abs(worst) * 100:.2f} % of every bucket"]
     if found.breaks:
         lines.append(
-            f"     more than {law.BREAK * 100:.0f} % off at {', '.join(map(str, found.breaks))} tokens: it is no law there"
+            f"     more than {scaling.BREAK * 100:.0f} % off at {', '.join(map(str, found.breaks))} tokens: it is no law there"
         )
     return lines
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pytest_af3mem import witnesses
-from pytest_af3mem.attribution import by_component, explained
-from pytest_af3mem.peak import Kernels, Peak
-from pytest_af3mem.reports import comparison
-from pytest_af3mem.reports.columns import shown
-from pytest_af3mem.size import format_bytes
-from pytest_af3mem.verdict import Measurement, Outcome, percent
+from pytest_af3mem.errors import shown
+from pytest_af3mem.gpus.size import format_bytes
+from pytest_af3mem.records.holders import by_component, explained
+from pytest_af3mem.records.measurement import Measurement
+from pytest_af3mem.records.peak import Kernels, Peak
+from pytest_af3mem.records.verdict import Outcome, percent
+from pytest_af3mem.reports import agreement as agreement_report
+from pytest_af3mem.reports import growth
 
 _HEADINGS = (
     "tokens",
@@ -90,7 +91,7 @@ def section(measurement: Measurement) -> str:
     """What stands below a failure: where the bytes are, the kernels, and the command that measures it again."""
     lines = [measurement.verdict.line] if measurement.verdict else []
     if measurement.peak and measurement.baseline:
-        lines = [*comparison.lost_kernels(measurement.baseline, measurement.peak), *lines]
+        lines = [*growth.lost_kernels(measurement.baseline, measurement.peak), *lines]
     lines += filter(None, [body(measurement)])
     if measurement.detail:
         lines += ["  the worker's last lines:", *(f"    {line}" for line in measurement.detail.splitlines())]
@@ -114,7 +115,7 @@ def body(measurement: Measurement) -> str:
         ("temporaries", peak.temp_bytes, "one slab"),
         ("aliased", -peak.alias_bytes, "outputs in the place of arguments"),
     )
-    lines = [*witnesses.lines(peak)]
+    lines = [*agreement_report.lines(peak)]
     lines += [f"  {name:<12}{format_bytes(size):>12}  {note}".rstrip() for name, size, note in parts if size]
     if peak.live_bytes is not None:
         lines.append(f"  {'live peak':<12}{format_bytes(peak.live_bytes):>12}  the same without fragmentation")
@@ -123,7 +124,7 @@ def body(measurement: Measurement) -> str:
     lines.append(f"  {'model':<12}{peak.model.distribution}, jax {peak.software.get('jax', '?')}")
     lines += _holders(peak)
     if measurement.baseline:
-        lines += [f"  {line}" for line in comparison.differences(measurement.baseline, peak)]
+        lines += [f"  {line}" for line in growth.differences(measurement.baseline, peak)]
     return _printed(lines)
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from pytest_af3mem.models import alphafold3
-from pytest_af3mem.settings import Settings
+from pytest_af3mem.session.settings import Settings
 
 BUCKETS = (8, 16, 32, 64, 128, 256, 1024)
 

@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 
 from pytest_af3mem import jobs
 from pytest_af3mem.errors import UsageError
-from pytest_af3mem.inputs import content, reading
-from pytest_af3mem.session import Session
-from pytest_af3mem.settings import Settings
+from pytest_af3mem.inputs import reading, synthesis
+from pytest_af3mem.session.session import Session
+from pytest_af3mem.session.settings import Settings
 
 REFERENCE = Path(__file__).with_name("reference.py")
 DOCUMENTS_OF_AN_EXAMPLE = 10  # as many more than other tests show, for a document takes a tenth of a second
@@ -68,7 +68,7 @@ C1 O2 SING N
 
 def _template(sequence, *hits):
     return {
-        "mmcif": content.template(sequence).mmcif,
+        "mmcif": synthesis.template(sequence).mmcif,
         "queryIndices": [hit[0] for hit in hits],
         "templateIndices": [hit[1] for hit in hits],
     }

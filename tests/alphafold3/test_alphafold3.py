@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from pytest_af3mem.attribution import by_component, explained
 from pytest_af3mem.errors import NotJudged, UsageError
 from pytest_af3mem.models.alphafold3 import AlphaFold3
-from pytest_af3mem.session import Session
-from pytest_af3mem.settings import Settings
+from pytest_af3mem.records.holders import by_component, explained
+from pytest_af3mem.session.session import Session
+from pytest_af3mem.session.settings import Settings
 
 TARGET = "h100-80gb"
 MODEL = Path(find_spec("alphafold3").origin).parents[1]

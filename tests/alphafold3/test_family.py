@@ -3,8 +3,8 @@
 import pytest
 
 from pytest_af3mem.models.alphafold3 import family
-from pytest_af3mem.session import Session
-from pytest_af3mem.settings import Settings
+from pytest_af3mem.session.session import Session
+from pytest_af3mem.session.settings import Settings
 
 
 @pytest.fixture

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from pytest_af3mem import jobs
 from pytest_af3mem.errors import Af3memError, InputError, UsageError
-from pytest_af3mem.inputs.job import Dna, Job, Ligand, Protein, Rna, Template
-from pytest_af3mem.session import Session
-from pytest_af3mem.settings import Settings
+from pytest_af3mem.inputs.chains import Dna, Ligand, Protein, Rna, Template
+from pytest_af3mem.inputs.job import Job
+from pytest_af3mem.session.session import Session
+from pytest_af3mem.session.settings import Settings
 
 HERE = Path(__file__).parent
 MSA = ">query\nMKTAYIA\n>a\nMKTaaAY-A\n>b\n-------\n"

@@ -5,7 +5,8 @@ import json
 import pytest
 
 from pytest_af3mem.errors import InputError
-from pytest_af3mem.inputs.job import Job, Protein, Rna
+from pytest_af3mem.inputs.chains import Protein, Rna
+from pytest_af3mem.inputs.job import Job
 from pytest_af3mem.inputs.reading import from_json
 
 QUERY = "MKTANIAGSS"

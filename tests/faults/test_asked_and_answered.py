@@ -5,13 +5,15 @@ import json
 
 import pytest
 
-from pytest_af3mem import answering, cli, commands
-from pytest_af3mem.answering import Answer, why_not_the_answer
+from pytest_af3mem import commands
+from pytest_af3mem.commands import cli
 from pytest_af3mem.errors import NotJudged
-from pytest_af3mem.peak import Model
-from pytest_af3mem.request import Request
-from pytest_af3mem.session import Session
-from pytest_af3mem.settings import Settings
+from pytest_af3mem.records import answering
+from pytest_af3mem.records.answering import Answer, why_not_the_answer
+from pytest_af3mem.records.peak import Model
+from pytest_af3mem.records.request import Request
+from pytest_af3mem.session.session import Session
+from pytest_af3mem.session.settings import Settings
 
 GATE = """
     import pytest

@@ -6,14 +6,14 @@ import stat
 
 import pytest
 
-from pytest_af3mem import baseline
-from pytest_af3mem.attribution import by_component
-from pytest_af3mem.baseline import Baseline, Entry
 from pytest_af3mem.errors import UsageError
-from pytest_af3mem.peak import Holder, Model
-from pytest_af3mem.reports import comparison
+from pytest_af3mem.records import baseline
+from pytest_af3mem.records.baseline import Baseline, Entry
+from pytest_af3mem.records.holders import by_component
+from pytest_af3mem.records.peak import Holder, Model
+from pytest_af3mem.records.verdict import Reference, judge
+from pytest_af3mem.reports import growth
 from pytest_af3mem.reports import json as report
-from pytest_af3mem.verdict import Reference, judge
 
 ODD = {"cutoff": float("inf"), "eps": float("nan"), "rows": (1, 2), "kind": complex(1, 2)}
 HELD = (("batch/msa", 2**20), ("batch/residues", 2**10), ("evoformer", 5 * 2**30))
@@ -106,7 +106,7 @@ def test_a_file_with_a_line_of_components_is_still_read(a_held_peak):
     flat = json.dumps({"schema": 1, "measurements": [old.to_json()]})
     (found,) = Baseline.parse(flat).entries
     assert found.components == dict(HELD)
-    assert comparison.grew(found, a_held_peak) == []
+    assert growth.grew(found, a_held_peak) == []
 
 
 def test_another_distribution_is_told_where_the_test_passes(a_peak, a_measurement):
@@ -115,7 +115,7 @@ def test_another_distribution_is_told_where_the_test_passes(a_peak, a_measuremen
     verdict = judge(peak, None, Reference(entry))
     assert verdict.line.endswith("; the baseline is of model alphafold3 3.0.4, a source tree, now alphafold3-colabfold 3.1.18")
     rows = [a_measurement(peak=peak, verdict=verdict, baseline=entry)] * 2
-    assert comparison.versions(rows) == [
+    assert growth.versions(rows) == [
         "the baseline of 2 measurements is of model alphafold3 3.0.4, a source tree, now alphafold3-colabfold 3.1.18"
     ]
 

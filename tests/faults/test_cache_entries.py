@@ -6,7 +6,8 @@ import shutil
 
 import pytest
 
-from pytest_af3mem.cache import Cache, find_peak
+from pytest_af3mem.records.identity import find_peak
+from pytest_af3mem.storage.cache import Cache
 
 ONE, OTHER = {"bucket": 128}, {"bucket": 512}
 

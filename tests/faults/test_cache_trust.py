@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from pytest_af3mem import cache
-from pytest_af3mem.cache import TRUST, prepared
 from pytest_af3mem.errors import SetupError
-from pytest_af3mem.models import ccd, sources
-from pytest_af3mem.probes.compiled import toolchain
-from pytest_af3mem.settings import Settings, default_folder
+from pytest_af3mem.models import ccd, fingerprint
+from pytest_af3mem.session.settings import Settings, default_folder
+from pytest_af3mem.storage import cache
+from pytest_af3mem.storage.files import TRUST, prepared
+from pytest_af3mem.worker.xla.compile import toolchain
 
 
 @pytest.mark.parametrize("mode", [0o777, 0o775, 0o757])
@@ -52,7 +52,7 @@ import os, sys
 os.umask(0)
 sys.path.insert(0, {str(Path(cache.__file__).parents[1])!r})
 from pathlib import Path
-from pytest_af3mem.cache import prepared
+from pytest_af3mem.storage.files import prepared
 print(oct(prepared(Path(sys.argv[1])).stat().st_mode & 0o777))
 """
     made = subprocess.run([sys.executable, "-c", code, tmp_path / "new"], capture_output=True, text=True, check=True)
@@ -128,7 +128,7 @@ def test_secrets_and_paths_stay_out_of_reports(environment):
     environment("XLA_FLAGS", "--xla_dump_to=/home/me/dump --xla_gpu_enable_triton_gemm=false")
     environment("JAX_DEFAULT_MATMUL_PRECISION", "highest")
     environment("JAX_ENABLE_X64", "1")
-    assert sources.software()["environment"] == (
+    assert fingerprint.software()["environment"] == (
         "JAX_DEFAULT_MATMUL_PRECISION=highest JAX_ENABLE_X64=1 XLA_FLAGS=--xla_dump_to=... --xla_gpu_enable_triton_gemm=false"
     )
 
@@ -136,6 +136,6 @@ def test_secrets_and_paths_stay_out_of_reports(environment):
 @pytest.mark.parametrize("name", ["AF3_TOKEN", "JAX_ANYTHING", "XLA_FLAGS", "TOKAMAX_CACHE"])
 def test_what_is_not_shown_is_another_measurement_all_the_same(environment, name):
     environment(name, "/home/me/a")
-    before = sources.environment()
+    before = fingerprint.environment()
     environment(name, "/home/me/b")
-    assert sources.environment() != before
+    assert fingerprint.environment() != before

@@ -7,7 +7,8 @@ import sys
 
 import pytest
 
-from pytest_af3mem import __version__, cli
+from pytest_af3mem import __version__
+from pytest_af3mem.commands import cli
 from pytest_af3mem.errors import SetupError
 from pytest_af3mem.models import alphafold3
 

@@ -5,10 +5,11 @@ import os
 
 import pytest
 
-from pytest_af3mem import cli, commands, session
-from pytest_af3mem.commands import arguments, calibrate
+from pytest_af3mem import commands
+from pytest_af3mem.commands import arguments, calibrate, cli
 from pytest_af3mem.errors import SetupError
-from pytest_af3mem.settings import Settings
+from pytest_af3mem.session import reproduce, session
+from pytest_af3mem.session.settings import Settings
 
 
 def job(name="mine", **chain):
@@ -23,8 +24,8 @@ def af3mem(capsys, monkeypatch, tmp_path):
     def nothing(*arguments):
         raise SetupError("AlphaFold 3 is not installed: pip install it")
 
-    monkeypatch.setattr("pytest_af3mem.pool.Pool.installation", property(nothing))
-    monkeypatch.setattr("pytest_af3mem.pool.Pool.components", property(nothing))
+    monkeypatch.setattr("pytest_af3mem.session.pool.Pool.installation", property(nothing))
+    monkeypatch.setattr("pytest_af3mem.session.pool.Pool.components", property(nothing))
 
     def run(*arguments):
         status = cli.main([*map(str, arguments[:1]), "--cache-dir", str(tmp_path / "cache"), *map(str, arguments[1:])])
@@ -138,7 +139,7 @@ def test_a_report_keeps_its_mode_and_links_and_devices_stay(tmp_path):
 
 @pytest.mark.parametrize("text", ["x=" + "1+" * 50_000 + "1", "x=" + "[" * 10_000, "x=" + "-" * 100_000 + "1", "x=\0", "x=("])
 def test_any_setting_is_text_at_worst(text):
-    assert arguments.setting(text) == ("x", text[2:])
+    assert reproduce.setting(text) == ("x", text[2:])
     assert arguments.axis(text.replace(",", ""))[0] == "x"
 
 

@@ -5,17 +5,18 @@ import json
 
 import pytest
 
-from pytest_af3mem import baseline
 from pytest_af3mem.errors import InputError, UsageError
-from pytest_af3mem.inputs import content
-from pytest_af3mem.inputs.job import Job, Ligand, Protein
+from pytest_af3mem.inputs import synthesis
+from pytest_af3mem.inputs.chains import Ligand, Protein
+from pytest_af3mem.inputs.job import Job
 from pytest_af3mem.inputs.reading import from_json, read
-from pytest_af3mem.session import Session
-from pytest_af3mem.settings import Settings
+from pytest_af3mem.records import baseline
+from pytest_af3mem.session.session import Session
+from pytest_af3mem.session.settings import Settings
 
 PROTEIN = {"id": "A", "sequence": "MKTANIAGSS", "unpairedMsa": "", "pairedMsa": "", "templates": []}
 JOB = {"name": "x", "modelSeeds": [1], "sequences": [{"protein": PROTEIN}], "dialect": "alphafold3", "version": 1}
-TEMPLATE = content.template("GAST").mmcif
+TEMPLATE = synthesis.template("GAST").mmcif
 SERVER = {"name": "x", "sequences": [{"proteinChain": {"sequence": "MKTANIAGSS"}}]}
 
 

@@ -6,10 +6,9 @@ import sys
 
 import pytest
 
-from pytest_af3mem import cli
-from pytest_af3mem.commands import FAULT, USAGE, watch
+from pytest_af3mem.commands import FAULT, USAGE, cli, watch
 from pytest_af3mem.commands.arguments import deliver
-from pytest_af3mem.settings import Settings
+from pytest_af3mem.session.settings import Settings
 
 BROKEN_PIPE = 128 + 13  # what a shell reports of a program that SIGPIPE ended
 
@@ -62,7 +61,7 @@ def apart():
     def run(text, redirections, status=0, environment=()):
         code = f"""
 import sys
-from pytest_af3mem import cli
+from pytest_af3mem.commands import cli
 from pytest_af3mem.commands import arguments, watch
 def work(parsed, settings):
     arguments.show("at work")

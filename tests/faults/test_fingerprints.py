@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from pytest_af3mem.errors import SetupError
-from pytest_af3mem.models import sources
-from pytest_af3mem.models.sources import Sources, check_place, digest
+from pytest_af3mem.models import fingerprint
+from pytest_af3mem.models.fingerprint import Sources, check_place, digest
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def test_what_tools_leave_does_not(package, name):
 
 
 def test_of_a_large_file_size_and_date_count(package, monkeypatch):
-    monkeypatch.setattr(sources, "_LARGE", 5)
+    monkeypatch.setattr(fingerprint, "_LARGE", 5)
     before = digest([package.name])
     os.utime(package / "config.json", (1, 1))
     assert digest([package.name]) != before
@@ -72,7 +72,7 @@ def test_a_folder_that_holds_the_package_is_known_by_where_it_would_be_imported_
 
 WITH_OLD_BYTECODE = """
 import sys
-from pytest_af3mem.models import sources
+from pytest_af3mem.models import fingerprint
 sources.ignore_bytecode(sys.argv[1] or None)
 sys.path.insert(0, sys.argv[2])
 import net_with_data
@@ -88,7 +88,7 @@ def test_bytecode_of_an_earlier_edit_is_not_run(package, stated):
     status = source.stat()
     source.write_text("WIDTH = 2\n")
     os.utime(source, ns=(status.st_atime_ns, status.st_mtime_ns))
-    code = f"import sys; sys.path.insert(0, {str(Path(sources.__file__).parents[2])!r})\n{WITH_OLD_BYTECODE}"
+    code = f"import sys; sys.path.insert(0, {str(Path(fingerprint.__file__).parents[2])!r})\n{WITH_OLD_BYTECODE}"
     found = subprocess.run(
         [sys.executable, "-c", code, folder if stated else "", folder], capture_output=True, text=True, check=True, cwd="/"
     )

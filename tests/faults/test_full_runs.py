@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_af3mem.fullness import Run, covers, why_partial
+from pytest_af3mem.plugin.fullness import Run, covers, why_partial
 
 GATE = """
     import pytest

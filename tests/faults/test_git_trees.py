@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from pytest_af3mem.commands import sides
 from pytest_af3mem.errors import SetupError, UsageError
-from pytest_af3mem.planning import revisions
-from pytest_af3mem.settings import Settings
+from pytest_af3mem.planning import revisions, sides
+from pytest_af3mem.session.settings import Settings
 
 
 class Repository:

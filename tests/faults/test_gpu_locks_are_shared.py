@@ -4,8 +4,8 @@ import os
 
 import pytest
 
-from pytest_af3mem import turns
-from pytest_af3mem.probes.nvml import VisibleGpu
+from pytest_af3mem.gpus import lock as gpu_lock
+from pytest_af3mem.gpus.nvml import VisibleGpu
 
 GPU = VisibleGpu("NVIDIA L4", 1, "570", "GPU-1")
 
@@ -21,18 +21,18 @@ def folders(tmp_path, monkeypatch):
             if mode is not None:
                 found[-1].mkdir(exist_ok=True)
                 found[-1].chmod(mode)
-        monkeypatch.setattr(turns, "FOLDERS", [str(each) for each in found])
+        monkeypatch.setattr(gpu_lock, "FOLDERS", [str(each) for each in found])
         return found
 
     return make
 
 
 def test_the_place_does_not_depend_on_the_job(monkeypatch, tmp_path):
-    usual = turns.lock_path("GPU-1")
+    usual = gpu_lock.lock_path("GPU-1")
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    assert turns.lock_path("GPU-1") == usual
-    assert str(usual.parent) in turns.FOLDERS
+    assert gpu_lock.lock_path("GPU-1") == usual
+    assert str(usual.parent) in gpu_lock.FOLDERS
 
 
 @pytest.mark.parametrize(
@@ -47,14 +47,14 @@ def test_the_place_does_not_depend_on_the_job(monkeypatch, tmp_path):
 )
 def test_the_first_that_all_can_write_and_none_can_clear(folders, modes, chosen):
     made = folders(**modes)
-    assert turns.lock_path("GPU-1").parent == made[chosen]
+    assert gpu_lock.lock_path("GPU-1").parent == made[chosen]
 
 
 def test_others_can_open_the_lock_of_a_user_who_shares_nothing(folders):
     (folder,) = folders(only=0o1777)
     before = os.umask(0o077)
     try:
-        with turns.turn([GPU]):
+        with gpu_lock.turn([GPU]):
             pass
     finally:
         os.umask(before)

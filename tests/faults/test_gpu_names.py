@@ -3,7 +3,7 @@
 import pytest
 
 from pytest_af3mem import gpus
-from pytest_af3mem.unlisted import nominal_gb
+from pytest_af3mem.gpus.unlisted import nominal_gb
 
 
 def told(name):

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from pytest_af3mem import host
+from pytest_af3mem.session import host
 
 GIB = 2**30
 MEMINFO = "MemTotal: 65011712 kB\nMemAvailable:   62914560 kB\n"  # 60 GiB

@@ -10,11 +10,11 @@ import time
 
 import pytest
 
-from pytest_af3mem import scratch
-from pytest_af3mem.child import Child
-from pytest_af3mem.pool import Pool
-from pytest_af3mem.scratch import Scratch
-from pytest_af3mem.settings import Settings
+from pytest_af3mem.session.child import Child
+from pytest_af3mem.session.pool import Pool
+from pytest_af3mem.session.settings import Settings
+from pytest_af3mem.storage import scratch
+from pytest_af3mem.storage.scratch import Scratch
 
 SECONDS = 60
 OURS = scratch._prefix()
@@ -102,7 +102,9 @@ def test_a_session_of_another_container_is_left_alone(left, start):
 
 
 def test_a_killed_session_is_swept(start, temporary):
-    session = start("from pytest_af3mem.scratch import Scratch; s = Scratch(); print(s.path, flush=True); sys.stdin.read()")
+    session = start(
+        "from pytest_af3mem.storage.scratch import Scratch; s = Scratch(); print(s.path, flush=True); sys.stdin.read()"
+    )
     path = session.stdout.readline().strip()
     Scratch().close()
     assert [str(each) for each in temporary.iterdir()] == [path]
@@ -124,7 +126,7 @@ def test_a_fork_of_pytest_removes_nothing(temporary):
 
 WAIT = """
 import os, signal, time
-from pytest_af3mem.host import ends_on_signals
+from pytest_af3mem.session.host import ends_on_signals
 {before}
 with ends_on_signals():
     try:
@@ -200,7 +202,17 @@ def test_pytest_that_is_ended_reports_and_leaves_nothing(cold_project, temporary
 
 def test_a_command_that_is_ended_leaves_nothing(cold_project, temporary):
     where = ("--model", "misbehaving:Misbehaving", "--path", cold_project.models, "--cache-dir", cold_project.cache, "--no-cache")
-    command = (sys.executable, "-m", "pytest_af3mem.cli", "measure", *map(str, where), "--tokens", "100", "--set", "does=hang")
+    command = (
+        sys.executable,
+        "-m",
+        "pytest_af3mem.commands.cli",
+        "measure",
+        *map(str, where),
+        "--tokens",
+        "100",
+        "--set",
+        "does=hang",
+    )
     process = subprocess.Popen(command, stderr=subprocess.PIPE)
     try:
         end = time.monotonic() + SECONDS

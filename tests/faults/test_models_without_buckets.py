@@ -2,7 +2,8 @@
 
 import pytest
 
-from pytest_af3mem import cli, commands
+from pytest_af3mem import commands
+from pytest_af3mem.commands import cli
 from pytest_af3mem.errors import UsageError
 from pytest_af3mem.planning import capacity
 

@@ -8,9 +8,10 @@ import lzma
 import pytest
 
 from pytest_af3mem.errors import InputError
-from pytest_af3mem.inputs import document
-from pytest_af3mem.inputs.job import Job, Protein
+from pytest_af3mem.inputs.chains import Protein
+from pytest_af3mem.inputs.job import Job
 from pytest_af3mem.inputs.reading import read
+from pytest_af3mem.storage import document
 
 A3M = ">q\nMKTAN\n"
 

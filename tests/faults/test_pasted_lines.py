@@ -7,11 +7,10 @@ from pathlib import Path
 import pytest
 
 from pytest_af3mem import gpus
-from pytest_af3mem.errors import NotJudged
-from pytest_af3mem.planning.jobs import Broken, Place, Plan, Planned
-from pytest_af3mem.reports import jobs as report
-from pytest_af3mem.reports.columns import shown
-from pytest_af3mem.size import Size
+from pytest_af3mem.errors import NotJudged, shown
+from pytest_af3mem.gpus.size import Size
+from pytest_af3mem.planning.job_folder import Broken, Place, Plan, Planned
+from pytest_af3mem.reports import job_folder as report
 
 SMALL, LARGE = gpus.find("l4-24gb"), gpus.find("h100-80gb")
 GIB = 2**30

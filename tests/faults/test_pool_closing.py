@@ -8,12 +8,12 @@ import time
 
 import pytest
 
-from pytest_af3mem import host
 from pytest_af3mem.errors import NotJudged, OutOfMemory
 from pytest_af3mem.planning import cluster as room
-from pytest_af3mem.pool import Pool
-from pytest_af3mem.session import Session
-from pytest_af3mem.settings import Settings
+from pytest_af3mem.session import host
+from pytest_af3mem.session.pool import Pool
+from pytest_af3mem.session.session import Session
+from pytest_af3mem.session.settings import Settings
 
 SECONDS = 20
 ENDED = r"^the session ended before it was measured$"

@@ -5,8 +5,9 @@ import json
 
 import pytest
 
-from pytest_af3mem import errors, gpus, protocol, worker
+from pytest_af3mem import errors, gpus
 from pytest_af3mem.errors import Af3memError, InputError, NotJudged, OutOfMemory, SetupError, UsageError
+from pytest_af3mem.worker import main, protocol
 
 
 class WidthError(UsageError):
@@ -71,7 +72,7 @@ def served(project, monkeypatch, tmp_path):
     def serve(*messages):
         options = {"model": "analytic:Analytic", "folder": str(tmp_path), "results": str(tmp_path), "path": None}
         out = io.StringIO()
-        worker._serve(options, [json.dumps({"number": at, **one}) for at, one in enumerate(messages)], out)
+        main._serve(options, [json.dumps({"number": at, **one}) for at, one in enumerate(messages)], out)
         return [json.loads(line) for line in out.getvalue().splitlines()]
 
     return serve

@@ -10,17 +10,17 @@ from typing import Any
 
 import pytest
 
-from pytest_af3mem import records
-from pytest_af3mem.attribution import attribute
-from pytest_af3mem.baseline import Entry
-from pytest_af3mem.calibration import Calibration, Size
 from pytest_af3mem.errors import InputError, UsageError
-from pytest_af3mem.peak import Holder, Kernels, Peak
-from pytest_af3mem.probes.executable import ALLOCATE, Allocation, Buffer, Event, Instruction, Program
-from pytest_af3mem.records import Positive, Signed
-from pytest_af3mem.request import Installation, Request
-from pytest_af3mem.sequence import Step
-from pytest_af3mem.verdict import Measurement
+from pytest_af3mem.records.baseline import Entry
+from pytest_af3mem.records.calibration import Calibration, Size
+from pytest_af3mem.records.job_sequence import Step
+from pytest_af3mem.records.measurement import Measurement
+from pytest_af3mem.records.peak import Holder, Kernels, Peak
+from pytest_af3mem.records.request import Installation, Request
+from pytest_af3mem.storage import typed
+from pytest_af3mem.storage.typed import Positive, Signed
+from pytest_af3mem.worker.xla.attribution import attribute
+from pytest_af3mem.worker.xla.executable import ALLOCATE, Allocation, Buffer, Event, Instruction, Program
 
 CASES = int(os.environ.get("AF3MEM_FUZZ_CASES", "300"))
 
@@ -42,7 +42,7 @@ class Example:
     inners: tuple[Inner, ...]
     table: Mapping[str, int]
     row: tuple[str, Any]
-    deeper: str = dataclasses.field(metadata=records.at("place", "name"))
+    deeper: str = dataclasses.field(metadata=typed.at("place", "name"))
     switch: bool = False
 
 
@@ -60,10 +60,10 @@ GOOD = {
 
 
 def test_an_example_of_everything():
-    found = records.read(Example, GOOD)
+    found = typed.read(Example, GOOD)
     assert found == Example(0, -5, 1, 0.5, None, (Inner("a"),), {"x": 1}, ("a", {"any": [None]}), "deep", False)
     without = {name: value for name, value in GOOD.items() if name != "maybe"}
-    assert records.read(Example, {**without, "switch": True, "share": 1}).switch is True
+    assert typed.read(Example, {**without, "switch": True, "share": 1}).switch is True
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_an_example_of_everything():
 )
 def test_what_is_refused(changes, text):
     with pytest.raises(InputError) as caught:
-        records.read(Example, {**GOOD, **changes}, "x")
+        typed.read(Example, {**GOOD, **changes}, "x")
     assert str(caught.value).startswith(text)
 
 
@@ -101,7 +101,7 @@ def test_what_is_refused(changes, text):
 def test_what_is_no_object_is_refused(data):
     for kind in (Peak, Request, Installation, Step, Calibration, Entry):
         with pytest.raises(InputError):
-            records.read(kind, data)
+            typed.read(kind, data)
 
 
 def test_records_come_back_as_they_were(a_run, a_request, an_installation):
@@ -109,7 +109,7 @@ def test_records_come_back_as_they_were(a_run, a_request, an_installation):
     calibration = Calibration("h100-80gb", "d", "1", "2026-11-24", "m", {}, (Size(1, 1, 1, 1, 1, 1, 1, None),))
     for record in (a_request(settings=(("a", (1, (True,))),)), an_installation(), Step(1, 1, None, -5, {"f32": 1}), calibration):
         data = json.loads(json.dumps(record.to_json() if hasattr(record, "to_json") else dataclasses.asdict(record)))
-        again = type(record).from_json(data) if hasattr(record, "from_json") else records.read(type(record), data)
+        again = type(record).from_json(data) if hasattr(record, "from_json") else typed.read(type(record), data)
         assert again == record
     assert vars(Peak.from_json(json.loads(json.dumps(peak.to_json())))) == vars(peak)
 

@@ -7,11 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from pytest_af3mem import reporting
-from pytest_af3mem.baseline import Entry
 from pytest_af3mem.errors import UsageError
-from pytest_af3mem.reports import series
-from pytest_af3mem.settings import Settings
+from pytest_af3mem.records.baseline import Entry
+from pytest_af3mem.reports import series, write
+from pytest_af3mem.session.settings import Settings
 
 OVER = """
     import pytest
@@ -61,7 +60,7 @@ def test_a_report_that_does_not_fit_leaves_the_old_one(tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(Path, "write_bytes", full)
-    written, lost = reporting.write(Settings(json=file), [])
+    written, lost = write.write(Settings(json=file), [])
     assert (written, lost) == ([], [f"report {file} could not be written: No space left on device"])
     assert file.read_text() == "old"
     assert [*tmp_path.iterdir()] == [file]
@@ -71,9 +70,9 @@ def test_links_and_devices_are_written_to(tmp_path):
     file, link = tmp_path / "report.json", tmp_path / "link.json"
     file.write_text("old")
     link.symlink_to(file)
-    reporting.put(link, "new")
+    write.put(link, "new")
     assert (link.is_symlink(), file.read_text()) == (True, "new")
-    reporting.put(Path("/dev/null"), "new")
+    write.put(Path("/dev/null"), "new")
     assert Path("/dev/null").is_char_device()
 
 

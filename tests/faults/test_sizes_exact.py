@@ -5,8 +5,8 @@ import decimal
 import pytest
 
 from pytest_af3mem.errors import UsageError
-from pytest_af3mem.peak import Peak
-from pytest_af3mem.size import EXACT, Size, format_bytes, read_tolerance
+from pytest_af3mem.gpus.size import EXACT, Size, format_bytes, read_tolerance
+from pytest_af3mem.records.peak import Peak
 
 MOST = 2**63 - 1
 

@@ -4,10 +4,12 @@ import json
 
 import pytest
 
-from pytest_af3mem import cli, commands
+from pytest_af3mem import commands
+from pytest_af3mem.commands import cli
 from pytest_af3mem.errors import InputError
 from pytest_af3mem.inputs import tokens
-from pytest_af3mem.inputs.job import Dna, Job, Ligand, Protein, Rna
+from pytest_af3mem.inputs.chains import Dna, Ligand, Protein, Rna
+from pytest_af3mem.inputs.job import Job
 
 
 @pytest.mark.parametrize(

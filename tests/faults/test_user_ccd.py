@@ -5,8 +5,9 @@ import json
 import pytest
 
 from pytest_af3mem.errors import InputError, UsageError
+from pytest_af3mem.inputs.chains import Ligand, Protein
 from pytest_af3mem.inputs.generate import generate
-from pytest_af3mem.inputs.job import Job, Ligand, Protein
+from pytest_af3mem.inputs.job import Job
 from pytest_af3mem.inputs.reading import from_json
 from pytest_af3mem.inputs.tokens import count
 

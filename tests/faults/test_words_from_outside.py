@@ -4,11 +4,12 @@ import re
 
 import pytest
 
-from pytest_af3mem import progress
-from pytest_af3mem.fixture import explain
-from pytest_af3mem.inputs.job import Job, Ligand, Protein
-from pytest_af3mem.reports.columns import shown
-from pytest_af3mem.verdict import judge, percent
+from pytest_af3mem.errors import shown
+from pytest_af3mem.inputs.chains import Ligand, Protein
+from pytest_af3mem.inputs.job import Job
+from pytest_af3mem.plugin import progress
+from pytest_af3mem.plugin.fixture import explain
+from pytest_af3mem.records.verdict import judge, percent
 
 
 @pytest.mark.parametrize(

@@ -9,14 +9,17 @@ from types import SimpleNamespace
 
 import pytest
 
-from pytest_af3mem import child, cli, commands, protocol
-from pytest_af3mem.cache import Cache
-from pytest_af3mem.child import Child
+from pytest_af3mem import commands
+from pytest_af3mem.commands import cli
 from pytest_af3mem.errors import NotJudged, SetupError
-from pytest_af3mem.pool import Pool
-from pytest_af3mem.request import peak_identity
-from pytest_af3mem.session import Session
-from pytest_af3mem.settings import Settings
+from pytest_af3mem.records.identity import peak_identity
+from pytest_af3mem.session import child
+from pytest_af3mem.session.child import Child
+from pytest_af3mem.session.pool import Pool
+from pytest_af3mem.session.session import Session
+from pytest_af3mem.session.settings import Settings
+from pytest_af3mem.storage.cache import Cache
+from pytest_af3mem.worker import protocol
 
 
 @pytest.fixture

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from pytest_af3mem import child
-from pytest_af3mem.child import Child, Died
-from pytest_af3mem.pool import Pool
-from pytest_af3mem.session import Session
-from pytest_af3mem.settings import Settings
+from pytest_af3mem.session import child
+from pytest_af3mem.session.child import Child, Died
+from pytest_af3mem.session.pool import Pool
+from pytest_af3mem.session.session import Session
+from pytest_af3mem.session.settings import Settings
 
 
 def is_running(pid):
@@ -120,8 +120,8 @@ def test_an_idle_worker_that_was_killed_costs_nothing(stand_in, tmp_path):
 PARENT = """
 import os, sys, threading
 from pathlib import Path
-from pytest_af3mem.child import Child
-from pytest_af3mem.settings import Settings
+from pytest_af3mem.session.child import Child
+from pytest_af3mem.session.settings import Settings
 python, folder, path, fork = sys.argv[1:]
 settings = Settings(python=python, model="hanging:Model", path=Path(path), cache_dir=Path(folder))
 worker = Child(settings, Path(folder), Path(folder), {})

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from pytest_af3mem import visible
 from pytest_af3mem.errors import NotJudged
-from pytest_af3mem.session import Session
-from pytest_af3mem.settings import Settings
+from pytest_af3mem.gpus import local
+from pytest_af3mem.session.session import Session
+from pytest_af3mem.session.settings import Settings
 
 HERE = Path(__file__).parent
 MODELS = HERE.parent / "models"
@@ -16,10 +16,10 @@ MODELS = HERE.parent / "models"
 
 def _reason():
     try:
-        found = visible.here(os.environ)
+        found = local.here(os.environ)
     except NotJudged as error:
         return str(error)
-    return "" if visible.targets(os.environ) else f"the catalogue has none of {', '.join(gpu.name for gpu in found)}"
+    return "" if local.targets(os.environ) else f"the catalogue has none of {', '.join(gpu.name for gpu in found)}"
 
 
 def pytest_collection_modifyitems(items):
@@ -32,7 +32,7 @@ def pytest_collection_modifyitems(items):
 @pytest.fixture
 def target():
     """The GPU that is measured on, by its name in the catalogue."""
-    return visible.targets(os.environ)[0]
+    return local.targets(os.environ)[0]
 
 
 @pytest.fixture

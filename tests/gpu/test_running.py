@@ -7,8 +7,8 @@ import sys
 import pytest
 
 from pytest_af3mem.errors import NotJudged, OutOfMemory
-from pytest_af3mem.probes.nvml import Gauge
-from pytest_af3mem.turns import lock_path
+from pytest_af3mem.gpus.lock import lock_path
+from pytest_af3mem.gpus.nvml import Gauge
 
 pytestmark = pytest.mark.gpu
 MIB = 2**20

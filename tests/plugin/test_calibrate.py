@@ -4,8 +4,9 @@ import os
 
 import pytest
 
-from pytest_af3mem import cli, commands
-from pytest_af3mem.probes.nvml import visible_gpus
+from pytest_af3mem import commands
+from pytest_af3mem.commands import cli
+from pytest_af3mem.gpus.nvml import visible_gpus
 
 pytestmark = pytest.mark.skipif(bool(visible_gpus()[0]), reason="shows what happens without a GPU")
 NO_GPU = "no GPU is visible (no NVIDIA driver: NVML Shared Library Not Found)"

@@ -8,15 +8,15 @@ import subprocess
 import sys
 from pathlib import Path
 
-from pytest_af3mem.peak import Peak
+from pytest_af3mem.records.peak import Peak
 
 TESTS = Path(__file__).parents[1]
 CODE = """
 import itertools, json, os, sys
 from pathlib import Path
-from pytest_af3mem import card_worker
-from pytest_af3mem.probes import compiled, nvml, running, surroundings
-from pytest_af3mem.request import Request
+from pytest_af3mem.worker import running
+from pytest_af3mem.worker.xla import compile, nvml, running, surroundings
+from pytest_af3mem.records.request import Request
 from pytest_af3mem.inputs.generate import generate
 
 os.environ.update(compiled.ENVIRONMENT)

@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-from pytest_af3mem import cli, commands, gpus
+from pytest_af3mem import commands, gpus
+from pytest_af3mem.commands import cli
 
 
 @pytest.fixture
@@ -126,7 +127,7 @@ def test_doctor_says_what_is_missing(af3mem):
 def test_the_command_is_installed_and_tells_its_version():
     from pytest_af3mem import __version__
 
-    program = [sys.executable, "-m", "pytest_af3mem.cli", "--version"]
+    program = [sys.executable, "-m", "pytest_af3mem.commands.cli", "--version"]
     assert subprocess.run(program, capture_output=True, text=True).stdout == f"pytest-af3mem {__version__}\n"
 
 

@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from pytest_af3mem import cli, commands
+from pytest_af3mem import commands
+from pytest_af3mem.commands import cli
 from pytest_af3mem.planning import cluster as room
-from pytest_af3mem.session import Session
-from pytest_af3mem.settings import Settings
+from pytest_af3mem.session.session import Session
+from pytest_af3mem.session.settings import Settings
 
 distributed = pytest.importorskip("distributed")
 TOKENS = (10, 200, 500, 600, 700, 800)
@@ -121,7 +122,7 @@ def test_workers_with_other_software_are_refused(cluster, sweep, monkeypatch):
 def test_ctrl_c_ends_what_the_cluster_does_for_it(cluster, project, tmp_path):
     where = ("--model", "misbehaving:Misbehaving", "--path", project.models, "--cache-dir", tmp_path / "cache")
     command = ("sweep", *where, "--scheduler", cluster.scheduler_address, "--set", "does=hang", "--tokens", "10")
-    process = subprocess.Popen([sys.executable, "-m", "pytest_af3mem.cli", *map(str, command)], start_new_session=True)
+    process = subprocess.Popen([sys.executable, "-m", "pytest_af3mem.commands.cli", *map(str, command)], start_new_session=True)
     try:
         traced, deadline = tmp_path / "traced", time.monotonic() + 60
         while not traced.exists() and time.monotonic() < deadline:

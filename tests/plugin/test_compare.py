@@ -7,7 +7,8 @@ import sys
 
 import pytest
 
-from pytest_af3mem import cli, commands
+from pytest_af3mem import commands
+from pytest_af3mem.commands import cli
 
 WIDER = ("positions[:, None] * positions[None, :]", "jnp.stack([positions[:, None] * positions[None, :]] * 2)")
 OUT = ("pairs.sum(axis=1)", "pairs.sum(axis=(0, 2))")

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from pytest_af3mem import cli, commands
+from pytest_af3mem import commands
+from pytest_af3mem.commands import cli
 
 MODEL = '''
 from analytic import Analytic

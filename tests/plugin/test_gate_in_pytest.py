@@ -210,7 +210,7 @@ def test_a_job_of_ones_own(project):
         test_fit="""
         import pytest
         from pytest_af3mem import Job, generate
-        from pytest_af3mem.inputs.job import Protein
+        from pytest_af3mem.inputs.chains import Protein
 
         @pytest.mark.af3_budget("1 KiB")
         def test_fits(gpu_peak):

@@ -5,8 +5,8 @@ import shlex
 
 import pytest
 
-from pytest_af3mem import cli
-from pytest_af3mem.settings import OPTIONS
+from pytest_af3mem.commands import cli
+from pytest_af3mem.session.settings import OPTIONS
 
 FLAGS = ["--af3-gpu", *(option.flag for option in OPTIONS)]
 

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from pytest_af3mem import cli, commands
-from pytest_af3mem.models.model import ENTRY_POINTS
+from pytest_af3mem import commands
+from pytest_af3mem.commands import cli
+from pytest_af3mem.models.registry import ENTRY_POINTS
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "models.md"
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from pytest_af3mem import cli, commands
+from pytest_af3mem import commands
+from pytest_af3mem.commands import cli
 
 
 @pytest.fixture
@@ -152,7 +153,7 @@ def test_bad_arguments(plan, arguments, line):
 
 def test_ctrl_c_while_jobs_are_featurised(project, folder, tmp_path):
     where = ("--model", "misbehaving:Endless", "--path", project.models, "--cache-dir", tmp_path / "cache")
-    command = [sys.executable, "-m", "pytest_af3mem.cli", "plan", *map(str, where), "--workers", "2", str(folder)]
+    command = [sys.executable, "-m", "pytest_af3mem.commands.cli", "plan", *map(str, where), "--workers", "2", str(folder)]
     process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, start_new_session=True)
     try:
         deadline = time.monotonic() + 60

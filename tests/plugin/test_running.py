@@ -7,13 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from pytest_af3mem import cli, commands, turns
+from pytest_af3mem import commands
+from pytest_af3mem.commands import cli
 from pytest_af3mem.errors import NotJudged, OutOfMemory
-from pytest_af3mem.pool import Pool
-from pytest_af3mem.probes import running
-from pytest_af3mem.probes.nvml import visible_gpus
-from pytest_af3mem.session import Session
-from pytest_af3mem.settings import Settings
+from pytest_af3mem.gpus import lock as gpu_lock
+from pytest_af3mem.gpus.nvml import visible_gpus
+from pytest_af3mem.session import reproduce
+from pytest_af3mem.session.pool import Pool
+from pytest_af3mem.session.session import Session
+from pytest_af3mem.session.settings import Settings
+from pytest_af3mem.worker import environment as worker_environment
 
 STAND_INS = Path(__file__).parents[1] / "stand_ins"
 no_gpu_here = pytest.mark.skipif(bool(visible_gpus()[0]), reason="shows what happens without a GPU")
@@ -105,7 +108,7 @@ def test_a_sequence_has_two_jobs(project, jobs):
 
 
 def test_auto_runs_what_is_visible_and_compiles_for_the_rest(session, monkeypatch):
-    monkeypatch.setattr("pytest_af3mem.visible.targets", lambda environment: ["l4-24gb"])
+    monkeypatch.setattr("pytest_af3mem.gpus.local.targets", lambda environment: ["l4-24gb"])
     assert [session.method(target, "auto") for target in ("l4-24gb", "h100-80gb")] == ["run", "compiled"]
 
 
@@ -147,14 +150,14 @@ def test_running_out_of_gpu_memory_has_the_status_of_over(project, out_of_memory
 
 
 def test_the_command_runs_again(session):
-    command = session.command(session.request(size=100, method="run"), size=100)
+    command = reproduce.command(session.settings, session.request(size=100, method="run"), size=100)
     assert command.startswith("af3mem measure --tokens 100 --target h100-80gb --method run --model analytic:Analytic")
 
 
 def test_jax_without_cudas_libraries_falls_back_and_is_refused(session):
     """As with the extra `compile` on a machine that has a GPU: the worker is shown one that its JAX cannot use."""
     message = {"do": "rehearse", "request": session.request(size=100, method="run").to_json()}
-    found = session.pool._ask_once(message, running.environment(os.environ, "GPU-1"))
+    found = session.pool._ask_once(message, worker_environment.environment(os.environ, "GPU-1"))
     assert found["reason"].startswith("JAX ran on cpu (cpu) and not on a GPU, which takes pytest-af3mem[gpu]; ")
 
 
@@ -166,7 +169,7 @@ def a_driver_without_a_gpu(monkeypatch, tmp_path):
     spec.loader.exec_module(module)
     monkeypatch.setitem(sys.modules, "pynvml", module)
     monkeypatch.setenv("PYTHONPATH", str(STAND_INS))
-    monkeypatch.setattr(turns, "FOLDERS", [str(tmp_path)])
+    monkeypatch.setattr(gpu_lock, "FOLDERS", [str(tmp_path)])
 
 
 @no_gpu_here
@@ -175,7 +178,7 @@ def test_all_the_way_to_a_device_that_is_no_gpu(session, a_driver_without_a_gpu)
     assert session.method("h100-80gb", "auto") == "run"
     with pytest.raises(NotJudged, match=r"^JAX ran on cpu \(cpu\) and not on a GPU, "):
         session.wait(session.pool.submit(session.request(size=100, method="run")))
-    assert turns.lock_path("GPU-stand-in").exists()
+    assert gpu_lock.lock_path("GPU-stand-in").exists()
 
 
 def test_with_unified_memory_it_is_said_how_much_would_spill(session, a_driver_without_a_gpu, monkeypatch, needed_bytes):
@@ -200,4 +203,4 @@ def test_what_is_refused_before_a_worker_starts(session, a_driver_without_a_gpu,
     monkeypatch.setenv(variable, value)
     with pytest.raises(NotJudged, match=f"^{reason}"):
         session.wait(session.pool.submit(request))
-    assert not turns.lock_path("GPU-stand-in").exists()
+    assert not gpu_lock.lock_path("GPU-stand-in").exists()

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from pytest_af3mem import cli, commands
+from pytest_af3mem import commands
+from pytest_af3mem.commands import cli
 
 
 @pytest.fixture
@@ -108,7 +109,7 @@ def running(project, tmp_path):
     command = ["sweep", "--model", "misbehaving:Misbehaving", "--path", project.models, "--cache-dir", tmp_path / "cache"]
     command += ["--set", "does=wait", "--workers", "2", "--tokens", ",".join(map(str, TOKENS))]
     process = subprocess.Popen(
-        [sys.executable, "-m", "pytest_af3mem.cli", *map(str, command)],
+        [sys.executable, "-m", "pytest_af3mem.commands.cli", *map(str, command)],
         cwd=tmp_path,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from pytest_af3mem.errors import NotJudged
-from pytest_af3mem.inputs.job import Job, Protein
-from pytest_af3mem.session import Session
-from pytest_af3mem.settings import Settings
+from pytest_af3mem.inputs.chains import Protein
+from pytest_af3mem.inputs.job import Job
+from pytest_af3mem.session.session import Session
+from pytest_af3mem.session.settings import Settings
 
 BAD_AND_GOOD = """
     import pytest
@@ -177,7 +178,7 @@ def test_shapes_may_depend_on_more_than_the_bucket(project, needed_bytes):
     project.write(
         test_fit="""
         from pytest_af3mem import Job
-        from pytest_af3mem.inputs.job import Protein
+        from pytest_af3mem.inputs.chains import Protein
 
         def test_any(gpu_peak):
             plain, with_tryptophan = (Job("chain", (Protein(("A",), residue * 100),)) for residue in "MW")

@@ -11,11 +11,12 @@ from typing import ClassVar
 
 import pytest
 
+from pytest_af3mem.inputs import ambient
 from pytest_af3mem.inputs.chemistry import RESIDUES
-from pytest_af3mem.peak import Kernels, Model, Peak, Run
-from pytest_af3mem.request import Installation, Request
-from pytest_af3mem.session import Session
-from pytest_af3mem.verdict import Measurement, judge
+from pytest_af3mem.records.measurement import Measurement
+from pytest_af3mem.records.peak import Kernels, Model, Peak, Run
+from pytest_af3mem.records.request import Installation, Request
+from pytest_af3mem.records.verdict import judge
 
 GIB, MIB = 2**30, 2**20
 
@@ -174,5 +175,5 @@ def components():
 def a_session(components, monkeypatch):
     """Stands for the session that runs, of which generated jobs take the dictionary."""
     running = SimpleNamespace(components=components)
-    monkeypatch.setattr(Session, "running", [running])
+    monkeypatch.setattr(ambient, "_running", [running])
     return running

@@ -4,9 +4,10 @@ import dataclasses
 
 import pytest
 
-from pytest_af3mem.attribution import Attribution, Change, attribute, by_component, explained, grown
-from pytest_af3mem.peak import Holder
-from pytest_af3mem.probes.executable import ALLOCATE, FREE, SHARE, Allocation, Buffer, Event, Instruction, Program
+from pytest_af3mem.records.holders import Change, by_component, explained, grown
+from pytest_af3mem.records.peak import Holder
+from pytest_af3mem.worker.xla.attribution import Attribution, attribute
+from pytest_af3mem.worker.xla.executable import ALLOCATE, FREE, SHARE, Allocation, Buffer, Event, Instruction, Program
 
 ENTRY, BODY, FUSED = 1, 2, 3
 F32 = b"\x10\x0b"  # the shape f32[]

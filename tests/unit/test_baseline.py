@@ -5,10 +5,10 @@ import os
 
 import pytest
 
-from pytest_af3mem import baseline
-from pytest_af3mem.baseline import Baseline, Entry
 from pytest_af3mem.errors import SetupError, UsageError
-from pytest_af3mem.peak import Holder, Kernels, Model
+from pytest_af3mem.records import baseline
+from pytest_af3mem.records.baseline import Baseline, Entry
+from pytest_af3mem.records.peak import Holder, Kernels, Model
 
 GIB = 2**30
 
@@ -175,9 +175,9 @@ def test_a_change_is_written_whole_and_only_if_there_is_one(tmp_path, an_entry):
 def test_processes_that_change_it_at_once_lose_nothing(tmp_path, at_once):
     code = """
 from pathlib import Path
-from pytest_af3mem import baseline
-from pytest_af3mem.baseline import Entry
-from pytest_af3mem.peak import Kernels
+from pytest_af3mem.records import baseline
+from pytest_af3mem.records.baseline import Entry
+from pytest_af3mem.records.peak import Kernels
 path = Path(sys.argv[1])
 def entry(number):
     name = f"{__import__('os').getpid()} {number}"

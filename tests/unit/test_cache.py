@@ -3,12 +3,13 @@ import os
 
 import pytest
 
-from pytest_af3mem.cache import Cache, find_peak, prepared, written_atomically
 from pytest_af3mem.errors import SetupError
-from pytest_af3mem.request import digest
+from pytest_af3mem.records.identity import find_peak
+from pytest_af3mem.storage.cache import Cache, digest
+from pytest_af3mem.storage.files import prepared, written_atomically
 
 IDENTITY = {"model": "alphafold3", "tokens": 512}
-PREPARATION = "from pathlib import Path; from pytest_af3mem.cache import Cache"
+PREPARATION = "from pathlib import Path; from pytest_af3mem.storage.cache import Cache"
 
 
 @pytest.fixture

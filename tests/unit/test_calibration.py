@@ -6,10 +6,10 @@ import json
 
 import pytest
 
-from pytest_af3mem import calibration
-from pytest_af3mem.calibration import Calibration, Size
 from pytest_af3mem.errors import NotJudged, SetupError
 from pytest_af3mem.planning.calibrate import Pair, record
+from pytest_af3mem.records import calibration
+from pytest_af3mem.records.calibration import Calibration, Size
 
 SOFTWARE = {"jax": "0.10.2", "jaxlib": "0.10.2", "tokamax": "0.0.12"}
 SIZES = (Size(256, 256, 1000, 1001, 1002, 1002, 2000, 2500), Size(1024, 1024, 4000, 4000, 4040, 4040, 5000, None))

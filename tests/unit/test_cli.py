@@ -2,10 +2,11 @@ import shlex
 
 import pytest
 
-from pytest_af3mem import __version__, cli, pool
-from pytest_af3mem.commands import arguments
-from pytest_af3mem.session import Session
-from pytest_af3mem.settings import Settings
+from pytest_af3mem import __version__
+from pytest_af3mem.commands import arguments, cli
+from pytest_af3mem.session import pool, reproduce
+from pytest_af3mem.session.session import Session
+from pytest_af3mem.session.settings import Settings
 
 
 @pytest.fixture
@@ -79,7 +80,7 @@ def test_interrupted(run, monkeypatch):
 
 @pytest.mark.parametrize(("text", "value"), [("x=[1, [2]]", (1, (2,))), ("x=xla", "xla"), ("x=a=b", "a=b"), ("x=", "")])
 def test_set(text, value):
-    assert arguments.setting(text) == ("x", value)
+    assert reproduce.setting(text) == ("x", value)
 
 
 @pytest.fixture
@@ -89,7 +90,9 @@ def command(tmp_path, a_request):
     def run(settings, options=(), **stated):
         session = Session(Settings.read({"cache_dir": tmp_path / "cache", **stated}))
         session.close()
-        return session.command(a_request(target="l4-24gb", settings=tuple(settings.items())), size=500, options=options)
+        return reproduce.command(
+            session.settings, a_request(target="l4-24gb", settings=tuple(settings.items())), size=500, options=options
+        )
 
     return run
 
@@ -112,4 +115,4 @@ def test_settings_of_the_command_come_back_as_they_were(command):
     values = [1, 1e-3, True, None, (1, (2, "x")), "xla", "5", "None", "[1]", "a='b' c", ""]
     settings = {f"name{index:02}": value for index, value in enumerate(values)}
     parsed = cli._parser().parse_args(shlex.split(command(settings))[1:])
-    assert repr(list(map(arguments.setting, parsed.set))) == repr(list(settings.items()))
+    assert repr(list(map(reproduce.setting, parsed.set))) == repr(list(settings.items()))

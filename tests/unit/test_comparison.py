@@ -2,10 +2,10 @@ import dataclasses
 
 import pytest
 
-from pytest_af3mem.baseline import Entry
-from pytest_af3mem.peak import Holder, Kernels
-from pytest_af3mem.reports import comparison, terminal
-from pytest_af3mem.verdict import Reference, judge
+from pytest_af3mem.records.baseline import Entry
+from pytest_af3mem.records.peak import Holder, Kernels
+from pytest_af3mem.records.verdict import Reference, judge
+from pytest_af3mem.reports import growth, terminal
 
 GIB = 2**30
 
@@ -33,25 +33,25 @@ def holders(**components):
     ],
 )
 def test_kernels_that_were_lost(a_peak, before, after, lines):
-    assert comparison.lost_kernels(Entry.of("t", a_peak(kernels=before)), a_peak(kernels=after)) == lines
+    assert growth.lost_kernels(Entry.of("t", a_peak(kernels=before)), a_peak(kernels=after)) == lines
 
 
 def test_what_grew_and_which_versions_differ(a_peak):
     entry = Entry.of("t", a_peak(holders=holders(evoformer=2 * GIB, diffuser=GIB, input=GIB), software={"jax": "0.9"}))
     peak = a_peak(holders=holders(evoformer=5 * GIB, input=GIB, head=GIB // 2), software={"jax": "0.10"})
-    assert comparison.differences(entry, peak) == [
+    assert growth.differences(entry, peak) == [
         "what grew or shrank against the baseline, at the peak:",
         "    +3.00 GiB  evoformer  2.00 GiB -> 5.00 GiB",
         "    -1.00 GiB  diffuser  gone, 1.00 GiB",
         "  +512.00 MiB  head  new, 512.00 MiB",
         "the baseline is of jax 0.9, now 0.10",
     ]
-    assert comparison.differences(Entry.of("t", peak), peak) == []
+    assert growth.differences(Entry.of("t", peak), peak) == []
 
 
 def test_a_peak_whose_holders_are_not_known_has_no_changes(a_peak):
     known = a_peak(holders=holders(evoformer=GIB))
-    assert comparison.differences(Entry.of("t", known), a_peak()) == comparison.differences(Entry.of("t", a_peak()), known) == []
+    assert growth.differences(Entry.of("t", known), a_peak()) == growth.differences(Entry.of("t", a_peak()), known) == []
 
 
 def test_section_of_a_peak_over_its_baseline(a_measurement, a_peak):

@@ -1,5 +1,6 @@
-from pytest_af3mem.doctor import Findings, render
-from pytest_af3mem.probes.nvml import VisibleGpu
+from pytest_af3mem.gpus.nvml import VisibleGpu
+from pytest_af3mem.planning.doctor import Findings
+from pytest_af3mem.reports.doctor import render
 
 GIB = 2**30
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from pytest_af3mem.probes import executable
-from pytest_af3mem.probes.container import fields, numbers, records, unsnapped, varint
-from pytest_af3mem.probes.executable import Allocation, Buffer, Event, read
+from pytest_af3mem.worker.xla import executable
+from pytest_af3mem.worker.xla.executable import Allocation, Buffer, Event, read
+from pytest_af3mem.worker.xla.wire import fields, numbers, records, unsnapped, varint
 
 SIGNATURE = bytes.fromhex(
     "83af70d10d884a3f0000000000000000400000000000000091bac23c9287e1a90000000000000000e19f13c0e9b1c37273" + "00" * 15

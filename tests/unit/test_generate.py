@@ -3,8 +3,8 @@
 import pytest
 
 from pytest_af3mem.errors import UsageError
+from pytest_af3mem.inputs.chains import Dna, Ligand, Protein, Rna
 from pytest_af3mem.inputs.generate import MAX_TOKENS, generate
-from pytest_af3mem.inputs.job import Dna, Ligand, Protein, Rna
 from pytest_af3mem.inputs.tokens import count
 
 RESIDUES = set("ACDEFGHIKLMNPQRSTVWY")

@@ -2,8 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_af3mem import reporting
-from pytest_af3mem.reports import github
+from pytest_af3mem.reports import github, write
 from pytest_af3mem.reports.failures import Failure
 
 ROOT = Path("/home/runner/work/model")
@@ -49,9 +48,9 @@ def test_the_sizes_of_a_test_share_an_annotation():
 
 
 def test_annotations_are_for_github_alone():
-    assert reporting.annotate([failure()], ROOT, {}) == []
-    assert reporting.annotate([failure()], ROOT, {"GITHUB_ACTIONS": "false"}) == []
-    (line,) = reporting.annotate([failure()], Path("/"), {"GITHUB_ACTIONS": "true", "GITHUB_WORKSPACE": str(ROOT)})
+    assert write.annotate([failure()], ROOT, {}) == []
+    assert write.annotate([failure()], ROOT, {"GITHUB_ACTIONS": "false"}) == []
+    (line,) = write.annotate([failure()], Path("/"), {"GITHUB_ACTIONS": "true", "GITHUB_WORKSPACE": str(ROOT)})
     assert line.startswith("::error file=tests/t.py,")
-    (line,) = reporting.annotate([failure()], ROOT, {"GITHUB_ACTIONS": "true"})
+    (line,) = write.annotate([failure()], ROOT, {"GITHUB_ACTIONS": "true"})
     assert line.startswith("::error file=tests/t.py,")

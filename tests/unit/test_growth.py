@@ -1,5 +1,5 @@
-from pytest_af3mem.growth import changes
-from pytest_af3mem.peak import Holder, Kernels
+from pytest_af3mem.records.peak import Holder, Kernels
+from pytest_af3mem.reports.growth import changes
 
 MIB = 2**20
 ALL_KERNELS = Kernels(47)

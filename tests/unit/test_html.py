@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from pytest_af3mem.baseline import Entry
-from pytest_af3mem.peak import Holder
+from pytest_af3mem.records.baseline import Entry
+from pytest_af3mem.records.peak import Holder
+from pytest_af3mem.records.verdict import judge, not_judged
 from pytest_af3mem.reports import figures, series
 from pytest_af3mem.reports.failures import Failure
-from pytest_af3mem.verdict import judge, not_judged
 
 pytest.importorskip("jinja2")
 graph_objects = pytest.importorskip("plotly.graph_objects")

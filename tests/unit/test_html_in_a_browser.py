@@ -9,9 +9,9 @@ import time
 
 import pytest
 
-from pytest_af3mem.baseline import Entry
-from pytest_af3mem.peak import Holder
-from pytest_af3mem.verdict import judge, not_judged
+from pytest_af3mem.records.baseline import Entry
+from pytest_af3mem.records.peak import Holder
+from pytest_af3mem.records.verdict import judge, not_judged
 
 pytest.importorskip("jinja2")
 pytest.importorskip("plotly")

@@ -1,7 +1,8 @@
 import itertools
 import json
 
-from pytest_af3mem.inputs.job import Job, Ligand, Protein, chain_ids
+from pytest_af3mem.inputs.chains import Ligand, Protein, chain_ids
+from pytest_af3mem.inputs.job import Job
 
 
 def test_json_that_alphafold3_reads():

@@ -1,9 +1,9 @@
 import subprocess
 from types import SimpleNamespace
 
-from pytest_af3mem.peak import Kernels
-from pytest_af3mem.probes import compiled
-from pytest_af3mem.probes.compiled import kernels, toolchain
+from pytest_af3mem.records.peak import Kernels
+from pytest_af3mem.worker.xla import compile as compiled
+from pytest_af3mem.worker.xla.compile import kernels, toolchain
 
 ATTENTION = r"tokamax:{\"op\":{\"__type\":\"tokamax._src.ops.attention.%s\",\"config\":{\"block_q\":64},\"vjp\":null}}"
 GATED = r"tokamax:{\"op\":{\"__type\":\"tokamax._src.ops.gated_linear_unit.%s\",\"config\":null}}"

@@ -19,17 +19,17 @@ def loaded(start):
     return run
 
 
-@pytest.mark.parametrize("place", ["", ".plugin", ".measuring", ".cli", ".worker", ".models.alphafold3"])
+@pytest.mark.parametrize("place", ["", ".plugin.hooks", ".plugin.measuring", ".commands.cli", ".worker", ".models.alphafold3"])
 def test_all_that_is_imported_is_light(loaded, place):
     assert loaded(f"import pytest_af3mem{place}", HEAVY) == set()
 
 
 def test_worker_needs_the_standard_library_alone(loaded):
-    assert loaded("import pytest_af3mem.worker", {"pytest", "_pytest", "pluggy"}) == set()
+    assert loaded("import pytest_af3mem.worker.compiling", {"pytest", "_pytest", "pluggy"}) == set()
 
 
 def test_these_tests_can_fail(loaded, tmp_path):
-    (tmp_path / "heavy_module.py").write_text("import pytest_af3mem.plugin\nimport numpy\nimport hypothesis\n")
+    (tmp_path / "heavy_module.py").write_text("import pytest_af3mem.plugin.hooks\nimport numpy\nimport hypothesis\n")
     assert loaded("import heavy_module", HEAVY, tmp_path) >= {"hypothesis", "numpy"}
 
 

@@ -1,8 +1,8 @@
 from pathlib import Path
 
+from pytest_af3mem.records.verdict import judge, not_judged
 from pytest_af3mem.reports import markdown
 from pytest_af3mem.reports.failures import Failure
-from pytest_af3mem.verdict import judge, not_judged
 
 GIB = 2**30
 

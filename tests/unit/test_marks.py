@@ -1,9 +1,9 @@
 import pytest
 
-from pytest_af3mem import marks
 from pytest_af3mem.errors import UsageError
-from pytest_af3mem.marks import Baseline, Budget, Marks
-from pytest_af3mem.size import Size
+from pytest_af3mem.gpus.size import Size
+from pytest_af3mem.plugin import marks
+from pytest_af3mem.plugin.marks import Baseline, Budget, Marks
 
 GIB = 2**30
 

@@ -1,8 +1,8 @@
 import pytest
 
 from pytest_af3mem import gpus
-from pytest_af3mem.planning import mig
-from pytest_af3mem.reports.jobs import slurm_type
+from pytest_af3mem.gpus import mig
+from pytest_af3mem.reports.job_folder import slurm_type
 
 MIG_CARDS = ["a100-40gb", "a100-80gb", "h100-80gb", "h200-141gb", "b200-180gb"]
 

@@ -2,7 +2,7 @@ import pytest
 
 from pytest_af3mem.errors import SetupError, UsageError
 from pytest_af3mem.models import alphafold3
-from pytest_af3mem.models.model import ENTRY_POINTS, load
+from pytest_af3mem.models.registry import ENTRY_POINTS, load
 
 SOURCE = """
 class Mine:

@@ -6,8 +6,8 @@ from types import SimpleNamespace
 import pytest
 
 from pytest_af3mem.errors import NotJudged
-from pytest_af3mem.probes import nvml
-from pytest_af3mem.probes.nvml import Gauge, Usage, VisibleGpu, visible_gpus
+from pytest_af3mem.gpus import nvml
+from pytest_af3mem.gpus.nvml import Gauge, Usage, VisibleGpu, visible_gpus
 
 DRIVER = "570.124.06"
 
@@ -158,7 +158,7 @@ def test_gauge_of_a_gpu_that_is_gone(pynvml):
 def test_a_worker_without_it_is_lent_ours(start, tmp_path):
     (tmp_path / "pytest_af3mem").symlink_to(Path(nvml.__file__).parents[1])
     code = "import sys\nsys.path = [p for p in sys.path if 'site-packages' not in p]\nsys.path.insert(0, sys.argv[1])"
-    code += "\nfrom pytest_af3mem.probes import nvml\nnvml.lend(sys.argv[2])\nprint(nvml.visible_gpus()[1])"
+    code += "\nfrom pytest_af3mem.gpus import nvml\nnvml.lend(sys.argv[2])\nprint(nvml.visible_gpus()[1])"
     for path, reason in (("", "nvidia-ml-py is not installed"), (nvml.library(), visible_gpus()[1])):
         process = start(code, tmp_path, path)
         assert process.communicate(timeout=30)[0].strip() == reason

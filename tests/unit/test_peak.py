@@ -3,8 +3,8 @@ import json
 import pytest
 
 from pytest_af3mem.errors import UsageError
-from pytest_af3mem.peak import Holder, Kernels, Peak
-from pytest_af3mem.size import Size
+from pytest_af3mem.gpus.size import Size
+from pytest_af3mem.records.peak import Holder, Kernels, Peak
 
 GIB = 2**30
 

@@ -11,7 +11,8 @@ import sys
 import pytest
 
 from pytest_af3mem.errors import InputError, SetupError
-from pytest_af3mem.inputs.job import Dna, Job, Ligand, Protein, Rna, Template
+from pytest_af3mem.inputs.chains import Dna, Ligand, Protein, Rna, Template
+from pytest_af3mem.inputs.job import Job
 from pytest_af3mem.inputs.reading import check, from_json, read
 
 TEMPLATE = """data_1ABC

@@ -1,9 +1,9 @@
 import json as standard_json
 
 from pytest_af3mem import __version__
-from pytest_af3mem.peak import Holder, Kernels
+from pytest_af3mem.records.peak import Holder, Kernels
+from pytest_af3mem.records.verdict import judge, not_judged
 from pytest_af3mem.reports import json, terminal
-from pytest_af3mem.verdict import judge, not_judged
 
 GIB = 2**30
 SCHEMA_1 = """

@@ -4,7 +4,9 @@ import pytest
 
 from pytest_af3mem import gpus
 from pytest_af3mem.errors import UsageError
-from pytest_af3mem.request import Request, batch_identity, digest, freeze, parameters_identity, peak_identity
+from pytest_af3mem.records.identity import batch_identity, parameters_identity, peak_identity
+from pytest_af3mem.records.request import Request, freeze
+from pytest_af3mem.storage.cache import digest
 
 
 @pytest.mark.parametrize(("tokens", "bucket"), [(1, 256), (256, 256), (257, 512), (1024, 1024), (1025, 1025), (7777, 7777)])

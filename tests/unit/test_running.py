@@ -5,11 +5,12 @@ import os
 import pytest
 
 from pytest_af3mem.errors import NotJudged, OutOfMemory
-from pytest_af3mem.peak import Kernels
-from pytest_af3mem.probes.compiled import Compiled
-from pytest_af3mem.probes.nvml import Usage
-from pytest_af3mem.probes.running import Counted, Reading, Watched, environment, record, refused
-from pytest_af3mem.probes.surroundings import Counters, Tenant
+from pytest_af3mem.gpus.nvml import Usage
+from pytest_af3mem.records.peak import Kernels
+from pytest_af3mem.worker.allocator import Counted, DeviceUsage, Reading, record, refused
+from pytest_af3mem.worker.environment import environment
+from pytest_af3mem.worker.trust import Counters, GpuProcess
+from pytest_af3mem.worker.xla.compile import Compiled
 
 GIB = 2**30
 OWN = os.getpid()
@@ -29,7 +30,7 @@ def test_a_stated_share_of_the_gpu_is_kept(name):
 
 
 def watched(before, *since):
-    seen = Watched("GPU-1", before)
+    seen = DeviceUsage("GPU-1", before)
     for usage in since:
         seen.keep(usage)
     return seen
@@ -50,7 +51,7 @@ def test_in_a_container_that_is_told_other_numbers():
     seen = watched(Usage(0, 80), Usage(9, 80, {2**22 + 5: 8}))
     assert (seen.own, seen.tenants) == (2**22 + 5, ())
     seen.keep(Usage(9, 80, {2**22 + 5: 8, 2**22 + 6: 1}))
-    assert (seen.own, seen.tenants) == (None, (Tenant(2**22 + 5, "", 8), Tenant(2**22 + 6, "", 1)))
+    assert (seen.own, seen.tenants) == (None, (GpuProcess(2**22 + 5, "", 8), GpuProcess(2**22 + 6, "", 1)))
 
 
 def test_in_a_container_that_is_told_nothing():

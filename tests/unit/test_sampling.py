@@ -3,7 +3,7 @@ import time
 
 import pytest
 
-from pytest_af3mem.probes.sampling import Sampler
+from pytest_af3mem.worker.sampler import Sampler
 
 
 def test_readings_cover_the_time():

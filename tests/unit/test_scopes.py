@@ -1,6 +1,6 @@
 import pytest
 
-from pytest_af3mem.scopes import component, of_argument, of_operation
+from pytest_af3mem.worker.xla.scopes import component, of_argument, of_operation
 
 LOOP = "while/body/closed_call"
 PAIRFORMER = f"jit(program)/diffuser/{LOOP}/vmap(confidence_head)/{LOOP}/checkpoint/confidence_pairformer"

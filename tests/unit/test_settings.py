@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from pytest_af3mem.errors import UsageError
-from pytest_af3mem.settings import OPTIONS, Settings, default_folder, is_true
-from pytest_af3mem.size import Size
+from pytest_af3mem.gpus.size import Size
+from pytest_af3mem.session.settings import OPTIONS, Settings, default_folder, is_true
 
 
 def test_every_setting_is_an_option_of_its_own_name():
@@ -22,7 +22,7 @@ def test_every_setting_is_an_option_of_its_own_name():
 
 @pytest.fixture(autouse=True)
 def _no_gpu_is_visible(monkeypatch):
-    monkeypatch.setattr("pytest_af3mem.visible.targets", lambda environment: [])
+    monkeypatch.setattr("pytest_af3mem.gpus.local.targets", lambda environment: [])
 
 
 @pytest.mark.parametrize(
@@ -177,6 +177,6 @@ def test_default_folder(monkeypatch):
     ],
 )
 def test_method_and_target_where_a_gpu_is_visible(monkeypatch, here, command_line, method, target):
-    monkeypatch.setattr("pytest_af3mem.visible.targets", lambda environment: here)
+    monkeypatch.setattr("pytest_af3mem.gpus.local.targets", lambda environment: here)
     settings = Settings.read(command_line)
     assert (settings.method, settings.target) == (method, target)

@@ -1,7 +1,7 @@
 import pytest
 
 from pytest_af3mem.errors import UsageError
-from pytest_af3mem.size import Size, format_bytes
+from pytest_af3mem.gpus.size import Size, format_bytes
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,9 @@ from hypothesis import strategies as st
 
 from pytest_af3mem import jobs
 from pytest_af3mem.errors import UsageError
-from pytest_af3mem.inputs.job import Dna, Job, Ligand, Protein, Rna
+from pytest_af3mem.inputs import ambient
+from pytest_af3mem.inputs.chains import Dna, Ligand, Protein, Rna
+from pytest_af3mem.inputs.job import Job
 from pytest_af3mem.inputs.strategies import BUCKETS
 from pytest_af3mem.inputs.tokens import count
 
@@ -24,11 +26,10 @@ def session(components):
     """Stands for the session that runs, of which the strategy takes the dictionary."""
     from types import SimpleNamespace
 
-    from pytest_af3mem.session import Session
-
-    Session.running.append(SimpleNamespace(components=components))
+    session = SimpleNamespace(components=components)
+    ambient.register(session)
     yield
-    Session.running.pop()
+    ambient.unregister(session)
 
 
 @QUICK

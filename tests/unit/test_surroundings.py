@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from pytest_af3mem.probes.surroundings import Counters, Surroundings, Tenant, allocator, refusal, spilled
+from pytest_af3mem.worker.trust import Counters, GpuProcess, Surroundings, spilled, why_no_counters, why_not_trusted
 
 GIB = 2**30
 FRESH = Counters(in_use_bytes=0, peak_bytes=0, largest_bytes=0, pool_bytes=0, limit_bytes=75 * GIB)
@@ -26,13 +26,13 @@ PREALLOCATED = "the model sets it, or made JAX's client before it was asked to: 
 
 
 def test_believed():
-    assert refusal(GOOD) == ""
+    assert why_not_trusted(GOOD) == ""
 
 
 def test_a_mig_slice_is_a_device_of_its_own():
     around = dataclasses.replace(GOOD, target="a100-80gb/1g.10gb", device="NVIDIA A100-SXM4-80GB MIG 1g.10gb")
-    assert refusal(around) == ""
-    assert refusal(dataclasses.replace(around, device="NVIDIA A100-SXM4-80GB")).startswith(
+    assert why_not_trusted(around) == ""
+    assert why_not_trusted(dataclasses.replace(around, device="NVIDIA A100-SXM4-80GB")).startswith(
         "JAX ran on NVIDIA A100-SXM4-80GB, and "
     )
 
@@ -64,7 +64,7 @@ def test_a_mig_slice_is_a_device_of_its_own():
             f"preallocation is on (75.00 GiB were taken before anything was asked for): {PREALLOCATED}",
         ),
         (
-            {"tenants": (Tenant(12, "python", 3 * GIB), Tenant(13, "", None))},
+            {"tenants": (GpuProcess(12, "python", 3 * GIB), GpuProcess(13, "", None))},
             "another process holds memory on the GPU: python (pid 12, 3.00 GiB), a process (pid 13); end it, or choose a GPU "
             "with CUDA_VISIBLE_DEVICES",
         ),
@@ -89,7 +89,7 @@ def test_a_mig_slice_is_a_device_of_its_own():
     ],
 )
 def test_refused(changes, reason):
-    assert refusal(dataclasses.replace(GOOD, **changes)) == reason
+    assert why_not_trusted(dataclasses.replace(GOOD, **changes)) == reason
 
 
 @pytest.mark.parametrize(
@@ -102,8 +102,8 @@ def test_refused(changes, reason):
 )
 def test_a_replaced_allocator(environment, reason):
     text = f"{reason} replaces JAX's allocator, whose counters are what is measured: unset it"
-    assert allocator(environment) == text
-    assert refusal(dataclasses.replace(GOOD, environment={**GOOD.environment, **environment})) == text
+    assert why_no_counters(environment) == text
+    assert why_not_trusted(dataclasses.replace(GOOD, environment={**GOOD.environment, **environment})) == text
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_a_replaced_allocator(environment, reason):
 )
 def test_unified_memory(name, value):
     """As AlphaFold 3's docs/performance.md sets it up for large inputs."""
-    assert allocator({name: value}) == f"unified memory is on ({name}={value}): {UNIFIED}"
+    assert why_no_counters({name: value}) == f"unified memory is on ({name}={value}): {UNIFIED}"
 
 
 @pytest.mark.parametrize(
@@ -142,4 +142,4 @@ def test_what_unified_memory_would_mean(needed_bytes, text):
     ],
 )
 def test_an_allocator_that_can_be_measured(environment):
-    assert allocator(environment) == ""
+    assert why_no_counters(environment) == ""

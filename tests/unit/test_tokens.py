@@ -5,10 +5,10 @@ import sys
 import pytest
 
 from pytest_af3mem.errors import SetupError, UsageError
-from pytest_af3mem.inputs.chemistry import needs_components
-from pytest_af3mem.inputs.job import Dna, Job, Ligand, Protein, Rna
-from pytest_af3mem.inputs.tokens import count
-from pytest_af3mem.request import bucket
+from pytest_af3mem.inputs.buckets import bucket
+from pytest_af3mem.inputs.chains import Dna, Ligand, Protein, Rna
+from pytest_af3mem.inputs.job import Job
+from pytest_af3mem.inputs.tokens import count, needs_components
 
 ATOMS = {  # code: names of atoms, of which those with H are hydrogens
     "ACE": "C O CH3 H",

@@ -3,10 +3,11 @@ import json
 
 import pytest
 
-from pytest_af3mem.baseline import Entry
 from pytest_af3mem.errors import NotJudged
-from pytest_af3mem.size import read_tolerance
-from pytest_af3mem.verdict import Measurement, Outcome, Reference, Verdict, judge, not_judged
+from pytest_af3mem.gpus.size import read_tolerance
+from pytest_af3mem.records.baseline import Entry
+from pytest_af3mem.records.measurement import Measurement
+from pytest_af3mem.records.verdict import Outcome, Reference, Verdict, judge, not_judged
 
 GIB = 2**30
 CONDITIONS = "[1000 tokens, bucket 1024, h100-80gb, compiled]"

@@ -2,9 +2,9 @@
 
 import pytest
 
-from pytest_af3mem import visible
 from pytest_af3mem.errors import NotJudged
-from pytest_af3mem.probes.nvml import VisibleGpu
+from pytest_af3mem.gpus import local
+from pytest_af3mem.gpus.nvml import VisibleGpu
 
 GIB = 2**30
 H100 = [
@@ -33,40 +33,40 @@ MIXED = [H100[0], VisibleGpu("NVIDIA L4", 22 * GIB, "570", "GPU-l4", index=1)]
 )
 def test_seen(stated, left):
     environment = {} if stated is None else {"CUDA_VISIBLE_DEVICES": stated}
-    assert visible.seen(H100, environment) == [H100[index] for index in left]
+    assert local.seen(H100, environment) == [H100[index] for index in left]
 
 
 def test_seen_slices():
-    assert visible.seen(SLICES, {}) == SLICES
-    assert visible.seen(SLICES, {"CUDA_VISIBLE_DEVICES": "MIG-y"}) == [SLICES[1]]
-    assert visible.seen(SLICES, {"CUDA_VISIBLE_DEVICES": "0"}) == [SLICES[0]]  # of a card CUDA takes the first
-    assert visible.seen(SLICES, {"CUDA_VISIBLE_DEVICES": "GPU-card"}) == [SLICES[0]]
+    assert local.seen(SLICES, {}) == SLICES
+    assert local.seen(SLICES, {"CUDA_VISIBLE_DEVICES": "MIG-y"}) == [SLICES[1]]
+    assert local.seen(SLICES, {"CUDA_VISIBLE_DEVICES": "0"}) == [SLICES[0]]  # of a card CUDA takes the first
+    assert local.seen(SLICES, {"CUDA_VISIBLE_DEVICES": "GPU-card"}) == [SLICES[0]]
 
 
 def test_an_index_that_may_mean_either_of_two():
     with pytest.raises(NotJudged) as caught:
-        visible.seen(MIXED, {"CUDA_VISIBLE_DEVICES": "0"})
+        local.seen(MIXED, {"CUDA_VISIBLE_DEVICES": "0"})
     assert str(caught.value) == (
         "CUDA_VISIBLE_DEVICES=0 may mean any of NVIDIA H100 80GB HBM3, NVIDIA L4: set CUDA_DEVICE_ORDER=PCI_BUS_ID as well, "
         "or name the GPU by its UUID (nvidia-smi -L)"
     )
     by_slot = {"CUDA_VISIBLE_DEVICES": "1", "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
-    assert visible.seen(MIXED, by_slot) == visible.seen(MIXED, {"CUDA_VISIBLE_DEVICES": "GPU-l4"}) == [MIXED[1]]
+    assert local.seen(MIXED, by_slot) == local.seen(MIXED, {"CUDA_VISIBLE_DEVICES": "GPU-l4"}) == [MIXED[1]]
 
 
 @pytest.fixture
 def gpus(monkeypatch):
     found = []
-    monkeypatch.setattr(visible, "visible_gpus", lambda: (found, "" if found else "no NVIDIA driver: Not Found"))
+    monkeypatch.setattr(local, "visible_gpus", lambda: (found, "" if found else "no NVIDIA driver: Not Found"))
     return found
 
 
 def test_targets(gpus):
-    assert visible.targets({}) == []
+    assert local.targets({}) == []
     gpus += [VisibleGpu("NVIDIA Quadro of old", GIB, "570", "GPU-q", index=9), *SLICES, *H100]
-    assert visible.targets({}) == ["a100-80gb/1g.10gb", "h100-80gb"]
-    assert visible.targets({"CUDA_VISIBLE_DEVICES": "GPU-q"}) == []
-    assert visible.candidates("h100-80gb", {}) == H100
+    assert local.targets({}) == ["a100-80gb/1g.10gb", "h100-80gb"]
+    assert local.targets({"CUDA_VISIBLE_DEVICES": "GPU-q"}) == []
+    assert local.candidates("h100-80gb", {}) == H100
 
 
 @pytest.mark.parametrize(
@@ -85,5 +85,5 @@ def test_targets(gpus):
 def test_none_to_measure_on(gpus, found, environment, reason):
     gpus += found
     with pytest.raises(NotJudged) as caught:
-        visible.candidates("h100-80gb", environment)
+        local.candidates("h100-80gb", environment)
     assert str(caught.value) == reason

@@ -4,10 +4,11 @@ import dataclasses
 
 import pytest
 
-from pytest_af3mem import witnesses
-from pytest_af3mem.peak import Peak
-from pytest_af3mem.verdict import judge
-from pytest_af3mem.witnesses import Part
+from pytest_af3mem.records import agreement
+from pytest_af3mem.records.agreement import Part
+from pytest_af3mem.records.peak import Peak
+from pytest_af3mem.records.verdict import judge
+from pytest_af3mem.reports import agreement as agreement_report
 
 GIB, MIB = 2**30, 2**20
 
@@ -15,19 +16,19 @@ GIB, MIB = 2**30, 2**20
 def test_the_parts_add_up(a_run):
     peak = a_run()
     assert peak.program_bytes == 8 * GIB
-    assert witnesses.gap(peak) == (
+    assert agreement.gap(peak) == (
         Part("other arrays, and rounding by the allocator", 4 * MIB),
         Part("taken by the allocator and never in use", GIB - 4 * MIB),
         Part("outside the allocator: CUDA context, libraries, kernels", 500 * MIB),
     )
-    assert peak.program_bytes + sum(part.bytes for part in witnesses.gap(peak)) == peak.process_bytes
+    assert peak.program_bytes + sum(part.bytes for part in agreement.gap(peak)) == peak.process_bytes
 
 
 def test_a_compile_that_needs_more_than_the_run(a_run):
     peak = a_run(dataclasses.replace(a_run().run, compile_peak_bytes=9 * GIB), allocator_bytes=9 * GIB, process_bytes=None)
-    assert witnesses.gap(peak)[1] == Part("scratch of the compile, beyond the run's peak", GIB - 4 * MIB)
-    assert peak.program_bytes + sum(part.bytes for part in witnesses.gap(peak)) == peak.allocator_bytes
-    assert witnesses.finding(peak) == (
+    assert agreement.gap(peak)[1] == Part("scratch of the compile, beyond the run's peak", GIB - 4 * MIB)
+    assert peak.program_bytes + sum(part.bytes for part in agreement.gap(peak)) == peak.allocator_bytes
+    assert agreement.finding(peak) == (
         "the two witnesses differ by +12.5 %: compiled 8.00 GiB, the GPU's allocator 9.00 GiB, most of it scratch of the "
         "compile, beyond the run's peak [1000 tokens, bucket 1024, h100-80gb, run]"
     )
@@ -37,13 +38,13 @@ def test_a_compile_that_needs_more_than_the_run(a_run):
 def test_a_gap_beyond_two_percent_is_a_finding(a_run, percent, found):
     allocator_bytes = 8 * GIB * percent // 100
     peak = a_run(dataclasses.replace(a_run().run, steady_peak_bytes=allocator_bytes), allocator_bytes=allocator_bytes)
-    assert bool(witnesses.finding(peak)) is found
+    assert bool(agreement.finding(peak)) is found
 
 
 def test_what_was_only_compiled_has_no_second_witness(a_peak, a_measurement):
     peak = a_peak()
-    assert (witnesses.gap(peak), witnesses.finding(peak), witnesses.lines(peak)) == ((), "", [])
-    assert witnesses.summary([a_measurement()]) == []
+    assert (agreement.gap(peak), agreement.finding(peak), agreement_report.lines(peak)) == ((), "", [])
+    assert agreement_report.summary([a_measurement()]) == []
 
 
 def test_the_allocators_peak_is_what_is_judged(a_run):
@@ -52,7 +53,7 @@ def test_the_allocators_peak_is_what_is_judged(a_run):
 
 
 def test_lines(a_run):
-    assert witnesses.lines(a_run()) == [
+    assert agreement_report.lines(a_run()) == [
         "  compiled        8.00 GiB  what the program asks for, as compiled on this GPU",
         "  allocator       8.00 GiB  JAX's peak; largest allocation 6.00 GiB, 512 B in use afterwards",
         "  steady          8.00 GiB  of the run without its compile",
@@ -62,9 +63,9 @@ def test_lines(a_run):
         "                500.00 MiB  outside the allocator: CUDA context, libraries, kernels",
         "  device      NVIDIA H100 80GB HBM3, GPU-1, driver 570.124",
     ]
-    assert witnesses.lines(a_run(allocator_bytes=9 * GIB))[-1].startswith("  the two witnesses differ by +12.5 %: ")
+    assert agreement_report.lines(a_run(allocator_bytes=9 * GIB))[-1].startswith("  the two witnesses differ by +12.5 %: ")
     unnamed = dataclasses.replace(a_run().run, allocator_gap_ms=2.1, process_note="NVML does not name this process")
-    lines = witnesses.lines(a_run(unnamed, process_bytes=None))
+    lines = agreement_report.lines(a_run(unnamed, process_bytes=None))
     assert lines[2] == "  steady          8.00 GiB  of the run without its compile (read every 2.1 ms at the longest)"
     assert lines[3] == "  process        not known  NVML does not name this process"
 
@@ -72,11 +73,11 @@ def test_lines(a_run):
 def test_side_by_side(a_run, a_peak, a_measurement):
     run, compiled = a_run(), a_peak(total_bytes=8 * GIB - 32 * MIB)
     measurements = [a_measurement(peak=compiled), a_measurement(peak=run, method="run")]
-    assert witnesses.summary(measurements) == [
+    assert agreement_report.summary(measurements) == [
         "bucket     target  without GPU  compiled  allocator   process      gap",
         "  1024  h100-80gb     7.97 GiB  8.00 GiB   8.00 GiB  9.49 GiB  +0.05 %",
     ]
-    alone = witnesses.summary(measurements[1:])
+    alone = agreement_report.summary(measurements[1:])
     assert alone[0].split() == ["bucket", "target", "compiled", "allocator", "process", "gap"]
 
 

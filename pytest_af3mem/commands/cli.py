@@ -1,0 +1,166 @@
+"""`af3mem`: parses arguments and runs one of the modules in `commands`, nothing else."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import os
+import shutil
+import sys
+import textwrap
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from types import ModuleType
+from typing import Any, TextIO
+
+from pytest_af3mem import __version__
+from pytest_af3mem.commands import (
+    FAULT,
+    INTERRUPTED,
+    NOT_JUDGED,
+    OVER,
+    STATUSES,
+    UNREAD,
+    USAGE,
+    calibrate,
+    compare,
+    doctor,
+    fit,
+    measure,
+    plan,
+    sweep,
+    tokens,
+    vary,
+    watch,
+)
+from pytest_af3mem.commands.arguments import Parser
+from pytest_af3mem.errors import Af3memError, UsageError, near, shown
+from pytest_af3mem.session.host import ends_on_signals
+from pytest_af3mem.session.settings import OPTIONS, Option, Settings
+
+_GROUPS = {"model": "model", "python": "model", "path": "model", "buckets": "model", "json": "report", "all_holders": "report"}
+_BUG = "af3mem: this is a fault of pytest-af3mem, and says nothing of the memory: please report it"
+_COMMANDS = (measure, vary, tokens, sweep, plan, compare, fit, calibrate, watch, doctor)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command, and gives its exit status (`commands`). Status 1 says that memory was measured and is too much.
+
+    So nothing else may end with it, as an exception of Python would.
+    """
+    _settle_streams()
+    try:
+        try:
+            return _run(arguments)
+        finally:
+            sys.stdout.flush()  # so that what cannot be written is met here, and not when Python ends
+    except Af3memError as error:
+        return _refused(str(error))
+    except BrokenPipeError:  # of `af3mem ... | head`: nobody reads on
+        _discard(sys.stdout)
+        return UNREAD
+    except OSError as error:
+        _discard(sys.stdout)
+        return _refused(f"{error.strerror or error}{f': {error.filename!r}' if error.filename else ''}")
+    except UnicodeEncodeError as error:
+        return _refused(str(error))
+    except KeyboardInterrupt:
+        _tell("af3mem: interrupted")
+        return INTERRUPTED
+    except Exception:
+        _tell(f"{traceback.format_exc()}{_BUG}")
+        return FAULT
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    stated = sys.argv[1:] if arguments is None else list(arguments)
+    parser = _parser()
+    if not stated:
+        parser.print_help(sys.stderr)
+        return _refused("error: the following arguments are required: COMMAND")
+    names = [_name(module) for module in _COMMANDS]
+    if not stated[0].startswith("-") and stated[0] not in names:
+        raise UsageError(f"{stated[0]!r} is no command{near(stated[0], names)} (there are {', '.join(names)})")
+    parsed = parser.parse_args(stated)
+    settings = Settings.read({option.name: getattr(parsed, option.name, None) for option in OPTIONS}, flag=_flag)
+    run: Callable[[argparse.Namespace, Settings], int] = parsed.run
+    with ends_on_signals():
+        return run(parsed, settings)
+
+
+def _settle_streams() -> None:
+    """Standard output and error take any text, and are there: Python has None for one that was closed, as cron may do."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: PTH123, SIM115 (it lasts as long as the process)
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _refused(text: str) -> int:
+    _tell(f"af3mem: {shown(text)}")
+    return USAGE
+
+
+def _tell(text: str) -> None:
+    """On standard error, where that can be written."""
+    try:
+        print(text, file=sys.stderr, flush=True)
+    except OSError:
+        _discard(sys.stderr)
+
+
+def _discard(stream: TextIO) -> None:
+    """Lets what a stream cannot write go nowhere: Python would try again at its end, and fail."""
+    try:
+        stream.flush()
+    except OSError:
+        with contextlib.suppress(OSError):  # a stream without a descriptor
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="af3mem",
+        description="GPU memory of AlphaFold 3, without a GPU.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=_epilog([doctor.EXAMPLES[0], measure.EXAMPLES[0]], {OVER: "over", NOT_JUDGED: "not judged"}),
+    )
+    parser.add_argument("--version", action="version", version=f"pytest-af3mem {__version__}")
+    offered = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=Parser)
+    measuring = [option.name for option in OPTIONS if not option.of_tests_alone]
+    for module in _COMMANDS:
+        epilog = _epilog(module.EXAMPLES, module.STATUSES)
+        command = offered.add_parser(_name(module), help=module.HELP, description=_filled(module.__doc__ or ""), epilog=epilog)
+        module.prepare(command)
+        command.set_defaults(run=module.run)
+        taken = getattr(module, "OPTIONS", measuring)
+        for option in (each for each in OPTIONS if each.name in taken):
+            how: dict[str, Any] = {"metavar": option.metavar} if option.metavar else {"action": "store_true"}
+            group = command.groups[_GROUPS.get(option.name, "machine")]
+            group.add_argument(_flag(option), dest=option.name, help=option.help, **how)
+    return parser
+
+
+def _epilog(examples: Sequence[str], statuses: Mapping[int, str]) -> str:
+    told = ", ".join(f"{status} {text}" for status, text in sorted({**STATUSES, **statuses}.items()))
+    return "\n".join(["examples:", *(f"  {example}" for example in examples), "", _filled(f"exit status: {told}")])
+
+
+def _filled(text: str) -> str:
+    width = shutil.get_terminal_size().columns - 2
+    return "\n\n".join(textwrap.fill(paragraph, width) for paragraph in text.strip().split("\n\n"))
+
+
+def _name(module: ModuleType) -> str:
+    return module.__name__.rpartition(".")[2]
+
+
+def _flag(option: Option) -> str:
+    return option.flag.replace("--af3-", "--")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

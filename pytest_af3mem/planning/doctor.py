@@ -1,0 +1,63 @@
+"""What is installed, what is missing and how to mend it, and which targets compile here."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pytest_af3mem.errors import Af3memError
+from pytest_af3mem.gpus import nvml
+from pytest_af3mem.records import calibration
+from pytest_af3mem.records.request import Installation
+from pytest_af3mem.session.session import Session
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What was found. `problem` says what is missing and how to mend it; `targets` maps each to why it does not compile."""
+
+    python: str
+    interpreter: str
+    installation: Installation | None
+    problem: str
+    components: str
+    targets: dict[str, str]
+    gpus: list[nvml.VisibleGpu]
+    no_gpu: str
+    cache: str
+    workers: int
+    calibrations: tuple[str, ...] = ()
+
+    @property
+    def healthy(self) -> bool:
+        return not self.problem
+
+
+def examine(session: Session, show: Callable[[str], None]) -> Findings:
+    """Asks a worker; tries a small program on every target, which takes some seconds."""
+    installation, problem, components = None, "", ""
+    targets: dict[str, str] = {}
+    try:
+        installation = session.installation
+        show("looking for the chemical component dictionary")
+        components = str(session.pool.components or "not used by this model")
+        show("compiling a small program for every target")
+        targets = session.pool.targets()
+    except Af3memError as error:
+        problem = str(error)
+    visible, no_gpu = nvml.visible_gpus()
+    records, problems = calibration.known(session.settings.cache_dir)
+    return Findings(
+        python=platform.python_version(),
+        interpreter=session.settings.python,
+        installation=installation,
+        problem=problem,
+        components=components,
+        targets=targets,
+        gpus=visible,
+        no_gpu=no_gpu,
+        cache=str(session.settings.cache_dir),
+        workers=session.pool.workers,
+        calibrations=(*map(str, records), *problems),
+    )

@@ -1,0 +1,209 @@
+"""A folder of AlphaFold 3 inputs: what each needs, which targets it fits, and what a card would have to be split into."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from pytest_af3mem.errors import Af3memError, NotJudged, SetupError, UsageError, first_line
+from pytest_af3mem.gpus import Gpu, mig
+from pytest_af3mem.gpus.size import Size
+from pytest_af3mem.inputs.job import Job
+from pytest_af3mem.planning.ask import Answer, ask
+from pytest_af3mem.records.peak import Peak
+from pytest_af3mem.records.request import Request
+from pytest_af3mem.session.session import Session
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a job is: its file, and there at `index` of so many `jobs`."""
+
+    file: Path
+    index: int = 0
+    jobs: int = 1
+
+    def __str__(self) -> str:
+        return f"{self.file}[{self.index}]" if self.jobs > 1 else str(self.file)
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One job and its answer on each target, in the order of the targets."""
+
+    where: Place
+    name: str
+    tokens: int
+    bucket: int
+    answers: tuple[Answer, ...]
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A file, or a job of one, that AlphaFold 3 would not fold, and why."""
+
+    where: Place
+    reason: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Jobs on targets, of whose memory `fraction` may be used, the targets from little memory to much."""
+
+    targets: tuple[Gpu, ...]
+    fraction: Size
+    jobs: tuple[Planned, ...]
+    broken: tuple[Broken, ...]
+
+    def limit_bytes(self, target: Gpu) -> int:
+        return self.fraction.of(target.memory_bytes)
+
+    def fitting(self, job: Planned) -> list[Gpu]:
+        """The targets that a job fits."""
+        return [
+            target
+            for target, answer in zip(self.targets, job.answers, strict=True)
+            if isinstance(answer, Peak) and answer.total_bytes <= self.limit_bytes(target)
+        ]
+
+    def spill_bytes(self, job: Planned, target: Gpu) -> int | None:
+        """What would have to lie in host memory, where memory is unified; 0 where the job fits, None where it is not judged."""
+        answer = job.answers[self.targets.index(target)]
+        return max(0, answer.total_bytes - self.limit_bytes(target)) if isinstance(answer, Peak) else None
+
+    @property
+    def is_judged(self) -> bool:
+        """Whether all is known that was asked."""
+        return not self.broken and all(isinstance(answer, Peak) for job in self.jobs for answer in job.answers)
+
+    @property
+    def nowhere(self) -> list[Planned]:
+        """Jobs that fit none of the targets, as far as they were judged on any."""
+        return [job for job in self.jobs if not self.fitting(job) and any(isinstance(one, Peak) for one in job.answers)]
+
+    @cached_property
+    def placed(self) -> dict[Path, Gpu]:
+        """Each file with the smallest target that all its jobs fit; a file is run as a whole, so others have none."""
+        fitting: dict[Path, list[list[Gpu]]] = {}
+        for job in self.jobs:
+            fitting.setdefault(job.where.file, []).append(self.fitting(job))
+        whole = {job.where.file for job in self.jobs if len(fitting[job.where.file]) == job.where.jobs}
+        common = {
+            file: [one for one in first if all(one in each for each in others)] for file, (first, *others) in fitting.items()
+        }
+        return {file: targets[0] for file, targets in common.items() if targets and file in whole}
+
+    def needed(self, card: str) -> Counter[str]:
+        """How many jobs have each slice of a card as the smallest that they fit."""
+        smallest = (next((target for target in self.fitting(job) if target.card == card), None) for job in self.jobs)
+        return Counter(target.name for target in smallest if target and target.is_slice)
+
+    def split(self, card: str) -> tuple[tuple[str, ...], int] | None:
+        """As `mig.best`, for the jobs that fit a slice of this card."""
+        return mig.best(card, self.needed(card))
+
+
+def files(paths: Iterable[Path]) -> list[Path]:
+    """The files, and of folders the `*.json` in them, in order of names. Raises UsageError where there are none."""
+    found: list[Path] = []
+    for path in paths:
+        inside = sorted(path.glob("*.json")) if path.is_dir() else [path]
+        if not inside:
+            raise UsageError(f"folder {str(path)!r} holds no *.json")
+        found += inside
+    return found
+
+
+def plan(
+    session: Session,
+    paths: Sequence[Path],
+    targets: Sequence[Gpu],
+    fraction: Size,
+    settings: Mapping[str, Any],
+    show: Callable[[str], None] = lambda text: None,
+) -> Plan:
+    """Counts, featurises and measures every job on every target; jobs that are the same program are measured once.
+
+    A file that cannot be read is told, and the others are planned. Raises UsageError and SetupError for what concerns all.
+    """
+    session.check_settings(settings)
+    ordered = tuple(sorted(targets, key=lambda target: (target.memory_bytes, target.name)))
+    read = list(_read(session, paths, settings, ordered[0]))
+    asked = [(where, name, one) for where, name, one in read if isinstance(one, Request)]
+    programs = _programs(session, [request for _, _, request in asked], show)
+    representatives = {
+        program: request for program, (*_, request) in zip(programs, asked, strict=True) if isinstance(program, str)
+    }
+    requests = [session.retarget(one, target.name) for one in representatives.values() for target in ordered]
+    answers = dict(zip(requests, ask(session, requests, show), strict=True))
+    jobs = []
+    for (where, name, request), program in zip(asked, programs, strict=True):
+        if isinstance(program, NotJudged):
+            found: tuple[Answer, ...] = (program,) * len(ordered)
+        else:
+            found = tuple(answers[session.retarget(representatives[program], target.name)] for target in ordered)
+        jobs.append(Planned(where, name, request.tokens, request.bucket, found))
+    broken = [Broken(where, why(one)) for where, _, one in read if not isinstance(one, Request)]
+    return Plan(ordered, fraction, tuple(jobs), tuple(broken))
+
+
+def read(session: Session, paths: Iterable[Path], *, strict: bool = False) -> Iterator[tuple[Place, Job | Exception]]:
+    """Each job of each file, or what came in its place: whatever one file does, the others are read. `strict` as there."""
+    for path in paths:
+        try:
+            found = session.read(path, strict=strict)
+        except Exception as error:
+            yield Place(path), error
+        else:
+            yield from ((Place(path, index, len(found)), job) for index, job in enumerate(found))
+
+
+def why(error: Exception) -> str:
+    """Why a job is left out: what is not an error of ours is a fault of ours."""
+    return str(error) if isinstance(error, Af3memError) else f"pytest-af3mem fails here, please report it: {first_line(error)}"
+
+
+def _read(
+    session: Session, paths: Sequence[Path], settings: Mapping[str, Any], target: Gpu
+) -> Iterator[tuple[Place, str, Request | Exception]]:
+    """Each job of each file as a request, or why it is none. Raises SetupError, for all."""
+    for where, job in read(session, paths):
+        found: Request | Exception
+        if isinstance(job, Exception):
+            name, found = "", job
+        else:
+            name = job.name
+            try:
+                found = session.request(job, target=target.name, settings=settings)
+            except Exception as error:
+                found = error
+        if isinstance(found, SetupError):
+            raise found
+        yield where, name, found
+
+
+def _programs(session: Session, requests: Sequence[Request], show: Callable[[str], None]) -> list[str | NotJudged]:
+    """What decides each job's program on any target, bucket and shapes of features; or why it is not known."""
+    session.pool.components  # made once, before workers would each make it  # noqa: B018
+    done = 0
+
+    def program(request: Request) -> str | NotJudged:
+        nonlocal done
+        try:
+            return f"{request.bucket} {session.pool.signature(request)}"
+        except NotJudged as error:
+            return error
+        finally:
+            done += 1
+            show(f"featurised {done} of {len(requests)} jobs")
+
+    executor = ThreadPoolExecutor(session.pool.workers)
+    try:
+        return list(executor.map(program, requests))
+    finally:
+        executor.shutdown(wait=False, cancel_futures=True)

@@ -1,0 +1,70 @@
+"""What can stand for OLD and NEW: an interpreter, a source tree, a git revision, a model, settings of it, or several of these."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from pytest_af3mem.errors import UsageError
+from pytest_af3mem.planning import revisions
+from pytest_af3mem.planning.compare import Side
+from pytest_af3mem.session.reproduce import setting
+from pytest_af3mem.session.settings import OPTIONS, Settings
+
+FORMS = "a Python, a folder with the model's sources, FOLDER@REVISION, a model, NAME=VALUE, 'installed', or several in quotes"
+
+
+_READ = {option.name: option.read for option in OPTIONS}
+_PYTHON = re.compile(r"python[\d.]*")
+_SETTING = re.compile(r"[A-Za-z_][\w.]*=.*", re.DOTALL)
+
+
+def read(text: str, name: str, settings: Settings, chosen: Mapping[str, Any]) -> Side:
+    """A side that differs from `settings` and `chosen` as `text` says; errors call it `name`. Raises UsageError.
+
+    - `installed`: without a source tree
+    - `/envs/new/bin/python`, `python3.12`: another interpreter
+    - `../alphafold3`: a source tree, as it is
+    - `../alphafold3@v3.0.3`, `@main`: a revision of a source tree, by default of the current folder
+    - `num_samples=10`: a setting
+    - any other word: a model
+    """
+    try:
+        words = [text] if os.path.exists(text) else shlex.split(text)  # noqa: PTH110 (which raises for text that is no path)
+    except ValueError as error:
+        raise UsageError(f"{name} {text!r}: {error}") from error
+    if not words:
+        raise UsageError(f"{name} {text!r} must be {FORMS}")
+    for word in words:
+        settings, chosen = _changed(word, name, settings, chosen)
+    return Side(name, text, settings, chosen)
+
+
+def _changed(word: str, name: str, settings: Settings, chosen: Mapping[str, Any]) -> tuple[Settings, Mapping[str, Any]]:
+    if word == "installed":
+        return replace(settings, path=None), chosen
+    if os.path.isdir(word):  # noqa: PTH112
+        return replace(settings, path=_READ["path"](word, name)), chosen
+    if _PYTHON.fullmatch(word) or os.path.isfile(word):  # noqa: PTH113
+        return replace(settings, python=_READ["python"](word, name)), chosen
+    if (parts := _revision(word)) is not None:
+        return replace(settings, path=_READ["path"](str(revisions.tree(*parts)), name)), chosen
+    if _SETTING.fullmatch(word):
+        return settings, {**chosen, **dict([setting(word)])}
+    if os.sep in word:
+        raise UsageError(f"{name} {word!r} is no file or folder: it must be {FORMS}")
+    return replace(settings, model=word), chosen
+
+
+def _revision(word: str) -> tuple[Path, str] | None:
+    """The folder and the revision of `FOLDER@REVISION`, both of which may hold an `@`: the longest folder that there is."""
+    for at in reversed([at for at, letter in enumerate(word) if letter == "@"]):
+        folder, revision = word[:at] or ".", word[at + 1 :]
+        if revision and os.path.isdir(folder):  # noqa: PTH112
+            return Path(folder), revision
+    return None

@@ -1,0 +1,178 @@
+"""pytest's door: options, markers and the `gpu_peak` fixture. Light on purpose: what measures is loaded with `--af3-gpu`."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import warnings
+from collections.abc import Collection, Generator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_af3mem.errors import Af3memError, UsageError
+from pytest_af3mem.plugin.markers import MARKERS, measures
+from pytest_af3mem.session.settings import OPTIONS, Settings, is_true
+
+if TYPE_CHECKING:
+    from pytest_af3mem.plugin.fixture import GpuPeak
+    from pytest_af3mem.plugin.marks import Marks
+    from pytest_af3mem.plugin.measuring import Measuring
+
+
+_OFF = "needs --af3-gpu: it measures GPU memory of AlphaFold 3"
+_NAMES = [option.name for option in OPTIONS]
+_KEY: pytest.StashKey[Measuring] = pytest.StashKey()
+_BUCKETS: pytest.StashKey[tuple[int, ...]] = pytest.StashKey()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("af3mem", "GPU memory of AlphaFold 3 (pytest-af3mem)")
+    group.addoption("--af3-gpu", action="store_true", dest="af3_gpu", help="run the tests that measure GPU memory")
+    parser.addini("af3_gpu", "as --af3-gpu", default="")
+    for option in OPTIONS:
+        how: dict[str, Any] = {"metavar": option.metavar} if option.metavar else {"action": "store_true"}
+        group.addoption(option.flag, dest=f"af3_{option.name}", default=None, help=option.help, **how)
+        parser.addini(f"af3_{option.name}", f"as {option.flag}")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    for line in MARKERS:
+        config.addinivalue_line("markers", line)
+    try:
+        stated = config.getoption("af3_gpu") or os.environ.get("AF3MEM_GPU") or from_ini(config, "af3_gpu")
+        if not is_true(stated or False, "--af3-gpu"):
+            return
+        from pytest_af3mem.plugin.measuring import Measuring
+        from pytest_af3mem.session import host
+
+        measuring = Measuring(config, read_settings(config))
+    except Af3memError as error:
+        raise pytest.UsageError(str(error)) from None
+    config.stash[_KEY] = measuring
+    signals = contextlib.ExitStack()
+    signals.enter_context(host.ends_on_signals())
+    config.add_cleanup(signals.close)
+    config.pluginmanager.register(measuring, "af3mem-measuring")
+    if measuring.keeping:
+        config.pluginmanager.register(measuring.keeping, "af3mem-baseline")
+
+
+def read_settings(config: pytest.Config, names: Collection[str] = _NAMES) -> Settings:
+    """The settings of these options; paths in the ini file are of its folder, wherever pytest is started. Raises UsageError."""
+    folder = config.inipath.parent if config.inipath else config.rootpath
+    ini = {}
+    for option in OPTIONS:
+        text = from_ini(config, f"af3_{option.name}")
+        is_path = option.metavar in ("FILE", "DIR") or (option.name == "python" and "/" in text)
+        ini[option.name] = str(folder / text) if text and is_path and not text.startswith("~") else text
+    command_line = {option.name: config.getoption(f"af3_{option.name}") for option in OPTIONS}
+    settings = Settings.read({name: command_line[name] for name in names}, {name: ini[name] for name in names})
+    if junit := config.getoption("xmlpath", None):
+        settings.check_apart({"--junitxml": Path(junit)})
+    return settings
+
+
+def from_ini(config: pytest.Config, name: str) -> str:
+    """What the ini file says, as text: TOML has switches, numbers and lists of its own."""
+    try:
+        value = config.getini(name)
+    except (TypeError, pytest.UsageError) as error:  # [tool.pytest] of pytest 9, which converts nothing
+        if config.inipath is None:
+            raise UsageError(str(error)) from error
+        import tomllib
+
+        document = tomllib.loads(config.inipath.read_text(encoding="utf-8"))
+        value = (document.get("tool", {}).get("pytest") or document.get("pytest", {})).get(name)
+    if isinstance(value, list):
+        return ",".join(map(str, value))
+    return "" if value is None else str(value)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Checks the markers of each test, also where nothing is measured, and runs it once for each size."""
+    asked = _checked(metafunc.definition, metafunc.fixturenames)
+    if asked is None:
+        return
+    config = metafunc.config
+    if sizes := asked.all_sizes(_buckets(config) if asked.up_to else ()):
+        if "af3_tokens" not in metafunc.fixturenames:  # a test need not take the argument
+            metafunc.fixturenames.append("af3_tokens")
+        metafunc.parametrize("af3_tokens", sizes)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector: pytest.Collector) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Checks the markers on methods of a unittest.TestCase, which pytest does not show to `pytest_generate_tests`."""
+    report = yield
+    unittest: Any = sys.modules.get("unittest")
+    try:
+        for item in (report.result or ()) if unittest else ():
+            if isinstance(item, pytest.Function) and item.cls and issubclass(item.cls, unittest.TestCase):
+                _checked(item, item.fixturenames)
+    except pytest.fail.Exception as error:
+        report.outcome, report.longrepr, report.result = "failed", str(error), []
+    return report
+
+
+def _checked(node: pytest.Item, fixtures: Collection[str]) -> Marks | None:
+    """What the markers of a test ask for, if it is one of ours. Fails with the test's name for what cannot be right."""
+    ours = measures(node, fixtures)
+    if not ours and not any(mark.name.startswith("af3_") for mark in node.iter_markers()):
+        return None
+    from pytest_af3mem.plugin import marks
+
+    measuring = node.config.stash.get(_KEY, None)
+    try:
+        marks.check_names(node, node.config.getini("markers"))
+        asked = marks.of(node, fixtures)
+        if measuring is not None and measuring.described:
+            measuring.session.check_settings(dict(asked.settings))
+    except Af3memError as error:
+        raise pytest.fail.Exception(f"{node.nodeid}: {error}", pytrace=False) from None
+    return asked if ours else None
+
+
+def _buckets(config: pytest.Config) -> tuple[int, ...]:
+    """The padding sizes that a run with `--af3-gpu` has, also where tests are only listed, so that their names are the same."""
+    measuring = config.stash.get(_KEY, None)
+    if measuring is not None and measuring.described:
+        return measuring.session.buckets
+    if _BUCKETS not in config.stash:
+        from pytest_af3mem.models.alphafold3 import NEWEST_BUCKETS
+        from pytest_af3mem.session.session import padding
+
+        try:
+            settings = measuring.session.settings if measuring else read_settings(config, ["buckets"])
+            if not settings.buckets and not measuring:
+                settings = read_settings(config, ["model", "python", "path"])
+            config.stash[_BUCKETS], why = padding(settings)
+        except Af3memError as error:  # which a run with --af3-gpu ends with
+            config.stash[_BUCKETS], why = NEWEST_BUCKETS, str(error)
+        if why:
+            text = (
+                f"the buckets of af3_tokens(up_to=...) are those of the newest AlphaFold 3, for the model cannot be asked: {why}"
+            )
+            warnings.warn(pytest.PytestWarning(text), stacklevel=2)
+    return config.stash[_BUCKETS]
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if _KEY not in config.stash:
+        for item in items:
+            if measures(item, getattr(item, "fixturenames", ())):
+                item.add_marker(pytest.mark.skip(reason=_OFF))
+
+
+@pytest.fixture(scope="session")
+def gpu_peak(request: pytest.FixtureRequest) -> GpuPeak:
+    """Peak GPU memory of AlphaFold 3 inference: `gpu_peak(tokens=1024) <= "12 GiB"`.
+
+    Called without arguments it measures the size that `af3_tokens` gives the test.
+    """
+    measuring = request.config.stash.get(_KEY, None)
+    if measuring is None:
+        pytest.skip(_OFF)
+    return measuring.gpu_peak

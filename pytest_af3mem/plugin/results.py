@@ -1,0 +1,52 @@
+"""Reports of tests in, what all of them measured and failed with out: of a test that ran several times, the last."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_af3mem.records.measurement import Measurement
+from pytest_af3mem.reports import terminal
+from pytest_af3mem.reports.failures import Failure, brief
+
+
+@dataclass
+class _Phase:
+    measurements: list[Measurement] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+
+
+class Results:
+    """What came of the tests so far, in the order in which they ended."""
+
+    def __init__(self) -> None:
+        self._tests: dict[tuple[str, str], dict[Any, _Phase]] = {}
+
+    def add(self, report: pytest.TestReport, root: Path) -> None:
+        """Takes the report of one phase of a test; `root` is pytest's rootdir. A setup begins another attempt."""
+        worker = getattr(getattr(report, "node", None), "gateway", None)  # of pytest-xdist, which may run a test on each
+        test = (getattr(worker, "id", ""), report.nodeid)
+        if report.when == "setup":
+            self._tests.pop(test, None)
+        phase = self._tests.setdefault(test, {}).setdefault(report.when, _Phase())
+        phase.measurements += map(Measurement.from_json, getattr(report, "af3mem", ()))
+        if report.failed and getattr(report, "af3mem_ours", False):
+            phase.failures.append(Failure.of(report, root))
+
+    def abridge(self, report: pytest.TestReport) -> None:
+        """Lets the line of a failed test in pytest's short summary begin with the difference, where a verdict failed it."""
+        crash = getattr(report.longrepr, "reprcrash", None)
+        failed = terminal.failed([Measurement.from_json(one) for one in getattr(report, "af3mem", ())])
+        if crash and failed and failed[0].verdict and failed[0].verdict.line in crash.message:
+            crash.message = brief(failed[0])
+
+    @property
+    def measurements(self) -> list[Measurement]:
+        return [one for phases in self._tests.values() for phase in phases.values() for one in phase.measurements]
+
+    @property
+    def failures(self) -> list[Failure]:
+        return [one for phases in self._tests.values() for phase in phases.values() for one in phase.failures]

@@ -1,0 +1,61 @@
+"""Two witnesses of one number: what XLA compiled a program to ask for, and what a real GPU gave. Pure functions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pytest_af3mem.gpus.size import format_bytes
+from pytest_af3mem.records.peak import Peak
+
+AGREE = 0.02  # a gap beyond it is a finding of its own
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of what lies between the program's bytes and what the process took. May be negative."""
+
+    cause: str
+    bytes: int
+
+
+def gap(peak: Peak) -> tuple[Part, ...]:
+    """What lies between `program_bytes` and `process_bytes` of a run, or `allocator_bytes` where the process is not known.
+
+    With the program's bytes the parts add up to it exactly. Empty for a peak that was not run.
+    """
+    run, allocator_bytes = peak.run, peak.allocator_bytes
+    if run is None or allocator_bytes is None:
+        return ()
+    parts = _inside(peak)
+    if peak.process_bytes is not None:
+        parts += [
+            Part("taken by the allocator and never in use", run.pool_bytes - allocator_bytes),
+            Part("outside the allocator: CUDA context, libraries, kernels", peak.process_bytes - run.pool_bytes),
+        ]
+    return tuple(part for part in parts if part.bytes)
+
+
+def _inside(peak: Peak) -> list[Part]:
+    """What lies between the program's bytes and the allocator's."""
+    assert peak.run is not None
+    assert peak.allocator_bytes is not None
+    return [
+        Part("other arrays, and rounding by the allocator", peak.run.steady_peak_bytes - peak.program_bytes),
+        Part("scratch of the compile, beyond the run's peak", peak.allocator_bytes - peak.run.steady_peak_bytes),
+    ]
+
+
+def share(program_bytes: int, allocator_bytes: int) -> float:
+    """How much more the allocator gave than the program asked for: 0.01 is 1 % more."""
+    return allocator_bytes / program_bytes - 1 if program_bytes else 0.0
+
+
+def finding(peak: Peak) -> str:
+    """One line where the two witnesses of a run differ by more than 2 %; else empty."""
+    if peak.allocator_bytes is None or abs(apart := share(peak.program_bytes, peak.allocator_bytes)) <= AGREE:
+        return ""
+    inside = max(_inside(peak), key=lambda part: abs(part.bytes))
+    return (
+        f"the two witnesses differ by {apart * 100:+.1f} %: compiled {format_bytes(peak.program_bytes)}, the GPU's allocator "
+        f"{format_bytes(peak.allocator_bytes)}, most of it {inside.cause} {peak.conditions}"
+    )

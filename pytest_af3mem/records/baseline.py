@@ -1,0 +1,254 @@
+"""The committed file of accepted peaks: read, searched, changed and written whole.
+
+It is made for review: entries sorted, the number of each in a short line of its own and what explains it in those below, with the
+keys of the JSON report, and nothing that changes when the memory does not, such as times or digests.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from pytest_af3mem.errors import InputError, SetupError, UsageError
+from pytest_af3mem.gpus.size import MOST
+from pytest_af3mem.records import holders
+from pytest_af3mem.records.peak import Kernels, Peak
+from pytest_af3mem.storage import typed
+from pytest_af3mem.storage.document import Node
+from pytest_af3mem.storage.files import written_atomically
+from pytest_af3mem.storage.typed import Filled, Positive, Signed, at
+
+SCHEMA = 1
+UPDATE = "run with --af3-update-baseline"
+
+
+_PLACE = ("test", "tokens", "bucket", "target", "method")
+_BYTES = ("total_bytes", "live_bytes")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An accepted peak, and what it was measured with. `components` are the bytes that each holds at the peak.
+
+    Inputs of one test that fall in the same bucket are one program and share an entry; where they differ, it is the largest.
+    """
+
+    test: Filled
+    tokens: Positive
+    bucket: Positive
+    target: Filled
+    method: Filled
+    total_bytes: Positive
+    live_bytes: int | None
+    kernels: Kernels
+    components: Mapping[str, Signed]
+    model: Filled = field(metadata=at("model", "name"))
+    distribution: str = field(metadata=at("model", "distribution"))
+    config: Mapping[str, Any] = field(metadata=at("model", "config"))
+    software: Mapping[str, str]
+
+    @classmethod
+    def of(cls, test: str, peak: Peak) -> Entry:
+        return cls(
+            test=test,
+            tokens=peak.tokens,
+            bucket=peak.bucket,
+            target=peak.target,
+            method=peak.method,
+            total_bytes=peak.total_bytes,
+            live_bytes=peak.live_bytes,
+            kernels=peak.kernels,
+            components=holders.for_review(holders.by_component(peak)),
+            model=peak.model.name,
+            distribution=peak.model.distribution,
+            config=typed.plain(peak.model.config),
+            software={name: text for name, text in peak.software.items() if text},
+        )
+
+    @cached_property
+    def parts(self) -> Mapping[str, str]:
+        """What must be the same for two peaks to be comparable, besides the test."""
+        settings = {f"setting {name}": typed.render(value, sort_keys=True) for name, value in self.config.items()}
+        return {"target": self.target, "method": self.method, "bucket": str(self.bucket), "model": self.model, **settings}
+
+    @cached_property
+    def key(self) -> tuple[str, frozenset[tuple[str, str]]]:
+        """What an entry is found by."""
+        return self.test, frozenset(self.parts.items())
+
+    @property
+    def scope(self) -> tuple[str, str, str]:
+        """A run that measures for another GPU, by another method or another model says nothing about this entry."""
+        return self.target, self.method, self.model
+
+    @property
+    def conditions(self) -> str:
+        """As `Peak.conditions`."""
+        return f"[{self.tokens} tokens, bucket {self.bucket}, {self.target}, {self.method}]"
+
+    @property
+    def versions(self) -> Mapping[str, str]:
+        return {"model": self.distribution, **self.software}
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            **{name: getattr(self, name) for name in (*_PLACE, *_BYTES)},
+            "kernels": {**asdict(self.kernels), "xla_fallbacks": list(self.kernels.xla_fallbacks)},
+            "components": dict(sorted(self.components.items())),
+            "model": {"name": self.model, "distribution": self.distribution, "config": dict(sorted(self.config.items()))},
+            "software": dict(sorted(self.software.items())),
+        }
+
+    @classmethod
+    def read(cls, node: Node) -> Entry:
+        """The inverse of `to_json`. Raises InputError for what it could not have written."""
+        return typed.read(cls, node.value, node.path)
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """All accepted peaks."""
+
+    entries: tuple[Entry, ...] = ()
+
+    @cached_property
+    def by_key(self) -> Mapping[Any, Entry]:
+        return {entry.key: entry for entry in self.entries}
+
+    def find(self, measured: Entry) -> Entry | None:
+        """The entry that `measured` can be compared with."""
+        return self.by_key.get(measured.key)
+
+    def why_none(self, measured: Entry) -> str:
+        """Why there is no entry to compare with: none at all, or one of other conditions, and which."""
+        same = [
+            entry
+            for entry in self.entries
+            if entry.test == measured.test and (entry.tokens == measured.tokens or entry.bucket == measured.bucket)
+        ]
+        if not same:
+            return f"no baseline: {UPDATE}"
+        differences = min((_differences(entry.parts, measured.parts) for entry in same), key=len)
+        return f"the baseline is of {', '.join(f'another {difference}' for difference in differences)}: {UPDATE}"
+
+    def updated(self, measured: Iterable[Entry], orphans: Iterable[Entry] = ()) -> Baseline:
+        """With what was measured, the largest of each key, in the place of what was, and without orphans."""
+        largest: dict[Any, Entry] = {}
+        for entry in sorted(measured, key=lambda one: (one.total_bytes, one.tokens)):
+            largest[entry.key] = entry
+        gone = {entry.key for entry in orphans}
+        kept = {key: entry for key, entry in self.by_key.items() if key not in gone}
+        return Baseline(tuple((kept | largest).values()))
+
+    def render(self) -> str:
+        lines = map(_rendered, sorted(self.entries, key=_order))
+        return "\n".join([f'{{"schema": {SCHEMA}, "measurements": [', ",\n".join(lines), "]}", ""]) if self.entries else _EMPTY
+
+    @classmethod
+    def parse(cls, text: str) -> Baseline:
+        """The inverse of `render`. Raises InputError."""
+        for number, line in enumerate(text.splitlines(), start=1):
+            if line.startswith(("<<<<<<<", ">>>>>>>")):
+                raise InputError("", f"has a merge conflict in line {number}: take one side, then {UPDATE}")
+        document = Node.parse(text)
+        if isinstance(document.value, dict) and "schema" in document.value:
+            schema = document.parts()["schema"]
+            if schema.whole(1, MOST) > SCHEMA:
+                schema.refuse(f"is newer than the {SCHEMA} that this pytest-af3mem reads: upgrade it")
+        fields = document.fields("schema", "measurements", required=("schema", "measurements"))
+        found: dict[Any, Node] = {}
+        entries = []
+        for node in fields["measurements"].items():
+            entry = Entry.read(node)
+            if entry.key in found:
+                raise InputError(node.path, f"is the same measurement as {found[entry.key].path}: remove one of them")
+            found[entry.key] = node
+            entries.append(entry)
+        return cls(tuple(entries))
+
+
+_EMPTY = f'{{"schema": {SCHEMA}, "measurements": []}}\n'
+
+
+def differing_versions(before: Entry, after: Entry) -> list[str]:
+    """Versions that are not those of the baseline: `jax 0.10.1, now 0.10.2`."""
+    return _differences(before.versions, after.versions, "{name} {old}, now {new}")
+
+
+def read(path: Path) -> Baseline:
+    """The baseline in a file; an empty one where there is no file yet. Raises UsageError."""
+    try:
+        return Baseline.parse(path.read_bytes().decode())
+    except FileNotFoundError:
+        return Baseline()
+    except OSError as error:
+        raise UsageError(f"baseline {str(path)!r} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"baseline {str(path)!r} is no text in UTF-8") from error
+    except InputError as error:
+        raise UsageError(f"baseline {str(path)!r}: {error}") from error
+
+
+def change(path: Path, how: Callable[[Baseline], Baseline]) -> tuple[Baseline, Baseline]:
+    """Changes the file as it is now, and only if something differs; returns it before and after. Raises Af3memError.
+
+    Runs that change the same file at once do it in turn.
+    """
+    path = path.resolve()  # the file that a link names, and not the link, is replaced
+    try:
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            with contextlib.suppress(OSError):  # where no lock can be made, each works for itself
+                fcntl.flock(folder, fcntl.LOCK_EX)  # on the folder, for the file is replaced, and nothing is to be left behind
+            before = read(path)
+            after = how(before)
+            if (text := after.render()) != before.render():
+                _check_written(text, after, path)
+                with written_atomically(path, of_the_user=True) as unfinished:
+                    unfinished.write_text(text)
+            return before, after
+        finally:
+            os.close(folder)
+    except OSError as error:
+        raise SetupError(f"baseline {str(path)!r} cannot be written: {error.strerror}") from error
+
+
+def _check_written(text: str, meant: Baseline, path: Path) -> None:
+    """Raises UsageError for what the next run could not read: what is accepted then stays."""
+    try:
+        found = Baseline.parse(text)
+    except InputError as error:
+        raise UsageError(f"baseline {str(path)!r} is left as it is, for what would be written cannot be read: {error}") from error
+    if found.render() != text or found.by_key.keys() != meant.by_key.keys():
+        raise UsageError(f"baseline {str(path)!r} is left as it is, for what would be written would be read otherwise")
+
+
+def _differences(before: Mapping[str, str], after: Mapping[str, str], how: str = "{name} ({old}, now {new})") -> list[str]:
+    names = [name for name in {**before, **after} if before.get(name) != after.get(name)]
+    return [how.format(name=name, old=before.get(name, "none"), new=after.get(name, "none")) for name in names]
+
+
+def _rendered(entry: Entry) -> str:
+    fields = entry.to_json()
+    number = typed.render({name: fields.pop(name) for name in (*_PLACE, *_BYTES)}).removesuffix("}")
+    return ",\n ".join([number, *(f"{typed.render(name)}: {_lines(name, value)}" for name, value in fields.items())]) + "}"
+
+
+def _lines(name: str, value: Mapping[str, Any]) -> str:
+    """Each component has a line of its own, so that a review shows those that changed."""
+    if name != "components" or not value:
+        return typed.render(value)
+    parts = ",\n".join(f"  {typed.render(component)}: {number}" for component, number in value.items())
+    return f"{{\n{parts}}}"
+
+
+def _order(entry: Entry) -> tuple[object, ...]:
+    """Sizes of one test in the order of their tokens."""
+    function, _, _ = entry.test.partition("[")
+    return function, entry.tokens, entry.test, entry.bucket, *entry.scope, sorted(entry.parts.items())

@@ -1,0 +1,157 @@
+"""What a real card once read, beside what was compiled for it without one: records that a compiled number is held against.
+
+One JSON file a card, written by `af3mem calibrate`. Records of the project are in fixtures/calibration, a user's own in the
+cache folder.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pytest_af3mem.errors import InputError, SetupError
+from pytest_af3mem.records.agreement import share
+from pytest_af3mem.records.measurement import Measurement
+from pytest_af3mem.records.peak import Peak
+from pytest_af3mem.storage import typed
+from pytest_af3mem.storage.files import written_atomically
+from pytest_af3mem.storage.typed import Filled, Positive
+
+_SCHEMA = 1
+_PACKAGE = Path(__file__).parent
+SHIPPED = (_PACKAGE / "calibrations", _PACKAGE.parent / "fixtures" / "calibration")  # in the wheel, in a clone
+_VERSIONS = ("jax", "jaxlib", "tokamax")
+
+
+@dataclass(frozen=True)
+class Size:
+    """Both numbers of one bucket, in bytes: compiled without the card, and as read on it (see `Peak` and `Run`)."""
+
+    tokens: Positive
+    bucket: Positive
+    compiled_bytes: Positive
+    program_bytes: Positive
+    allocator_bytes: Positive
+    steady_peak_bytes: int
+    pool_bytes: int
+    process_bytes: int | None
+
+    @property
+    def gap(self) -> float:
+        """How much more the card's allocator gave than was compiled without it: 0.01 is 1 % more."""
+        return share(self.compiled_bytes, self.allocator_bytes)
+
+    @classmethod
+    def of(cls, compiled: Peak, run: Peak) -> Size:
+        assert run.run is not None
+        assert run.allocator_bytes is not None
+        return cls(
+            tokens=run.tokens,
+            bucket=run.bucket,
+            compiled_bytes=compiled.total_bytes,
+            program_bytes=run.program_bytes,
+            allocator_bytes=run.allocator_bytes,
+            steady_peak_bytes=run.run.steady_peak_bytes,
+            pool_bytes=run.run.pool_bytes,
+            process_bytes=run.process_bytes,
+        )
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """One card, at several sizes. `date` is the day, as 2026-11-24; `model` the distribution that was measured."""
+
+    target: Filled
+    device: str
+    driver: str
+    date: Filled
+    model: str
+    software: Mapping[str, str]
+    sizes: tuple[Size, ...]
+
+    def __str__(self) -> str:
+        least, most = min(size.gap for size in self.sizes), max(size.gap for size in self.sizes)
+        tokens = f"{min(size.bucket for size in self.sizes)} to {max(size.bucket for size in self.sizes)} tokens"
+        return (
+            f"{self.target}: the card took {least * 100:+.2f} to {most * 100:+.2f} % of what was compiled "
+            f"({tokens}, {self.model}, jax {self.software.get('jax', '?')}, driver {self.driver}, {self.date})"
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        return {"schema": _SCHEMA, **dataclasses.asdict(self)}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Calibration:
+        """Raises InputError for what is no such record."""
+        stated = typed.read(_Stated, data, others=True).schema
+        if stated != _SCHEMA:
+            raise InputError("schema", f"is not {_SCHEMA}", str(stated))
+        found = typed.read(cls, {name: value for name, value in data.items() if name != "schema"})
+        if not found.sizes:
+            raise InputError("sizes", "must not be empty")
+        return found
+
+
+@dataclass(frozen=True)
+class _Stated:
+    schema: int
+
+
+def read(folders: Iterable[Path]) -> tuple[list[Calibration], list[str]]:
+    """The records in these folders, of one target the later, and what is wrong with those that cannot be read."""
+    found: dict[str, Calibration] = {}
+    problems = []
+    for path in (path for folder in folders for path in sorted(folder.glob("*.json"))):
+        try:
+            record = Calibration.from_json(typed.parse(path.read_bytes()))
+        except OSError as error:
+            problems.append(f"calibration {path} is not used: {error.strerror}")
+            continue
+        except InputError as error:
+            problems.append(f"calibration {path} is not used: {error}")
+            continue
+        if record.target not in found or found[record.target].date <= record.date:
+            found[record.target] = record
+    return list(found.values()), problems
+
+
+def known(cache_dir: Path) -> tuple[list[Calibration], list[str]]:
+    """The project's records and those in a user's cache folder, as `read` gives them."""
+    return read((*SHIPPED, cache_dir / "calibration"))
+
+
+def beside(measurements: Sequence[Measurement], cache_dir: Path) -> list[str]:
+    """What real cards may be expected to take beyond what was only compiled for them, a line for each target."""
+    compiled = {one.target: one.peak for one in measurements if one.peak is not None and one.peak.run is None}
+    ran = {one.target for one in measurements if one.peak is not None and one.peak.run is not None}
+    records, problems = known(cache_dir) if compiled else ([], [])
+    lines = [expectation(target, records, peak.software) for target, peak in compiled.items() if target not in ran]
+    return [*lines, *problems]
+
+
+def write(folder: Path, record: Calibration) -> Path:
+    """Writes `TARGET.json`, a slice's name with a dash for its slash. Raises SetupError where it cannot."""
+    path = folder / f"{record.target.replace('/', '-')}.json"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with written_atomically(path, of_the_user=True) as unfinished:
+            unfinished.write_text(typed.render(record.to_json(), indent=2, sort_keys=True) + "\n")
+    except OSError as error:
+        raise SetupError(f"the calibration {path} cannot be written ({error.strerror}): choose another with --into") from error
+    return path
+
+
+def expectation(target: str, records: Sequence[Calibration], software: Mapping[str, str]) -> str:
+    """What a real card may be expected to take beyond a compiled number, in one line; without a record, that nobody knows."""
+    record = next((one for one in records if one.target == target), None)
+    if record is None:
+        return f"{target}: never held against a real card (af3mem calibrate, on one), so how far that differs is not known"
+    other = [
+        f"{name} {record.software[name]}"
+        for name in _VERSIONS
+        if name in record.software and record.software[name] != software.get(name)
+    ]
+    return f"{record}; that was with {', '.join(other)}" if other else str(record)

@@ -1,0 +1,59 @@
+"""What decides an answer: the identity that a cache files it under."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from pytest_af3mem import gpus
+from pytest_af3mem.errors import InputError
+from pytest_af3mem.records.peak import Peak
+from pytest_af3mem.records.request import Installation, Request
+from pytest_af3mem.storage.cache import Cache
+
+
+def find_peak(
+    cache: Cache, identity: Mapping[str, Any], request: Request, why_not: Callable[[Peak], str] = lambda peak: ""
+) -> Peak | None:
+    """The stored peak of an equal program, said of this request's size. One that cannot be it, as `why_not` says, is damage."""
+
+    def read(value: Any) -> Peak:
+        peak = dataclasses.replace(Peak.from_json(value), tokens=request.tokens, bucket=request.bucket, seconds=0.0, cached=True)
+        if reason := why_not(peak):
+            raise InputError("", reason)
+        return peak
+
+    found: Peak | None = cache.get("peaks", identity, read)
+    return found
+
+
+def batch_identity(installation: Installation, request: Request) -> dict[str, Any]:
+    """All that decides the shapes of a job's features."""
+    return {
+        "installation": dataclasses.asdict(installation),
+        "buckets": request.buckets,
+        "job": hashlib.sha256(request.job.encode()).hexdigest(),
+    }
+
+
+def parameters_identity(installation: Installation, request: Request, signature: str | None = None) -> dict[str, Any]:
+    """All that decides the shapes of the network's parameters: no `signature` where they follow the settings alone."""
+    return {
+        "installation": dataclasses.asdict(installation),
+        "compute_capability": gpus.find(request.target).compute_capability,
+        "settings": dict(request.settings),
+        "signature": signature,
+    }
+
+
+def peak_identity(installation: Installation, request: Request, signature: str) -> dict[str, Any]:
+    """All that decides the peak: two requests with the same identity have the same answer."""
+    return {
+        "installation": dataclasses.asdict(installation),
+        "method": request.method,
+        "target": [request.target, gpus.find(request.target).target_config()],
+        "settings": dict(request.settings),
+        "signature": signature,
+    }

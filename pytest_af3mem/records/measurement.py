@@ -1,0 +1,157 @@
+"""One row of a report: a peak or the reason why there is none, with its verdict and what it was held against."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pytest_af3mem.errors import InputError, NotJudged
+from pytest_af3mem.records.baseline import Entry
+from pytest_af3mem.records.holders import explained
+from pytest_af3mem.records.peak import Peak
+from pytest_af3mem.records.request import Request
+from pytest_af3mem.records.verdict import Outcome, Reference, Verdict, judge, unmeasured
+from pytest_af3mem.storage import typed
+from pytest_af3mem.storage.typed import Filled, Positive
+
+SCHEMA = 1
+HOLDERS = 10  # of a peak, in reports
+
+
+_NO_PEAK: dict[str, Any] = {
+    **dict.fromkeys(item.name for item in dataclasses.fields(Peak)),
+    "seconds": 0.0,
+    "cached": False,
+}
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One line of every report: which test asked, what was measured, how it was judged (None: against nothing).
+
+    `peak` is None when nothing was measured, and the verdict is then NOT_JUDGED, as it is for a peak that has no baseline to be
+    held against; or OVER, where a real GPU ran out of memory. `baseline` is the entry that the peak was compared with, and
+    `accept` the command that makes the peak the new baseline, where the old one refuses it. `command` measures the same again
+    from a shell. `input` is the file in which the AlphaFold 3 JSON of a failed one was kept. `detail` is what a failed worker
+    printed last; it is for the terminal and not in reports.
+    """
+
+    test: str
+    tokens: int
+    bucket: int
+    target: str
+    method: str
+    peak: Peak | None
+    verdict: Verdict | None
+    command: str | None = None
+    input: str | None = None
+    accept: str | None = None
+    baseline: Entry | None = None
+    detail: str = ""
+
+    def to_json(self, holders: int | None = HOLDERS) -> dict[str, Any]:
+        """One entry of the JSON report, schema 1, with so many `holders` of the peak, the largest first (None: all)."""
+        judged = self.verdict or Verdict(Outcome.WITHIN, "")
+        peak = self.peak.to_json() if self.peak else _NO_PEAK
+        return {
+            "test": self.test,
+            **peak,
+            "tokens": self.tokens,
+            "bucket": self.bucket,
+            "target": self.target,
+            "method": self.method,
+            "budget_bytes": judged.budget_bytes,
+            "baseline_bytes": judged.baseline_bytes,
+            "verdict": self.verdict.outcome.value if self.verdict else None,
+            "reason": judged.reason,
+            "line": judged.line or None,
+            "improved": judged.improved,
+            "command": self.command,
+            "input": self.input,
+            "holders": list(peak["holders"] or ())[:holders],
+            "explained": round(explained(self.peak), 4) if self.peak and self.peak.holders else None,
+            "accept": self.accept,
+            "baseline": self.baseline.to_json() if self.baseline else None,
+        }
+
+    @classmethod
+    def of(
+        cls,
+        test: str,
+        request: Request,
+        answer: Peak | NotJudged,
+        *,
+        budget_bytes: int | None = None,
+        reference: Reference | None = None,
+        command: str | None = None,
+    ) -> Measurement:
+        """The answer to a request, judged against a budget and a baseline where there are such."""
+        verdict, accept = None, None
+        if isinstance(answer, NotJudged):
+            verdict = unmeasured(answer, request.conditions, budget_bytes)
+        elif budget_bytes is not None or reference is not None:
+            verdict = judge(answer, budget_bytes, reference)
+            if reference is not None and judge(answer, None, reference).outcome is not Outcome.WITHIN:
+                accept = reference.accept
+        return cls(
+            test=test,
+            tokens=request.tokens,
+            bucket=request.bucket,
+            target=request.target,
+            method=request.method,
+            peak=answer if isinstance(answer, Peak) else None,
+            verdict=verdict,
+            command=command,
+            accept=accept,
+            baseline=reference.entry if reference and isinstance(answer, Peak) else None,
+            detail=answer.detail if isinstance(answer, NotJudged) else "",
+        )
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Measurement:
+        """The inverse of `to_json`, but for holders that were left out. Raises InputError for what is no such entry."""
+        known = typed.read(_Row, data, others=True)
+        verdict = None
+        if known.verdict is not None:
+            judged = (known.line or "", known.reason, known.budget_bytes, known.baseline_bytes, known.improved)
+            verdict = Verdict(_outcome(known.verdict), *judged)
+        places = (known.test, known.tokens, known.bucket, known.target, known.method)
+        return cls(
+            *places,
+            peak=None if data.get("total_bytes") is None else Peak.from_json(data),
+            verdict=verdict,
+            command=known.command,
+            input=known.input,
+            accept=known.accept,
+            baseline=known.baseline,
+        )
+
+
+@dataclass(frozen=True)
+class _Row:
+    """What stands in a report's entry beside the peak."""
+
+    test: Filled
+    tokens: Positive
+    bucket: Positive
+    target: Filled
+    method: Filled
+    verdict: str | None
+    line: str | None
+    reason: str | None
+    budget_bytes: int | None
+    baseline_bytes: int | None
+    command: str | None
+    input: str | None
+    accept: str | None
+    baseline: Entry | None
+    improved: bool = False
+
+
+def _outcome(text: str) -> Outcome:
+    try:
+        return Outcome(text)
+    except ValueError:
+        raise InputError("verdict", f"must be {', '.join(one.value for one in Outcome)} or null", repr(text)) from None

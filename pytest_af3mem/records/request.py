@@ -1,0 +1,111 @@
+"""One question, precisely: which job, for which target, with which settings; and the identity that a cache files it under."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from pytest_af3mem.errors import UsageError
+from pytest_af3mem.inputs.buckets import bucket
+from pytest_af3mem.storage import typed
+from pytest_af3mem.storage.cache import digest
+from pytest_af3mem.storage.typed import Filled, Positive
+
+
+@dataclass(frozen=True)
+class Installation:
+    """What a worker's interpreter holds. Everything here is learnt without importing JAX or the network.
+
+    `spec` is how the model was asked for, `model` its name, `fingerprint` a digest of all sources that decide the number.
+    `environment` is one of all variables that may; `software` names those that may be shown.
+    """
+
+    spec: str
+    model: str
+    distribution: str
+    fingerprint: str
+    buckets: tuple[int, ...]
+    settings: tuple[str, ...]
+    software: Mapping[str, str]
+    environment: str = ""
+
+    @property
+    def identity(self) -> str:
+        """A digest of all of it."""
+        return digest(dataclasses.asdict(self))
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Installation:
+        """Raises InputError for what is no such record."""
+        return typed.read(cls, data)
+
+
+@dataclass(frozen=True, eq=False)
+class Request:
+    """One measurement to make. `job` is AlphaFold 3 JSON; `tokens` is our own count of it, which the worker checks.
+
+    Requests are equal if they are the same JSON: a setting of 1 is another question than one of 1.0 or of True.
+    """
+
+    job: str
+    tokens: Positive
+    buckets: tuple[Positive, ...]
+    target: Filled
+    method: Filled = "compiled"
+    settings: tuple[tuple[str, Any], ...] = ()
+
+    @property
+    def bucket(self) -> int:
+        """The padded size that AlphaFold 3 will choose: the first that holds all tokens, or the exact count above the largest."""
+        return bucket(self.tokens, self.buckets)
+
+    @property
+    def conditions(self) -> str:
+        """As `Peak.conditions`."""
+        return f"[{self.tokens} tokens, bucket {self.bucket}, {self.target}, {self.method}]"
+
+    @cached_property
+    def stated(self) -> str:
+        """The settings as text, in which 1 is not True."""
+        return typed.render(dict(self.settings), sort_keys=True)
+
+    @cached_property
+    def identity(self) -> str:
+        """A digest of the whole request."""
+        return digest(self.to_json())
+
+    def __eq__(self, other: object) -> bool:
+        return self.identity == other.identity if isinstance(other, Request) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self.identity)
+
+    def to_json(self) -> dict[str, Any]:
+        return dataclasses.asdict(self) | {"settings": dict(self.settings)}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Request:
+        """Raises InputError for what is no such record, and UsageError for settings that cannot be."""
+        settings = data.get("settings")
+        pairs = list(settings.items()) if isinstance(settings, dict) else settings
+        read = typed.read(cls, {**data, "settings": pairs})
+        return dataclasses.replace(read, settings=freeze(dict(read.settings)))
+
+
+def freeze(options: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
+    """Options as sorted pairs that can be hashed and written as JSON; lists become tuples. Raises UsageError for other values."""
+    return tuple((name, _frozen(value, name)) for name, value in sorted(options.items()))
+
+
+def _frozen(value: Any, name: str) -> Any:
+    if isinstance(value, list | tuple):
+        return tuple(_frozen(item, name) for item in value)
+    for plain in (bool, int, float, str):  # also of NumPy's numbers and of enumerations
+        if isinstance(value, plain) and value == value and value not in (float("inf"), -float("inf")):
+            return plain(value)
+    if value is not None:
+        raise UsageError(f"{name}={value!r} must be a finite number, a text, true, false, none, or a list of these")
+    return None

@@ -1,0 +1,101 @@
+"""A comparison of two sides in, text and JSON out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pytest_af3mem.errors import NotJudged, shown
+from pytest_af3mem.gpus.size import format_bytes
+from pytest_af3mem.planning.compare import Comparison, Pair
+from pytest_af3mem.records.holders import by_component, grown
+from pytest_af3mem.records.measurement import Measurement
+from pytest_af3mem.reports import growth
+from pytest_af3mem.reports.columns import aligned, signed
+from pytest_af3mem.reports.json import document
+
+
+def render_text(found: Comparison) -> str:
+    """Both sides, a line a size, what grew at each, and what differs besides."""
+    lines = [f"OLD  {found.old.text}", f"NEW  {found.new.text}", ""]
+    rows = [("tokens", "bucket", "target", "old", "new", "difference", "verdict")]
+    lines += aligned([*rows, *(_row(pair, found) for pair in found.pairs)], right={0, 1, 3, 4, 5})
+    told: dict[tuple[str, ...], list[str]] = {}
+    for pair in found.pairs:
+        told.setdefault(tuple(_details(pair)), []).append(str(pair.asked[0].tokens))
+    for details, sizes in told.items():  # often the same at all sizes, above all where a side cannot be measured
+        lines += ["", f"at {', '.join(sizes)} tokens:", *(f"  {line}" for line in details)] if details else []
+    lines += _differing(found)
+    return "\n".join(map(shown, [*found.notes, *lines])) + "\n"
+
+
+def render_json(found: Comparison) -> str:
+    """As the JSON report of measurements, with the `side` of each; `comparisons` holds them against each other."""
+    rows: list[dict[str, Any]] = []
+    comparisons = []
+    for pair in found.pairs:
+        for side, request, answer in zip(("old", "new"), pair.asked, (pair.old, pair.new), strict=True):
+            rows.append({"side": side, **Measurement.of("af3mem compare", request, answer).to_json()})
+        changes = grown(*map(by_component, pair.peaks)) if pair.peaks else []
+        comparisons.append(
+            {
+                "tokens": pair.asked[0].tokens,
+                "difference_bytes": pair.difference_bytes,
+                "verdict": pair.outcome(found.tolerance).value,
+                "grown": [
+                    {"component": one.component, "before_bytes": one.before_bytes, "after_bytes": one.after_bytes}
+                    for one in changes
+                ],
+            }
+        )
+    return document(
+        old=found.old.text,
+        new=found.new.text,
+        tolerance=str(found.tolerance),
+        verdict=found.outcome.value,
+        comparisons=comparisons,
+        differing={name: {"old": old, "new": new} for name, (old, new) in found.differing.items()},
+        measurements=rows,
+    )
+
+
+def _row(pair: Pair, found: Comparison) -> tuple[str, ...]:
+    old, new = pair.asked
+    change = pair.difference_bytes
+    told = "not judged" if change is None else "none"
+    if change and pair.peaks:
+        told = f"{signed(change)} ({change / pair.peaks[0].total_bytes * 100:+.2f} %)"
+    return (
+        str(old.tokens),
+        str(old.bucket) if old.bucket == new.bucket else f"{old.bucket} -> {new.bucket}",
+        old.target,
+        *(("-" if isinstance(one, NotJudged) else format_bytes(one.total_bytes)) for one in (pair.old, pair.new)),
+        told,
+        pair.outcome(found.tolerance).value,
+    )
+
+
+def _details(pair: Pair) -> list[str]:
+    """What grew and fell, or why a side was not judged; nothing where nothing differs."""
+    lines = []
+    for name, answer in (("OLD", pair.old), ("NEW", pair.new)):
+        if isinstance(answer, NotJudged):
+            lines += [f"{name} is not judged: {answer}", *(f"    {line}" for line in answer.detail.splitlines())]
+    if pair.peaks:
+        lines += growth.changes(*pair.peaks)
+        live = [one.live_bytes for one in pair.peaks]
+        if lines and live[0] is not None and live[1] is not None and live[0] != live[1]:
+            lines.append(f"{signed(live[1] - live[0]):>13}  live peak, the same without fragmentation")
+    return lines
+
+
+def _differing(found: Comparison) -> list[str]:
+    """What differs between the sides besides memory. Digests of sources say nothing to people but that they differ."""
+    if not any(pair.peaks for pair in found.pairs):
+        return []
+    if not found.differing:
+        return ["", "OLD and NEW have the same sources, settings and versions"]
+    lines = [
+        "the model's sources" if name == "sources" else f"{name}: {old or 'none'} -> {new or 'none'}"
+        for name, (old, new) in found.differing.items()
+    ]
+    return ["", "what differs:", *(f"  {line}" for line in lines)]

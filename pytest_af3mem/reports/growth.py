@@ -1,0 +1,119 @@
+"""What grew between two peaks, in lines of text: first a kernel that was lost, then components, the largest change first."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+
+from pytest_af3mem.gpus.size import format_bytes
+from pytest_af3mem.records.baseline import Entry, differing_versions
+from pytest_af3mem.records.holders import Change, by_component, for_review, grown
+from pytest_af3mem.records.measurement import Measurement
+from pytest_af3mem.records.peak import Kernels, Peak
+from pytest_af3mem.reports.columns import signed
+
+_TOP, _FEW = 10, 3
+
+
+def changes(before: Peak, after: Peak) -> list[str]:
+    """All that differs between who held two peaks; empty where nothing does, or where it is not known who held one of them."""
+    lines = kernels(before.kernels, after.kernels)
+    if not (before.holders and after.holders):
+        return lines
+    places = [_place(peak) for peak in (before, after)]
+    if places[0] != places[1]:
+        lines.append(f"the peak moved from {places[0]} to {places[1]}")
+    at_peak = grown(by_component(before), by_component(after))
+    return lines + components(at_peak) + elsewhere(at_peak, before.high_water, after.high_water)
+
+
+def _place(peak: Peak) -> str:
+    """The component that has most of the temporaries at the peak."""
+    sums: Counter[str] = Counter()
+    for holder in peak.holders:
+        if holder.kind == "temporary":
+            sums[holder.component] += holder.bytes
+    return max(sums, key=lambda name: sums[name], default="parameters and inputs")
+
+
+def kernels(before: Kernels, after: Kernels) -> list[str]:
+    """Operations that tokamax ran as kernels and now leaves to XLA, or the other way round; how many kernels there are.
+
+    A lost kernel writes to memory what it used to keep on the chip: the first cause to look at.
+    """
+    lost, won = (sorted({*one.xla_fallbacks} - {*other.xla_fallbacks}) for one, other in ((after, before), (before, after)))
+    lines = [f"fell back from a kernel to XLA: {name}" for name in _by_operation(lost)]
+    for kind, old, new in (("Triton", before.triton, after.triton), ("Mosaic", before.mosaic, after.mosaic)):
+        if old != new:
+            lines.append(f"{'fewer' if new < old else 'more'} {kind} kernels: {old} -> {new}")
+    return lines + [f"no longer left to XLA: {name}" for name in _by_operation(won)]
+
+
+def _by_operation(names: Sequence[str]) -> list[str]:
+    """Sorted names like `gated_linear_unit in evoformer/pair_transition`, and one for all of an operation in many components."""
+    lines: list[str] = []
+    for operation, alike in itertools.groupby(names, lambda name: name.partition(" in ")[0]):
+        each = list(alike)
+        first = each[0].partition(" in ")[2]
+        lines += each if len(each) <= _FEW else [f"{operation} in {len(each)} components, the first is {first}"]
+    return lines
+
+
+def components(changed: Sequence[Change]) -> list[str]:
+    """A line for each of the largest changes; the others are counted in the last."""
+    shown, rest = changed[:_TOP], changed[_TOP:]
+    lines = [f"{signed(one.difference_bytes):>13}  {one.component}  {_course(one)}" for one in shown]
+    if rest:
+        lines.append(f"{signed(sum(one.difference_bytes for one in rest)):>13}  in {len(rest)} others")
+    return lines
+
+
+def elsewhere(at_peak: Sequence[Change], before: Mapping[str, int], after: Mapping[str, int]) -> list[str]:
+    """Components whose own most changed by something else than what they hold at the peak: high-water marks, before and after.
+
+    A saving inside of one module that leaves the peak where it was shows here alone.
+    """
+    told = {one.component: one.difference_bytes for one in at_peak}
+    moved = [one for one in grown(before, after) if one.difference_bytes != told.get(one.component)]
+    if not moved:
+        return []
+    return ["the most that temporaries of a component take, at the peak or elsewhere:", *components(moved)]
+
+
+def _course(change: Change) -> str:
+    if not change.before_bytes:
+        return f"new, {format_bytes(change.after_bytes)}"
+    if not change.after_bytes:
+        return f"gone, {format_bytes(change.before_bytes)}"
+    return f"{format_bytes(change.before_bytes)} -> {format_bytes(change.after_bytes)}"
+
+
+def lost_kernels(entry: Entry, peak: Peak) -> list[str]:
+    """Operations that were kernels of their own in the baseline and are now left to XLA; nothing where none was lost."""
+    before, after = entry.kernels, peak.kernels
+    if after.triton + after.mosaic >= before.triton + before.mosaic and not {*after.xla_fallbacks} - {*before.xla_fallbacks}:
+        return []
+    return kernels(before, after)
+
+
+def grew(entry: Entry, peak: Peak) -> list[Change]:
+    """Components that hold more or less than in the baseline, also in one that was written feature by feature."""
+    if not (entry.components and peak.holders):
+        return []
+    return grown(for_review(entry.components), for_review(by_component(peak)))
+
+
+def versions(measurements: Iterable[Measurement]) -> list[str]:
+    """What passed against a baseline of other versions, each difference once: no bytes more, and yet not the same."""
+    known = [(one.baseline, one.peak) for one in measurements if one.baseline and one.peak]
+    found = Counter(version for entry, peak in known for version in differing_versions(entry, Entry.of(entry.test, peak)))
+    return [f"the baseline of {count} measurement{'s' if count > 1 else ''} is of {version}" for version, count in found.items()]
+
+
+def differences(entry: Entry, peak: Peak) -> list[str]:
+    """Components that hold more or less than in the baseline, the largest change first, and versions that differ."""
+    changes = grew(entry, peak)
+    heading = ["what grew or shrank against the baseline, at the peak:"] if changes else []
+    versions = differing_versions(entry, Entry.of(entry.test, peak))
+    return heading + components(changes) + [f"the baseline is of {version}" for version in versions]

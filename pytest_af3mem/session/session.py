@@ -1,0 +1,162 @@
+"""From what people ask to what the pool answers. pytest's plugin and the command line both go through here."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import dataclasses
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from pytest_af3mem import gpus
+from pytest_af3mem.errors import Af3memError, UsageError, near
+from pytest_af3mem.gpus import local
+from pytest_af3mem.inputs import ambient, generate, reading, tokens
+from pytest_af3mem.inputs.job import Job
+from pytest_af3mem.models.alphafold3 import NEWEST_BUCKETS
+from pytest_af3mem.models.ccd import Store
+from pytest_af3mem.records.peak import Peak
+from pytest_af3mem.records.request import Installation, Request, freeze
+from pytest_af3mem.session.pool import Pool
+from pytest_af3mem.session.settings import Settings, read_method
+
+_POLL_SECONDS = 0.5
+
+
+def padding(settings: Settings) -> tuple[tuple[int, ...], str]:
+    """The padding sizes of a session with these settings, of which nothing is measured nor kept.
+
+    Where the model cannot be asked they are those of the newest AlphaFold 3, and the second is why.
+    """
+    if settings.buckets:
+        return settings.buckets, ""
+    with tempfile.TemporaryDirectory(prefix="af3mem-") as folder:
+        try:
+            with contextlib.closing(Pool(dataclasses.replace(settings, cache_dir=Path(folder), no_cache=False))) as pool:
+                return pool.installation.buckets, ""
+        except Af3memError as error:
+            return NEWEST_BUCKETS, str(error)
+
+
+class Session:
+    """One run of measurements with one set of settings. `close` ends its workers.
+
+    If it `answers`, jobs that are asked for their tokens ask this session (`inputs.ambient`).
+    """
+
+    def __init__(self, settings: Settings, pool: Callable[[Settings], Pool] = Pool, *, answers: bool = True):
+        self.settings = settings
+        self.pool = pool(settings)
+        if answers:
+            ambient.register(self)
+
+    @property
+    def installation(self) -> Installation:
+        return self.pool.installation
+
+    @cached_property
+    def components(self) -> Store | None:
+        """The model's chemical component dictionary; None for a model without one. Raises SetupError."""
+        path = self.pool.components
+        return Store(path) if path else None
+
+    @property
+    def buckets(self) -> tuple[int, ...]:
+        """The padding sizes that were asked for, or those of the installed version."""
+        return self.settings.buckets or self.installation.buckets
+
+    def read(self, path: Path, *, strict: bool = False) -> list[Job]:
+        """The jobs of a JSON file, as AlphaFold 3 would read them. Raises InputError; if `strict`, for what it would mistake.
+
+        The dictionary, which comes with the model, is asked for by those alone that name a component or an atom.
+        """
+        jobs = reading.read(path, strict=strict)
+        if any(tokens.needs_components(job) or job.bonded_atom_pairs for job in jobs):
+            return reading.read(path, components=self.components, strict=strict)
+        return jobs
+
+    def tokens(self, job: Job) -> int:
+        """Tokens of a job. Raises UsageError for a component that is in no dictionary, and for a job of which none are left."""
+        found = tokens.count(job, self.components if tokens.needs_components(job) else None)
+        if not found:
+            raise UsageError("no chain has a residue that is known: AlphaFold 3 leaves such chains out")
+        return found
+
+    def check_settings(self, settings: Mapping[str, Any]) -> None:
+        """Raises UsageError for a setting that the model does not name; dotted paths are left to the model."""
+        for name in settings:
+            if "." not in name and name not in self.installation.settings:
+                hint = near(name, self.installation.settings)
+                raise UsageError(f"{self.installation.model} has no setting {name!r}{hint} (or use a dotted path)")
+
+    def request(
+        self,
+        job: Job | None = None,
+        *,
+        size: int | None = None,
+        options: Mapping[str, Any] | None = None,
+        target: str | None = None,
+        method: str | None = None,
+        settings: Mapping[str, Any] | None = None,
+    ) -> Request:
+        """The request for a job, or for a generated one of `size` tokens. Raises UsageError for what cannot be."""
+        settings = settings or {}
+        self.check_settings(settings)
+        if job is None:
+            assert size is not None
+            options = options or {}
+            job = generate.generate(size, **options, components=self.components if generate.needs_components(options) else None)
+        else:
+            reading.check(job, self.components if tokens.needs_components(job) else None)
+        target = gpus.find(target).name if target else self.settings.target
+        return Request(
+            job=job.to_json(),
+            tokens=self.tokens(job),
+            buckets=self.buckets,
+            target=target,
+            method=self.method(target, method),
+            settings=freeze(settings),
+        )
+
+    def method(self, target: str, method: str | None = None) -> str:
+        """How `target` is measured, by default as the settings say: `auto` runs what is visible, and compiles for the rest."""
+        method = read_method(method, "method") if method else self.settings.method
+        if method != "auto":
+            return method
+        return "run" if target in local.targets(os.environ) else "compiled"
+
+    def retarget(self, request: Request, target: str, method: str | None = None) -> Request:
+        """The same for another target, by the method that is meant for that one."""
+        return dataclasses.replace(request, target=target, method=self.method(target, method))
+
+    def wait(self, answer: Future[Peak], show: Callable[[str], None] = lambda text: None) -> Peak:
+        """The answer, when it is there; `show` gets a line about what is going on twice a second.
+
+        Raises NotJudged, or another error of ours that says what to mend. Who asks again after that has it measured anew.
+        """
+        while not answer.done():
+            try:
+                answer.result(timeout=_POLL_SECONDS)
+            except Af3memError:
+                break
+            except TimeoutError:
+                show(self.pool.status())
+        if answer.exception():
+            self.pool.forget(answer)
+        return answer.result()
+
+    def close(self) -> None:
+        ambient.unregister(self)
+        self.pool.close()
+        if "components" in self.__dict__ and self.components:
+            self.components.close()
+
+
+def start() -> None:
+    """A session with the settings of the environment, which ends with the process."""
+    atexit.register(Session(Settings.read({})).close)

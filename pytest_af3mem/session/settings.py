@@ -1,0 +1,253 @@
+"""Command line, ini file and environment in, one frozen `Settings` out.
+
+Each option has three spellings, and the first that is set wins: `--af3-target` on the command line, `AF3MEM_TARGET` in the
+environment, `af3_target` in the ini file.
+"""
+
+from __future__ import annotations
+
+import errno
+import importlib.util
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pytest_af3mem.errors import UsageError
+from pytest_af3mem.gpus.size import Size, read_tolerance
+
+METHODS = ("auto", "compiled", "run")
+DEFAULT_TARGET = "h100-80gb"
+
+
+def default_folder() -> Path:
+    """`$XDG_CACHE_HOME/pytest-af3mem`, by default `~/.cache/pytest-af3mem`; for a user without a home, in the temporary folder.
+
+    There anyone may make it first: its name has the user's number, and a folder of another user's is refused when it is used.
+    """
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "pytest-af3mem").absolute()
+    except RuntimeError:
+        return Path(tempfile.gettempdir(), f"pytest-af3mem-{os.getuid()}")
+
+
+class Option(NamedTuple):
+    """One setting. `read` turns text into its value and raises UsageError with the name it is given; flags have no `metavar`.
+
+    One that is `of_tests_alone` means nothing to the `af3mem` command.
+    """
+
+    name: str
+    help: str
+    metavar: str = ""
+    read: Callable[[str, str], Any] = lambda text, name: text
+    of_tests_alone: bool = False
+
+    @property
+    def flag(self) -> str:
+        return f"--af3-{self.name.replace('_', '-')}"
+
+    @property
+    def variable(self) -> str:
+        return f"AF3MEM_{self.name.upper()}"
+
+
+def read_method(text: str, name: str) -> str:
+    """How to measure: `compiled`, `run` on a GPU, or `auto`. Raises UsageError for another word."""
+    if text not in METHODS:
+        raise UsageError(f"{name} {text!r} is not one of {', '.join(METHODS)}")
+    return text
+
+
+def _target(text: str, name: str) -> str:
+    from pytest_af3mem import gpus
+
+    return gpus.find(text).name
+
+
+def _buckets(text: str, name: str) -> tuple[int, ...]:
+    parts = [part.strip() for part in text.split(",")]
+    sizes = [int(part) for part in parts if _is_whole_number(part)]
+    if len(sizes) != len(parts) or 0 in sizes or sizes != sorted(set(sizes)):
+        raise UsageError(f"{name} {text!r} must be increasing whole numbers of tokens, like 256,512,1024")
+    return tuple(sizes)
+
+
+def _interpreter(text: str, name: str) -> str:
+    found = shutil.which(text)
+    if found is None:
+        rule = "is not a program that can be run: give the path of a Python that holds AlphaFold 3"
+        raise UsageError(f"{name} {text!r} {rule}")
+    return str(Path.cwd() / found)  # not resolved: a virtual environment's interpreter is a link
+
+
+def _folder(text: str, name: str) -> Path:
+    try:
+        return Path(text).expanduser().absolute()
+    except RuntimeError as error:
+        raise UsageError(f"{name} {text!r} is no folder: {error}") from error
+
+
+def _source_tree(text: str, name: str) -> Path:
+    folder = _folder(text, name)
+    if not folder.is_dir():
+        raise UsageError(f"{name} {text!r} is not a folder: give the one that holds the model's package")
+    inside = folder / "src"
+    return inside if (inside / "alphafold3").is_dir() and not (folder / "alphafold3").is_dir() else folder
+
+
+def _page(text: str, name: str) -> Path:
+    path = _report(text, name)
+    for module in ("jinja2", "plotly"):
+        if importlib.util.find_spec(module) is None:
+            raise UsageError(f'{name} {text!r} needs {module}: pip install "pytest-af3mem[html]"')
+    return path
+
+
+def _report(text: str, name: str) -> Path:
+    path = Path(text)
+    try:
+        if path.is_dir():
+            raise UsageError(f"{name} {text!r} is a folder: give the name of a file")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not os.access(path if path.exists() else path.parent, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        raise UsageError(f"{name} {text!r} cannot be written ({error.strerror}): choose another place") from error
+    return path
+
+
+def _baseline(text: str, name: str) -> Path:
+    path = Path(text)
+    if path.is_dir():
+        raise UsageError(f"{name} {text!r} is a folder: give the name of a file")
+    return path
+
+
+def _whole_number(text: str, name: str) -> int:
+    if not _is_whole_number(text) or int(text) == 0:
+        raise UsageError(f"{name} {text!r} must be a whole number of at least 1")
+    return int(text)
+
+
+def _is_whole_number(text: str) -> bool:
+    return text.isdecimal() and len(text) < 10
+
+
+OPTIONS = (
+    Option(
+        "method",
+        "how to measure: compiled needs no GPU; run reads a real one; auto runs where the target is visible (default: auto)",
+        "{auto,compiled,run}",
+        read_method,
+    ),
+    Option("target", f"card or MIG slice, such as a100-40gb (default: the visible GPU, else {DEFAULT_TARGET})", "NAME", _target),
+    Option("model", "alphafold3, or package.module:object for your own (default: alphafold3)", "NAME"),
+    Option("python", "interpreter that holds the model (default: this one)", "PATH", _interpreter),
+    Option("path", "source tree of the model, measured as it is instead of the installed one", "DIR", _source_tree),
+    Option("buckets", "padding buckets in tokens, as run_alphafold.py's --buckets (default: the model's)", "N,N,...", _buckets),
+    Option("markdown", "write a summary as Markdown to this file; it also goes to $GITHUB_STEP_SUMMARY", "FILE", _report, True),
+    Option("html", "write a page with plots to this file; needs pytest-af3mem[html]", "FILE", _page, True),
+    Option("json", "write all measurements and verdicts to this file", "FILE", _report),
+    Option("all_holders", "write all holders of each peak to the JSON report (default: the ten largest)"),
+    Option("baseline", "committed file of accepted peaks, for tests marked af3_baseline", "FILE", _baseline, True),
+    Option("update_baseline", "write what tests marked af3_baseline measure into that file", of_tests_alone=True),
+    Option("tolerance", "growth over the baseline that passes (default: 0 compiled, 1 %% run)", "SIZE", read_tolerance, True),
+    Option(
+        "against",
+        "hold tests marked af3_baseline against this, measured now: see af3mem compare",
+        "WHAT",
+        of_tests_alone=True,
+    ),
+    Option("workers", "measurements at once (default: as cores and memory allow)", "N", _whole_number),
+    Option("timeout", "seconds that one measurement may take (default: 900)", "SECONDS", _whole_number),
+    Option("cache_dir", "folder for results and the chemical dictionary (default: ~/.cache/pytest-af3mem)", "DIR", _folder),
+    Option("no_cache", "measure everything anew, and keep nothing"),
+    Option("full_run", "with run: all recycles and diffusion steps, which cost time and leave the peak as it is"),
+)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How this session measures; see `OPTIONS` for each."""
+
+    method: str = "compiled"
+    target: str = DEFAULT_TARGET
+    model: str = "alphafold3"
+    python: str = sys.executable
+    path: Path | None = None
+    buckets: tuple[int, ...] | None = None
+    markdown: Path | None = None
+    html: Path | None = None
+    json: Path | None = None
+    all_holders: bool = False
+    baseline: Path | None = None
+    update_baseline: bool = False
+    tolerance: Size | None = None
+    against: str | None = None
+    workers: int | None = None
+    timeout: int = 900
+    cache_dir: Path = field(default_factory=default_folder)
+    no_cache: bool = False
+    full_run: bool = False
+
+    @property
+    def folder(self) -> Path:
+        """Where files of a session go: beside its reports, else into the cache."""
+        reports = (path.parent for path in (self.json, self.html, self.markdown) if path)
+        return next(reports, self.cache_dir)
+
+    @classmethod
+    def read(
+        cls, command_line: Mapping[str, Any], ini: Mapping[str, Any] | None = None, *, flag: Callable[[Option], str] | None = None
+    ) -> Settings:
+        """The first of command line, environment and ini that is set; a flag is set when true. Raises UsageError.
+
+        `flag` is how the command line spells an option, for errors: by default as pytest does.
+        """
+        values: dict[str, Any] = {}
+        for option in OPTIONS:
+            stated = (
+                (command_line.get(option.name), flag(option) if flag else option.flag),
+                (os.environ.get(option.variable), option.variable),
+                ((ini or {}).get(option.name), f"af3_{option.name}"),
+            )
+            for value, name in stated:
+                if value:
+                    values[option.name] = option.read(str(value), name) if option.metavar else is_true(value, name)
+                    break
+        found = cls(**{**values, **_here(values.get("method", "auto"), values.get("target"))})
+        found.check_apart({})
+        return found
+
+    def check_apart(self, others: Mapping[str, Path]) -> None:
+        """Raises UsageError where two of the files that are written, or the baseline, are one; `others` by their option."""
+        named = {f"--af3-{name}": getattr(self, name) for name in ("baseline", "json", "markdown", "html")} | dict(others)
+        known: dict[Path, str] = {}
+        for name, path in named.items():
+            if path is None or (path.exists() and not path.is_file()):  # such as /dev/null
+                continue
+            other = known.setdefault(path.resolve(), name)
+            if other != name:
+                raise UsageError(f"{other} and {name} name the same file {str(path)!r}: give each its own")
+
+
+def _here(method: str, target: str | None) -> dict[str, str]:
+    """Method and target on this machine: `auto` stays where a GPU is visible, and the first of those is the default target."""
+    from pytest_af3mem.gpus import local
+
+    found = local.targets(os.environ) if method != "compiled" else []
+    default = found[0] if found else DEFAULT_TARGET
+    return {"method": method if found or method != "auto" else "compiled", "target": target or default}
+
+
+def is_true(value: Any, name: str) -> bool:
+    """A switch as people write it. Raises UsageError for what is neither true nor false."""
+    text = str(value).lower()
+    if text not in ("1", "true", "yes", "on", "0", "false", "no", "off"):
+        raise UsageError(f"{name} is a switch: {value!r} is neither true nor false")
+    return text in ("1", "true", "yes", "on")

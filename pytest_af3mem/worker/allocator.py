@@ -1,0 +1,274 @@
+"""Peak memory by running on a device: what AlphaFold 3's runner does, once to compile and to see, once more in a steady state.
+
+One process makes one measurement and ends, since JAX's counter of the peak cannot be set back. On JAX's CPU device the same
+steps run and nothing is counted, which `surroundings.refusal` then says: such a reading never becomes a peak.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pytest_af3mem.errors import NotJudged, OutOfMemory, first_line
+from pytest_af3mem.gpus import nvml
+from pytest_af3mem.gpus.size import format_bytes
+from pytest_af3mem.models.model import Forward
+from pytest_af3mem.records.peak import Run
+from pytest_af3mem.worker import out_of_memory
+from pytest_af3mem.worker.out_of_memory import Cause
+from pytest_af3mem.worker.sampler import Sampler
+from pytest_af3mem.worker.trust import VARIABLES, Counters, GpuProcess
+from pytest_af3mem.worker.xla import compile as compiled
+
+_NVML_SECONDS, _ALLOCATOR_SECONDS = 0.02, 0.002
+_UNNAMED = "NVML does not name this process here, as in a container"
+_UNTOLD = "the driver does not tell what a process holds"
+_VALUE = 0.01  # of every parameter: memory does not depend on it
+
+
+@dataclass
+class DeviceUsage:
+    """What NVML says of one device while this process measures: before it touched the device, and the most since."""
+
+    uuid: str
+    before: nvml.Usage
+    largest: dict[int, int | None] = field(default_factory=dict)
+    used_bytes: int = 0
+    gap_seconds: float = 0.0
+
+    def keep(self, usage: nvml.Usage) -> None:
+        self.used_bytes = max(self.used_bytes, usage.used_bytes)
+        for pid, held in usage.processes.items():
+            known = self.largest.get(pid)
+            self.largest[pid] = held if known is None or held is None else max(known, held)
+
+    @property
+    def own(self) -> int | None:
+        """The process id by which NVML knows this process; None where it does not name it.
+
+        From inside a container it may be another one than `os.getpid()`: then the only one that came after us.
+        """
+        came = [pid for pid in self.largest if pid not in self.before.processes]
+        if os.getpid() in came:
+            return os.getpid()
+        return came[0] if len(came) == 1 else None
+
+    @property
+    def tenants(self) -> tuple[GpuProcess, ...]:
+        """The other processes that held memory of the device, before or meanwhile."""
+        return tuple(
+            GpuProcess(pid, nvml.process_name(pid), held)
+            for pid, held in sorted({**self.before.processes, **self.largest}.items())
+            if pid != self.own
+        )
+
+    @property
+    def unnamed_bytes(self) -> int:
+        """What was taken before, by nobody whom NVML names."""
+        return 0 if self.before.processes else self.before.used_bytes
+
+
+@dataclass(frozen=True)
+class Counted:
+    """The allocator's counters before anything was put on the device, with the arguments there, after the compile, after both
+    runs, and when all of it was dropped. `sampled_bytes` is the most that was seen in use in the second run."""
+
+    fresh: Counters
+    loaded: Counters
+    compiled: Counters
+    final: Counters
+    left: Counters
+    sampled_bytes: int
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What was read of one program on one device. `counted` is None on a device without counters."""
+
+    program: compiled.Compiled
+    counted: Counted | None
+    allocator_gap_seconds: float
+
+
+def device() -> Any:
+    """The device that this process runs on. Raises NotJudged where JAX finds none."""
+    import jax
+
+    try:
+        return jax.devices()[0]
+    except RuntimeError as error:
+        way_out = 'pip install "pytest-af3mem[gpu]" where the model is; --af3-method compiled needs no GPU'
+        raise NotJudged(f"JAX cannot use the GPU ({first_line(error)}): {way_out}") from error
+
+
+def stated() -> dict[str, str]:
+    """The variables that JAX's client was made with. To be asked when it was made: a model may set some."""
+    return {name: os.environ[name] for name in VARIABLES if name in os.environ}
+
+
+def compute_capability(device: Any) -> tuple[int, int]:
+    """The device's; (0, 0) of one that has none, as the CPU."""
+    major, _, minor = str(getattr(device, "compute_capability", "0.0")).partition(".")
+    return int(major), int(minor or 0)
+
+
+def parameters(forward: Forward, features: Mapping[str, Any]) -> Any:
+    """Shapes of the network's parameters, as its own `init` makes them."""
+    import jax
+
+    with _translated("initialising the model", None):
+        return jax.eval_shape(forward.init, jax.random.PRNGKey(0), dict(features))
+
+
+def counters(device: Any) -> Counters | None:
+    stats = device.memory_stats()
+    if not stats or "peak_bytes_in_use" not in stats:
+        return None
+    return Counters(
+        in_use_bytes=stats["bytes_in_use"],
+        peak_bytes=stats["peak_bytes_in_use"],
+        largest_bytes=stats.get("largest_alloc_size", 0),
+        pool_bytes=stats.get("pool_bytes", stats["peak_bytes_in_use"]),  # at least that
+        limit_bytes=stats.get("bytes_limit", 0),
+    )
+
+
+def run(
+    forward: Forward,
+    parameters: Any,
+    features: Mapping[str, Any],
+    device: Any,
+    packages: Sequence[str],
+    show: Callable[[str], None],
+) -> Reading:
+    """Runs the program twice. Raises OutOfMemory, or NotJudged with the reason, when it does not come to an end.
+
+    `parameters` are shapes; `packages` as for `compiled.compile`. Nothing of it stays on the device.
+    """
+    import jax
+
+    fresh = counters(device)
+    show("putting parameters and features on the device")
+    with _translated("putting parameters and features on the device", device), jax.default_device(device):
+        arguments = (_filled(parameters, device), jax.random.PRNGKey(0), jax.device_put(dict(features), device))
+        jax.block_until_ready(arguments)
+    loaded = counters(device)
+    show("compiling")
+    with _translated("tracing", device), jax.default_device(device):
+        lowered = jax.jit(compiled.program(forward)).lower(*arguments)
+    with _translated("compiling", device):
+        options: Any = dict(forward.compiler_options)
+        program = lowered.compile(compiler_options=options)
+    tuned = counters(device)
+    show("running")
+    _call(program, arguments, device)
+    show("running again")
+    in_use: list[int] = [0]
+    with Sampler(
+        lambda: counters(device), lambda one: in_use.append(one.in_use_bytes if one else 0), _ALLOCATOR_SECONDS
+    ) as sampler:
+        _call(program, arguments, device)
+    final = counters(device)
+    analysis = compiled.read(program, forward, packages)
+    del arguments, program, lowered
+    gc.collect()
+    left = counters(device)
+    counted = None
+    if fresh and loaded and tuned and final and left:
+        counted = Counted(fresh, loaded, tuned, final, left, max(in_use))
+    return Reading(analysis, counted, sampler.gap_seconds)
+
+
+def record(reading: Reading, watched: DeviceUsage, device: str, driver: str) -> tuple[Run, int, int | None]:
+    """What a believed reading comes to, the allocator's peak, and what NVML says of this process, in bytes."""
+    counted = reading.counted
+    assert counted is not None  # or it was refused
+    peak_bytes = counted.final.peak_bytes
+    exact = peak_bytes > counted.compiled.peak_bytes
+    process_bytes = watched.largest[watched.own] if watched.own is not None else None
+    run = Run(
+        device=device,
+        uuid=watched.uuid,
+        driver=driver,
+        before_bytes=counted.fresh.in_use_bytes,
+        loaded_bytes=counted.loaded.in_use_bytes,
+        compile_peak_bytes=counted.compiled.peak_bytes,
+        steady_peak_bytes=peak_bytes if exact else counted.sampled_bytes,
+        after_bytes=counted.left.in_use_bytes,
+        largest_bytes=counted.final.largest_bytes,
+        pool_bytes=counted.final.pool_bytes,
+        limit_bytes=counted.final.limit_bytes,
+        device_bytes=watched.used_bytes - watched.before.used_bytes,
+        allocator_gap_ms=0.0 if exact else round(1000 * reading.allocator_gap_seconds, 1),
+        nvml_gap_ms=round(1000 * watched.gap_seconds, 1),
+        process_note="" if process_bytes is not None else _UNNAMED if watched.own is None else _UNTOLD,
+    )
+    return run, peak_bytes, process_bytes
+
+
+def live() -> Counter[str]:
+    """Arrays that are alive on the device, as `f32[128,32]`, and how many of each."""
+    import jax
+
+    gc.collect()
+    return Counter(f"{array.dtype}{list(array.shape)}".replace(" ", "") for array in jax.live_arrays())
+
+
+@contextlib.contextmanager
+def watching(gauge: nvml.Gauge, watched: DeviceUsage) -> Iterator[None]:
+    """Reads NVML in a thread meanwhile."""
+    with Sampler(gauge.read, watched.keep, _NVML_SECONDS) as sampler:
+        yield
+    watched.gap_seconds = sampler.gap_seconds
+
+
+def _filled(shapes: Any, device: Any) -> Any:
+    import jax
+    import numpy as np
+
+    return jax.tree.map(lambda one: jax.device_put(np.full(one.shape, _VALUE, one.dtype), device), shapes)
+
+
+def _call(program: Any, arguments: tuple[Any, ...], device: Any) -> None:
+    """One forward pass, its results brought to the host, as the runner does."""
+    import jax
+    import numpy as np
+
+    with _translated("running", device):
+        jax.tree.map(np.asarray, program(*arguments))
+
+
+@contextlib.contextmanager
+def _translated(doing: str, device: Any) -> Iterator[None]:
+    try:
+        yield
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise refused(error, doing, counters(device) if device is not None else None) from error
+
+
+def refused(error: BaseException, doing: str, now: Counters | None) -> NotJudged:
+    """What an error while `doing` something means: out of GPU memory is a result, all else is not judged."""
+    failure = out_of_memory.read(str(error))
+    if failure is None:
+        return NotJudged(f"the model fails while {doing}: {first_line(error)}")
+    if failure.cause is Cause.DEVICE:
+        asked = failure.line if failure.asked_bytes is None else f"asked for {format_bytes(failure.asked_bytes)} more"
+        at = f", with {format_bytes(now.in_use_bytes)} in use of a limit of {format_bytes(now.limit_bytes)}" if now else ""
+        return OutOfMemory(
+            f"the GPU ran out of memory while {doing}: {asked}{at}",
+            asked_bytes=failure.asked_bytes,
+            limit_bytes=now.limit_bytes if now else None,
+        )
+    reasons = {
+        Cause.KERNEL: f"a kernel does not run on this GPU, which is no lack of its memory, while {doing}",
+        Cause.HOST: f"the host ran out of memory, not the GPU, while {doing}",
+        Cause.DRIVER: f"the driver failed while {doing}",
+    }
+    return NotJudged(f"{reasons[failure.cause]}: {failure.line}")

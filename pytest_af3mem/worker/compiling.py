@@ -1,0 +1,235 @@
+"""The child process: a request in, a reply out. The only process that imports JAX and the model.
+
+It may run in an interpreter that has nothing of this project installed, so it and all that it imports need the standard
+library alone. Lines of JSON come on standard input and go out on what was standard output; whatever the model and its
+libraries print goes to standard error, which the pool keeps in a file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from pytest_af3mem import gpus
+from pytest_af3mem.errors import Af3memError, NotJudged, SetupError, first_line
+from pytest_af3mem.models import fingerprint, registry
+from pytest_af3mem.models import model as models
+from pytest_af3mem.records.answering import Answer, why_not_the_answer
+from pytest_af3mem.records.identity import batch_identity, find_peak, parameters_identity, peak_identity
+from pytest_af3mem.records.peak import Model, Peak
+from pytest_af3mem.records.request import Installation, Request
+from pytest_af3mem.storage.cache import Cache, digest
+from pytest_af3mem.storage.typed import plain
+from pytest_af3mem.worker import protocol
+from pytest_af3mem.worker.xla import compile as compiled
+
+_OLDEST_JAX = (0, 7, 2)  # the first that was seen to compile without a device
+
+
+class Worker:
+    """Answers for one model. What is costly (imports, dictionary, parameter shapes) is kept between requests.
+
+    `folder` is for what does not depend on measurements, `results` for what they gave. `path` is the source tree that is to be
+    measured, which is on `sys.path` already; None: what is installed.
+    """
+
+    def __init__(self, model: str, folder: Path, *, results: Path, progress: Callable[[str], None], path: Path | None = None):
+        self._spec = model
+        self._model = registry.load(model)
+        self._folder = folder
+        self._path = path
+        self._progress = progress
+        self._parameters: dict[str, Any] = {}
+        self._unprepared: Exception | None = None
+        self.cache = Cache(results)
+
+    @cached_property
+    def installation(self) -> Installation:
+        """What is installed here. Raises SetupError when something is missing that measuring needs, or is not in `path`."""
+        own = fingerprint.modules(self._model)
+        distribution = self._model.distribution()
+        _check_jax()
+        if self._path is not None:
+            fingerprint.check_place(self._path, [*own, *self._model.packages[:1]])
+        self._sources = fingerprint.Sources([*self._model.packages, *own, "pytest_af3mem"])
+        return Installation(
+            spec=self._spec,
+            model=self._model.name,
+            distribution=distribution,
+            fingerprint=self._sources.digest,
+            buckets=self._model.buckets(),
+            settings=tuple(self._model.settings),
+            software=fingerprint.software(),
+            environment=fingerprint.environment(),
+        )
+
+    def _keep(self, kind: str, identity: Mapping[str, Any], value: Any) -> None:
+        """Stores what was found out, of the sources that its identity says. Raises NotJudged where they were edited meanwhile."""
+        if self._sources.were_edited():
+            raise NotJudged("the model's sources were edited while they were measured; start the session again")
+        self.cache.put(kind, identity, value)
+
+    def components(self) -> str | None:
+        path = self._model.components(self._folder, self._progress)
+        return str(path) if path else None
+
+    def targets(self) -> dict[str, str]:
+        """Every target, and why a small program does not compile for it here (empty where it does)."""
+        with _private() as folder:
+            toolchain = compiled.toolchain(folder)
+            return {name: compiled.trial(gpus.find(name), toolchain) for name in gpus.names()}
+
+    def measure(self, request: Request) -> Answer:
+        """The peak for one request, from the cache where an equal program was compiled before."""
+        start = time.perf_counter()
+        batch = self._featurised(request)
+        signature = compiled.signature(batch.features)
+        identity = peak_identity(self.installation, request, signature)
+        with self.cache.only_one("peaks", identity, lambda: self._progress(protocol.WAITING)):
+            why_not = functools.partial(why_not_the_answer, request, self.installation)
+            peak = find_peak(self.cache, identity, request, why_not)
+            if peak is None:
+                peak = self._compile(request, batch, start)
+                self._keep("peaks", identity, peak.to_json())
+        self._keep("signatures", batch_identity(self.installation, request), signature)
+        return self._answer(request, peak, signature)
+
+    def _answer(self, request: Request, peak: Peak, signature: str) -> Answer:
+        return Answer(peak, dict(request.settings), signature, self.installation.identity)
+
+    def featurise(self, request: Request) -> dict[str, Any]:
+        """What the featuriser makes of a job: its tokens, the bucket, and shape and type of each feature."""
+        batch = self._featurised(request)
+        signature = compiled.signature(batch.features)
+        self._keep("signatures", batch_identity(self.installation, request), signature)
+        return {
+            "tokens": batch.tokens,
+            "bucket": batch.bucket,
+            "signature": signature,
+            "shapes": {
+                name: f"{array.dtype}[{','.join(map(str, array.shape))}]"
+                for name, array in sorted(compiled.shapes(batch.features).items())
+            },
+        }
+
+    def _featurised(self, request: Request) -> models.Batch:
+        assert self.installation  # known before the model is imported, of whose sources it is
+        self._progress("importing the model")
+        self._prepare()
+        self._progress("featurising")
+        try:
+            batch = self._model.featurise(request.job, request.buckets)
+        except Exception as error:
+            raise NotJudged(f"{self._model.name} does not featurise the job: {first_line(error)}") from error
+        if (batch.tokens, batch.bucket) != (request.tokens, request.bucket):
+            raise NotJudged(
+                f"the job was expected to have {request.tokens} tokens in a bucket of {request.bucket}, but the featuriser of "
+                f"{self.installation.distribution} made {batch.tokens} in {batch.bucket}"
+            )
+        return batch
+
+    def _prepare(self) -> None:
+        """What was imported by halves is not imported again in this process, where it would fail for another reason."""
+        try:
+            if self._unprepared is None:
+                self._model.prepare(self._folder, self._progress)
+        except Af3memError:
+            raise
+        except Exception as error:
+            self._unprepared = error
+        if self._unprepared is not None:
+            text = f"{self.installation.distribution} does not import: {first_line(self._unprepared)}"
+            raise NotJudged(text) from self._unprepared
+
+    def _compile(self, request: Request, batch: models.Batch, start: float) -> Peak:
+        gpu = gpus.find(request.target)
+        self._progress("setting up the network")
+        with compiled.pretending(compiled.device(gpu)):
+            forward = self._model.forward(dict(request.settings), gpu.compute_capability)
+        parameters = self._parameter_shapes(request, batch, lambda: compiled.parameters(forward, batch.features, gpu))
+        self._progress("compiling")
+        with _private() as folder:
+            toolchain = compiled.toolchain(folder)
+            program = compiled.compile(forward, parameters, batch.features, gpu, toolchain, self._model.packages)
+        return self._peak(request, batch, forward, program, time.perf_counter() - start, compiled.FLAGS)
+
+    def _peak(
+        self,
+        request: Request,
+        batch: models.Batch,
+        forward: models.Forward,
+        program: compiled.Compiled,
+        seconds: float,
+        options: Mapping[str, bool | int | str] = MappingProxyType({}),
+    ) -> Peak:
+        """What a program comes to, which was compiled with `options` beside the model's own."""
+        installation = self.installation
+        return Peak(
+            tokens=batch.tokens,
+            bucket=batch.bucket,
+            target=request.target,
+            method=request.method,
+            total_bytes=program.total_bytes,
+            live_bytes=program.live_bytes,
+            argument_bytes=program.argument_bytes,
+            output_bytes=program.output_bytes,
+            temp_bytes=program.temp_bytes,
+            alias_bytes=program.alias_bytes,
+            kernels=program.kernels,
+            holders=program.attribution.holders,
+            high_water=program.attribution.high_water,
+            unattributed=program.attribution.reason,
+            model=Model(self._model.name, installation.distribution, installation.fingerprint, plain(forward.config)),
+            software={**installation.software, "xla_flags": _flags({**forward.compiler_options, **options})},
+            seconds=round(seconds, 3),
+        )
+
+    def _parameter_shapes(self, request: Request, batch: models.Batch, find: Callable[[], Any]) -> Any:
+        """Shapes of the parameters: they take long to find, and are the same for every bucket where the model says so."""
+        follow_settings = getattr(self._model, "parameters_follow_settings", False)
+        signature = None if follow_settings else compiled.signature(batch.features)
+        identity = parameters_identity(self.installation, request, signature)
+        key = digest(identity)
+        if key not in self._parameters:
+            stored = self.cache.get("parameters", identity, compiled.from_description)
+            if stored is None:
+                self._progress("reading the shapes of the parameters")
+                stored = find()
+                if description := compiled.described(stored):
+                    self._keep("parameters", identity, description)
+            self._parameters[key] = stored
+        return self._parameters[key]
+
+
+@contextlib.contextmanager
+def _private() -> Iterator[Path]:
+    """A folder that nobody else may write, for what is run from it: nothing of the cache is."""
+    with tempfile.TemporaryDirectory(prefix="af3mem-toolchain-") as folder:
+        yield Path(folder)
+
+
+def _flags(options: Mapping[str, bool | int | str]) -> str:
+    stated = [f"--{name}={str(value).lower() if isinstance(value, bool) else value}" for name, value in options.items()]
+    return " ".join([*fingerprint.without_paths(os.environ.get("XLA_FLAGS", "")).split(), *stated])
+
+
+def _check_jax() -> None:
+    from pytest_af3mem.models.alphafold3 import INSTALL
+
+    found = fingerprint.installed("jax")
+    if found is None:
+        raise SetupError(f"JAX is not installed in {sys.executable}: {INSTALL}")
+    if tuple(int(part) for part in found.split(".")[:3] if part.isdigit()) < _OLDEST_JAX:
+        oldest = ".".join(map(str, _OLDEST_JAX))
+        raise SetupError(f"jax {found} in {sys.executable} is too old to compile without a GPU (oldest: {oldest}): {INSTALL}")
+    if fingerprint.cuda_plugin() is None:
+        raise SetupError(f"jax {found} in {sys.executable} has no CUDA plugin, which compiles for GPUs: {INSTALL}")

@@ -1,0 +1,139 @@
+"""What a worker does on a real GPU: one program, run twice; or several jobs one after the other. Then its process ends.
+
+On JAX's CPU device the same steps can be rehearsed. That gives no `Peak`: there is no way from there to one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from pytest_af3mem.errors import NotJudged, OutOfMemory
+from pytest_af3mem.gpus import nvml
+from pytest_af3mem.models import model as models
+from pytest_af3mem.records.peak import Peak
+from pytest_af3mem.records.request import Request
+from pytest_af3mem.worker import allocator, trust
+from pytest_af3mem.worker.compiling import Worker
+from pytest_af3mem.worker.trust import Surroundings
+from pytest_af3mem.worker.xla import compile as compiled
+
+
+class GpuWorker(Worker):
+    """Answers one request on the device that this process was shown."""
+
+    def run(self, request: Request, uuid: str, full: bool) -> dict[str, Any]:
+        """As an `Answer`, the peak that was read. Raises OutOfMemory; NotJudged where it is not believed."""
+        start = time.perf_counter()
+        gauge = nvml.Gauge(uuid)
+        with contextlib.closing(gauge):
+            watched = allocator.DeviceUsage(uuid, gauge.read())
+            batch = self._featurised(request)
+            device = allocator.device()
+            around = Surroundings(
+                target=request.target,
+                platform=device.platform,
+                device=device.device_kind,
+                environment=allocator.stated(),
+                fresh=allocator.counters(device),
+                tenants=watched.tenants,
+                unnamed_bytes=watched.unnamed_bytes,
+            )
+            _check(trust.why_not_measurable(around))
+            forward, parameters = self._network(request, batch, device, full)
+            with _unless_shared(around, watched), allocator.watching(gauge, watched):
+                reading = allocator.run(forward, parameters, batch.features, device, self._model.packages, self._progress)
+        around = dataclasses.replace(
+            around,
+            final=reading.counted.final if reading.counted else None,
+            argument_bytes=reading.program.argument_bytes,
+            tenants=watched.tenants,
+        )
+        _check(trust.why_not_trusted(around))
+        program = self._peak(request, batch, forward, reading.program, time.perf_counter() - start)
+        peak = self._believed(program, reading, watched, around)
+        return self._answer(request, peak, compiled.signature(batch.features)).to_json()
+
+    def rehearse(self, request: Request, full: bool) -> dict[str, Any]:
+        """The same steps on JAX's CPU device: what was done, how long it took, and why that is no measurement."""
+        steps: list[tuple[str, float]] = []
+        start = time.perf_counter()
+        show, self._progress = self._progress, lambda text: steps.append((text, time.perf_counter() - start))
+        try:
+            batch = self._featurised(request)
+            device = allocator.device()
+            forward, parameters = self._network(request, batch, device, full)
+            allocator.run(forward, parameters, batch.features, device, self._model.packages, self._progress)
+        finally:
+            self._progress = show
+        around = Surroundings(request.target, device.platform, device.device_kind, allocator.stated())
+        return {
+            "steps": [(text, round(seconds, 3)) for text, seconds in steps],
+            "seconds": round(time.perf_counter() - start, 3),
+            "config": dict(forward.config),
+            "reason": trust.why_not_trusted(around),
+        }
+
+    def sequence(self, requests: Sequence[Request], full: bool) -> list[dict[str, Any]]:
+        """One job after the other in this process; what is left of each, and the allocator's peak so far, where there is one."""
+        steps = []
+        device = None
+        before: Counter[str] = Counter()
+        for request in requests:
+            batch = self._featurised(request)
+            if device is None:
+                device = allocator.device()
+                before = allocator.live()
+            forward, parameters = self._network(request, batch, device, full)
+            counted = allocator.run(forward, parameters, batch.features, device, self._model.packages, self._progress).counted
+            del forward
+            steps.append(
+                {
+                    "tokens": batch.tokens,
+                    "bucket": batch.bucket,
+                    "peak_bytes": counted.final.peak_bytes if counted else None,
+                    "left_bytes": counted.left.in_use_bytes - counted.fresh.in_use_bytes if counted else None,
+                    "left_arrays": dict(allocator.live() - before),
+                }
+            )
+        return steps
+
+    def _network(self, request: Request, batch: models.Batch, device: Any, full: bool) -> tuple[models.Forward, Any]:
+        """The network as it is run here, and the shapes of its parameters."""
+        self._progress("setting up the network")
+        fewer: Mapping[str, Any] = {} if full else getattr(self._model, "fewer_iterations", {})
+        forward = self._model.forward({**fewer, **dict(request.settings)}, allocator.compute_capability(device))
+        return forward, self._parameter_shapes(request, batch, lambda: allocator.parameters(forward, batch.features))
+
+    def _believed(self, peak: Peak, reading: allocator.Reading, watched: allocator.DeviceUsage, around: Surroundings) -> Peak:
+        """The peak of the program as it was compiled here, with what was read of the GPU."""
+        driver = next(gpu.driver for gpu in nvml.visible_gpus()[0] if gpu.uuid == watched.uuid)
+        run, allocator_bytes, process_bytes = allocator.record(reading, watched, around.device, driver)
+        return dataclasses.replace(
+            peak,
+            total_bytes=allocator_bytes,
+            allocator_bytes=allocator_bytes,
+            process_bytes=process_bytes,
+            run=run,
+            software={**peak.software, "driver": driver},
+        )
+
+
+def _check(reason: str) -> None:
+    if reason:
+        raise NotJudged(reason)
+
+
+@contextlib.contextmanager
+def _unless_shared(around: Surroundings, watched: allocator.DeviceUsage) -> Iterator[None]:
+    """Running out of memory is a result of the model's only where nobody else held any."""
+    try:
+        yield
+    except OutOfMemory as error:
+        if reason := trust.why_not_measurable(dataclasses.replace(around, tenants=watched.tenants)):
+            raise NotJudged(reason) from error
+        raise

@@ -1,0 +1,170 @@
+"""Whether a reading of a real GPU can be believed. A record of what was around it in, the reason not to out; pure functions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from pytest_af3mem import gpus
+from pytest_af3mem.gpus.size import format_bytes
+
+# A context of CUDA takes a few hundred MiB, an idle device next to nothing (the driver's own reserve is not counted).
+_UNNAMED_BYTES = 64 * 2**20
+_WITHOUT_GPU = "--af3-method compiled needs no GPU"
+
+
+# What JAX reads when it makes its client for a GPU: jaxlib.xla_client.generate_pjrt_gpu_plugin_options (jaxlib 0.10.2) and
+# XLA's own TF_ variables.
+VARIABLES = (
+    "CUDA_VISIBLE_DEVICES",
+    "TF_FORCE_UNIFIED_MEMORY",
+    "TF_GPU_ALLOCATOR",
+    "XLA_CLIENT_MEM_FRACTION",
+    "XLA_PYTHON_CLIENT_ALLOCATOR",
+    "XLA_PYTHON_CLIENT_MEM_FRACTION",
+    "XLA_PYTHON_CLIENT_PREALLOCATE",
+)
+
+
+@dataclass(frozen=True)
+class Counters:
+    """JAX's counters of one device's allocator at one moment, in bytes."""
+
+    in_use_bytes: int
+    peak_bytes: int
+    largest_bytes: int
+    pool_bytes: int
+    limit_bytes: int
+
+
+@dataclass(frozen=True)
+class GpuProcess:
+    """Another process that holds memory of the device; `held_bytes` is None where the driver does not tell."""
+
+    pid: int
+    name: str
+    held_bytes: int | None
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What was around one reading.
+
+    `environment` holds those of `VARIABLES` that were set when JAX made its client; `platform` and `device` are JAX's
+    names of the device. `fresh` are the counters before anything was put on it, `final` those at the end. `no_nvml` says why
+    NVML could not be read. `unnamed_bytes` were taken before, by nobody whom NVML names.
+    """
+
+    target: str
+    platform: str
+    device: str
+    environment: Mapping[str, str] = field(default_factory=dict)
+    fresh: Counters | None = None
+    final: Counters | None = None
+    argument_bytes: int = 0
+    no_nvml: str = ""
+    tenants: tuple[GpuProcess, ...] = ()
+    unnamed_bytes: int = 0
+
+
+def why_not_trusted(around: Surroundings) -> str:
+    """Why the reading is not judged, and the way out; empty where it can be believed."""
+    return why_not_measurable(around) or _counters(around)
+
+
+def why_not_measurable(around: Surroundings) -> str:
+    """The same before anything was read: what would make any reading worthless."""
+    return _device(around) or why_no_counters(around.environment) or _preallocated(around) or _shared(around)
+
+
+def why_no_counters(environment: Mapping[str, str]) -> str:
+    """Why what these variables make of JAX's allocator cannot be measured; empty where it can."""
+    for name in ("XLA_PYTHON_CLIENT_ALLOCATOR", "TF_GPU_ALLOCATOR"):
+        value = environment.get(name, "")
+        if value.lower() not in ("", "default", "bfc"):
+            return f"{name}={value} replaces JAX's allocator, whose counters are what is measured: unset it"
+    return why_unified(environment)
+
+
+def why_unified(environment: Mapping[str, str]) -> str:
+    """Why nothing can be read of a GPU whose memory goes on in the host's; empty where it does not."""
+    names = [name for name in ("TF_FORCE_UNIFIED_MEMORY",) if environment.get(name, "").lower() in ("1", "true")]
+    fractions = ("XLA_CLIENT_MEM_FRACTION", "XLA_PYTHON_CLIENT_MEM_FRACTION")
+    names += [name for name in fractions if _number(environment.get(name, "")) > 1]
+    if not names:
+        return ""
+    return (
+        f"unified memory is on ({names[0]}={environment[names[0]]}): what the GPU lacks spills into host memory unseen, so that "
+        "nothing is ever over; unset it, or measure with --af3-method compiled"
+    )
+
+
+def spilled(needed_bytes: int, target: str) -> str:
+    """What unified memory would mean for a program that asks for so much on `target`."""
+    memory_bytes = gpus.find(target).memory_bytes
+    of = f"of the {format_bytes(memory_bytes)} of {target}"
+    if needed_bytes <= memory_bytes:
+        return f"compiled, it needs {format_bytes(needed_bytes)} {of}: nothing would spill"
+    return f"compiled, it needs {format_bytes(needed_bytes)} {of}: {format_bytes(needed_bytes - memory_bytes)} would spill"
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return 0.0
+
+
+def _device(around: Surroundings) -> str:
+    if around.platform not in ("gpu", "cuda"):
+        return f"JAX ran on {around.device} ({around.platform}) and not on a GPU, which takes pytest-af3mem[gpu]; {_WITHOUT_GPU}"
+    if around.no_nvml:
+        return f"the GPU cannot be watched ({around.no_nvml}): install nvidia-ml-py and NVIDIA's driver; {_WITHOUT_GPU}"
+    if around.device != (asked := gpus.find(around.target)).description:
+        return (
+            f"JAX ran on {around.device}, and {asked.name} ({asked.description}) was asked for: name what is here; {_WITHOUT_GPU}"
+        )
+    return ""
+
+
+def _preallocated(around: Surroundings) -> str:
+    stated = around.environment.get("XLA_PYTHON_CLIENT_PREALLOCATE", "")
+    pool = around.fresh.pool_bytes if around.fresh else 0
+    way_out = "the model sets it, or made JAX's client before it was asked to: leave XLA_PYTHON_CLIENT_PREALLOCATE alone"
+    if stated not in ("false", "False", "0"):
+        return f"preallocation is on (XLA_PYTHON_CLIENT_PREALLOCATE={stated or 'unset'}): {way_out}"
+    if around.fresh and pool > max(around.fresh.limit_bytes // 2, around.fresh.in_use_bytes):
+        return f"preallocation is on ({format_bytes(pool)} were taken before anything was asked for): {way_out}"
+    return ""
+
+
+def _shared(around: Surroundings) -> str:
+    if around.tenants:
+        held = [
+            f"{one.name or 'a process'} (pid {one.pid}{f', {format_bytes(one.held_bytes)}' if one.held_bytes else ''})"
+            for one in around.tenants
+        ]
+        return f"another process holds memory on the GPU: {', '.join(held)}; end it, or choose a GPU with CUDA_VISIBLE_DEVICES"
+    if around.unnamed_bytes > _UNNAMED_BYTES:
+        return (
+            f"{format_bytes(around.unnamed_bytes)} of the GPU were taken before, by processes that NVML does not name here (as "
+            "in a container): end them, or choose a GPU with CUDA_VISIBLE_DEVICES"
+        )
+    return ""
+
+
+def _counters(around: Surroundings) -> str:
+    fresh, final = around.fresh, around.final
+    if fresh is None or final is None:
+        return f"JAX has no memory counters for {around.device}: its allocator cannot be read"
+    if final.peak_bytes < around.argument_bytes:
+        return (
+            f"the counters cannot be right: a peak of {format_bytes(final.peak_bytes)} is below the "
+            f"{format_bytes(around.argument_bytes)} of the program's own arguments"
+        )
+    if final.peak_bytes < final.in_use_bytes or (final.limit_bytes and final.peak_bytes > final.limit_bytes):
+        return (
+            f"the counters cannot be right: a peak of {format_bytes(final.peak_bytes)}, with {format_bytes(final.in_use_bytes)} "
+            f"in use and a limit of {format_bytes(final.limit_bytes)}"
+        )
+    return ""

@@ -1,0 +1,162 @@
+"""Who holds the peak, and what grew: XLA's plan for the buffers of a program, told in the model's own names.
+
+Pure functions: a `Program` as `probes.executable` reads it, or what peaks hold, in; records out.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from pytest_af3mem.records.holders import FRAGMENTATION
+from pytest_af3mem.records.peak import Holder
+from pytest_af3mem.worker.xla.executable import ALLOCATE, SHARE, Allocation, Buffer, Program
+from pytest_af3mem.worker.xla.scopes import ARGUMENTS, Names
+
+_TINY = 1_000  # arrays below a thousandth of the total are counted together
+
+
+@dataclass(frozen=True)
+class Attribution:
+    """`holders` and `high_water` of a `Peak`, or the `reason` why they are not known."""
+
+    holders: tuple[Holder, ...] = ()
+    high_water: Mapping[str, int] = field(default_factory=dict)
+    reason: str = ""
+
+
+def attribute(program: Program, packages: Sequence[str], total_bytes: int, live_bytes: int | None) -> Attribution:
+    """Who holds the peak of `program`, and the most that temporaries of each component ever take together.
+
+    Source lines are those of `packages`, folders or files with the model's own first. Raises ValueError where the buffers do not
+    add up to what XLA says that it asks for (`total_bytes`) and has alive at the peak (`live_bytes`; None: it does not say).
+    """
+    names = Names(program, packages)
+    replay = _Replay(program, names)
+    kept = [one for allocation in program.allocations if (one := _kept(allocation, program, names))]
+    constants = [one for one in kept if one.kind == "constant"]
+    slab = sum(one.size for one in program.allocations if _is_slab(one))
+    held, constant_bytes = _bytes(kept) - _bytes(constants), _bytes(constants)
+    if live_bytes not in (None, held + constant_bytes + replay.peak_bytes):
+        raise ValueError(f"{held + constant_bytes + replay.peak_bytes} bytes are alive at the peak, and XLA says {live_bytes}")
+    if total_bytes == held + slab:  # memory_analysis() counts no constants
+        kept = [one for one in kept if one.kind != "constant"]
+    elif total_bytes != held + constant_bytes + slab:
+        raise ValueError(f"buffers add up to {held + slab} bytes, and XLA says {total_bytes}")
+    idle = slab - replay.peak_bytes
+    fragmentation = [Holder(FRAGMENTATION, FRAGMENTATION, idle)] if idle else []
+    holders = _grouped([*kept, *replay.holders(), *fragmentation], total_bytes // _TINY)
+    return Attribution(tuple(holders), replay.high_water)
+
+
+def _is_slab(allocation: Allocation) -> bool:
+    """Whether temporaries lie in it."""
+    return allocation.parameter is None and not (allocation.output or allocation.constant or allocation.thread_local)
+
+
+def _kept(allocation: Allocation, program: Program, names: Names) -> Holder | None:
+    """Who holds an allocation that lives as long as the program runs; None for another, and for one of threads of a kernel."""
+    buffers = sorted((program.buffers[one] for one in allocation.buffers), key=lambda buffer: -buffer.size)
+    if allocation.parameter is not None:
+        chosen = next((one for one in buffers if names.is_argument(program.instructions[one.instruction])), buffers[0])
+        name = program.instructions[chosen.instruction].op_name
+        kind = "parameter" if name.startswith(ARGUMENTS[0]) else "input"
+    elif allocation.output:
+        root = program.roots[program.entry]
+        chosen = next((one for one in buffers if root in (one.instruction, *one.places)), buffers[0])
+        kind = "output"
+    elif allocation.constant:
+        chosen, kind = buffers[0], "constant"
+    else:
+        return None
+    return _holder(chosen, kind, allocation.size, program, names)
+
+
+def _holder(buffer: Buffer, kind: str, size: int, program: Program, names: Names) -> Holder:
+    array = program.instructions[buffer.instruction].array(buffer.index)
+    return Holder(names.component(buffer), kind, size, array, names.source(buffer))
+
+
+class _Replay:
+    """XLA's plan for the temporaries, step by step: `peak_bytes` are the most that are alive at once.
+
+    A buffer that is laid over another one while that is alive takes no memory of its own; the last one alive holds it.
+    """
+
+    def __init__(self, program: Program, names: Names):
+        self._program, self._names = program, names
+        self._at_peak = 0  # number of the event
+        self.peak_bytes = now = 0
+        self.high_water: dict[str, int] = {}
+        holding: Counter[str] = Counter()
+        for number, (first, before, owners) in enumerate(self._events(), start=1):
+            size = program.buffers[first].size
+            for owner, sign in ((before, -1), (owners[-1] if owners else None, 1)):
+                if owner is not None:
+                    component = names.component(program.buffers[owner])
+                    holding[component] += sign * size
+                    now += sign * size
+                    if sign > 0:
+                        self.high_water[component] = max(self.high_water.get(component, 0), holding[component])
+            if now > self.peak_bytes:
+                self.peak_bytes, self._at_peak = now, number
+
+    def _events(self) -> Iterator[tuple[int, int | None, list[int]]]:
+        """Of each event: the buffer whose place it is about, who held it before, and all that are alive there now."""
+        alive: dict[int, list[int]] = {}
+        place: dict[int, int] = {}
+        for event in self._program.events:
+            if event.kind == ALLOCATE:
+                place[event.buffer] = event.buffer
+            elif event.kind == SHARE:
+                place[event.buffer] = place[event.shared]
+            owners = alive.setdefault(place[event.buffer], [])
+            before = owners[-1] if owners else None
+            if event.kind in (ALLOCATE, SHARE):
+                owners.append(event.buffer)
+            else:
+                owners.remove(event.buffer)
+            yield place[event.buffer], before, owners
+
+    def holders(self) -> Iterator[Holder]:
+        """Who holds the temporaries at their peak: replayed up to there, for noting them at each new one is quadratic."""
+        running = self._running()
+        alive = {first: owners for first, _, owners in itertools.islice(self._events(), self._at_peak)}
+        for first, owners in alive.items():
+            if owners:
+                buffer = self._program.buffers[owners[-1]]
+                kind = "carry" if running.intersection(self._names.loops(buffer)) else "temporary"
+                yield _holder(buffer, kind, self._program.buffers[first].size, self._program, self._names)
+
+    def _running(self) -> set[int]:
+        """The loops that run at the peak, one in the other."""
+        instructions = self._program.instructions
+        callers = {called: identity for identity, one in instructions.items() for called in one.called}
+        name = self._program.events[self._at_peak - 1].instruction if self._at_peak else ""
+        current = next((identity for identity, one in instructions.items() if one.name == name), None)
+        found: set[int] = set()
+        while current is not None and current not in found:
+            found.add(current)
+            current = callers.get(instructions[current].computation)
+        return {one for one in found if instructions[one].opcode == "while"}
+
+
+def _grouped(holders: Iterable[Holder], tiny: int) -> list[Holder]:
+    """Alike holders as one, the largest first; those of less than `tiny` bytes by component and kind alone."""
+    alike: dict[tuple[str, str, str, str], list[Holder]] = defaultdict(list)
+    for one in holders:
+        alike[one.component, one.kind, one.array, one.source].append(one)
+    groups: dict[tuple[str, str, str, str], list[Holder]] = defaultdict(list)
+    for (component, kind, array, source), found in alike.items():
+        groups[(component, kind, "", "") if _bytes(found) < tiny else (component, kind, array, source)] += found
+    counted = [
+        Holder(component, kind, _bytes(found), array, source, len(found))
+        for (component, kind, array, source), found in groups.items()
+    ]
+    return sorted(counted, key=lambda one: (-one.bytes, one.component, one.kind, one.array, one.source))
+
+
+def _bytes(holders: Iterable[Holder]) -> int:
+    return sum(one.bytes for one in holders)
