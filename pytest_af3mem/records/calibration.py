@@ -21,7 +21,7 @@ from pytest_af3mem.storage.files import written_atomically
 from pytest_af3mem.storage.typed import Filled, Positive
 
 _SCHEMA = 1
-_PACKAGE = Path(__file__).parent
+_PACKAGE = Path(__file__).parents[1]
 SHIPPED = (_PACKAGE / "calibrations", _PACKAGE.parent / "fixtures" / "calibration")  # in the wheel, in a clone
 _VERSIONS = ("jax", "jaxlib", "tokamax")
 

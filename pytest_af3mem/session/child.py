@@ -90,7 +90,7 @@ class Child:
         environment: Mapping[str, str],
         inherited: Iterable[int] = (),
     ):
-        package = Path(__file__).parent
+        package = Path(__file__).parents[1]
         self.doing = ""
         self._log_start = 0
         self._number = 0
