@@ -73,7 +73,7 @@ def test_a_folder_that_holds_the_package_is_known_by_where_it_would_be_imported_
 WITH_OLD_BYTECODE = """
 import sys
 from pytest_af3mem.models import fingerprint
-sources.ignore_bytecode(sys.argv[1] or None)
+fingerprint.ignore_bytecode(sys.argv[1] or None)
 sys.path.insert(0, sys.argv[2])
 import net_with_data
 print(net_with_data.WIDTH)

