@@ -55,7 +55,7 @@ class Grid:
     targets: Sequence[Gpu]
     tokens: Sequence[int] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    model_settings: Mapping[str, Any] = field(default_factory=dict)
     axes: Mapping[str, Axis] = field(default_factory=dict)
 
 
@@ -130,11 +130,13 @@ def _planned(session: Session, grid: Grid) -> list[tuple[str, Mapping[str, str],
     planned: list[tuple[str, Mapping[str, str], list[Request]]] = []
     for values in itertools.product(*grid.axes.values()):
         changed = {name: text for name, (text, _) in zip(grid.axes, values, strict=True)}
-        base = Conditions(0, grid.options, grid.settings)
+        base = Conditions(0, grid.options, grid.model_settings)
         for name, (_, value) in zip(grid.axes, values, strict=True):
             base = base.changed(name, value, session.installation.settings)
         first = grid.targets[0].name
-        one = [session.request(tokens=size, options=base.options, model_settings=base.settings, target=first) for size in sizes]
+        one = [
+            session.request(tokens=size, options=base.options, model_settings=base.model_settings, target=first) for size in sizes
+        ]
         planned += [
             (target.name, changed, [session.retarget(request, target.name) for request in one]) for target in grid.targets
         ]
