@@ -24,7 +24,7 @@ from pytest_af3mem.models.ccd import Store
 from pytest_af3mem.records.peak import Peak
 from pytest_af3mem.records.request import Installation, Request, freeze
 from pytest_af3mem.session.pool import Pool
-from pytest_af3mem.session.settings import Settings, read_method
+from pytest_af3mem.session.settings import AUTO, Settings, read_method, resolve_auto
 
 _POLL_SECONDS = 0.5
 
@@ -127,7 +127,7 @@ class Session:
     def method(self, target: str, method: str | None = None) -> str:
         """How `target` is measured, by default as the settings say: `auto` runs what is visible, and compiles for the rest."""
         method = read_method(method, "method") if method else self.settings.method
-        if method != "auto":
+        if method != AUTO:
             return method
         return "run" if target in local.targets(os.environ) else "compiled"
 
@@ -160,4 +160,4 @@ class Session:
 
 def start() -> None:
     """A session with the settings of the environment, which ends with the process."""
-    atexit.register(Session(Settings.read({})).close)
+    atexit.register(Session(resolve_auto(Settings.read({}))).close)

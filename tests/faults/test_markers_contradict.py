@@ -140,10 +140,10 @@ def test_auto_decides_the_method_of_each_target(a_session_of_auto, a_request):
 def a_session_of_auto(monkeypatch, tmp_path):
     """A session on a machine with an H100 whose method is `auto`."""
     from pytest_af3mem.session.session import Session
-    from pytest_af3mem.session.settings import Settings
+    from pytest_af3mem.session.settings import Settings, resolve_auto
 
     monkeypatch.setattr(local, "targets", lambda environment: ["h100-80gb"])
-    session = Session(Settings.read({"cache_dir": str(tmp_path)}))
+    session = Session(resolve_auto(Settings.read({"cache_dir": str(tmp_path)})))
     yield session
     session.close()
 

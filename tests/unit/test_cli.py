@@ -6,7 +6,7 @@ from pytest_af3mem import __version__
 from pytest_af3mem.commands import arguments, cli
 from pytest_af3mem.session import pool, reproduce
 from pytest_af3mem.session.session import Session
-from pytest_af3mem.session.settings import Settings
+from pytest_af3mem.session.settings import Settings, resolve_auto
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ def command(tmp_path, a_request):
     """The command that measures a request with `settings` again."""
 
     def run(settings, options=(), **stated):
-        session = Session(Settings.read({"cache_dir": tmp_path / "cache", **stated}))
+        session = Session(resolve_auto(Settings.read({"cache_dir": tmp_path / "cache", **stated})))
         session.close()
         return reproduce.command(
             session.settings, a_request(target="l4-24gb", settings=tuple(settings.items())), tokens=500, options=options
