@@ -65,7 +65,7 @@ def _rehearse(session: Session, sizes: list[int]) -> int:
         request, compiled = (session.request(tokens=size, method=method) for method in ("run", "compiled"))
         try:
             print(f"{size} tokens: {session.wait(session.pool.submit(compiled), show)}")
-            found = session.pool.rehearse(request)
+            found = session.pool.gpu_runs.rehearse(request)
         except NotJudged as error:
             status = NOT_JUDGED
             print(unmeasured(error, request.conditions).line)

@@ -16,6 +16,7 @@ from pytest_af3mem.planning.ask import Answer, ask
 from pytest_af3mem.planning.vary import Conditions
 from pytest_af3mem.records.peak import Peak
 from pytest_af3mem.records.request import Request
+from pytest_af3mem.session.backend import Backend
 from pytest_af3mem.session.pool import Pool
 from pytest_af3mem.session.session import Session
 from pytest_af3mem.session.settings import Settings
@@ -77,7 +78,7 @@ def sweep(
     settings: Settings,
     grid: Grid,
     show: Callable[[str], None] = lambda text: None,
-    pool: Callable[[Settings], Pool] = Pool,
+    pool: Callable[[Settings], Backend] = Pool,
 ) -> Swept:
     """Measures the whole grid, one model after the other and all else side by side.
 

@@ -80,7 +80,7 @@ class Answering:
             raise UsageError("gpu_peak.sequence takes at least two jobs, as in gpu_peak.sequence([generate(256), generate(512)])")
         requests = [self._asked(job, None, target, "run", {})[1] for job in jobs]
         try:
-            return self.session.pool.sequence(requests)
+            return self.session.pool.gpu_runs.sequence(requests)
         except NotJudged as error:
             raise NotJudged(unmeasured(error, requests[-1].conditions).line) from error
 

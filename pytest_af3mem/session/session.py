@@ -23,6 +23,7 @@ from pytest_af3mem.models.alphafold3 import NEWEST_BUCKETS
 from pytest_af3mem.models.ccd import Store
 from pytest_af3mem.records.peak import Peak
 from pytest_af3mem.records.request import Installation, Request, freeze
+from pytest_af3mem.session.backend import Backend
 from pytest_af3mem.session.pool import Pool
 from pytest_af3mem.session.settings import AUTO, Settings, read_method, resolve_auto
 
@@ -50,7 +51,7 @@ class Session:
     If it `answers`, jobs that are asked for their tokens ask this session (`inputs.ambient`).
     """
 
-    def __init__(self, settings: Settings, pool: Callable[[Settings], Pool] = Pool, *, answers: bool = True):
+    def __init__(self, settings: Settings, pool: Callable[[Settings], Backend] = Pool, *, answers: bool = True):
         self.settings = settings
         self.pool = pool(settings)
         if answers:

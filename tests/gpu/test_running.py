@@ -102,7 +102,7 @@ def test_an_equal_program_is_run_once_a_session(session_of):
 
 def test_a_sequence_of_jobs(session_of, target):
     session = session_of()
-    sequence = session.pool.sequence([session.request(tokens=size) for size in (SIZE // 2, SIZE)])
+    sequence = session.pool.gpu_runs.sequence([session.request(tokens=size) for size in (SIZE // 2, SIZE)])
     assert sequence.device == target
     assert not sequence.leaks, sequence
     assert sequence.excess_bytes <= 4 * MIB
@@ -110,7 +110,7 @@ def test_a_sequence_of_jobs(session_of, target):
 
 def test_a_leak_in_a_sequence(session_of):
     session = session_of("misbehaving:Leaking")
-    sequence = session.pool.sequence([session.request(tokens=size) for size in (SIZE // 2, SIZE)])
+    sequence = session.pool.gpu_runs.sequence([session.request(tokens=size) for size in (SIZE // 2, SIZE)])
     assert sequence.steps[-1].left_arrays == {f"float32[{SIZE // 2},3]": 1, f"float32[{SIZE},3]": 1}
     assert sequence.steps[-1].left_bytes >= 4 * SIZE * 3
 

@@ -13,7 +13,7 @@ from pytest_af3mem.errors import NotJudged, OutOfMemory
 from pytest_af3mem.gpus import lock as gpu_lock
 from pytest_af3mem.gpus.nvml import visible_gpus
 from pytest_af3mem.session import reproduce
-from pytest_af3mem.session.pool import Pool
+from pytest_af3mem.session.gpu_runs import GpuRuns
 from pytest_af3mem.session.session import Session
 from pytest_af3mem.session.settings import Settings
 from pytest_af3mem.worker import environment as worker_environment
@@ -57,7 +57,7 @@ def test_auto_compiles_without_a_gpu(project):
 
 
 def test_a_rehearsal_makes_every_step_and_no_number(session):
-    found = session.pool.rehearse(session.request(tokens=100, method="run"))
+    found = session.pool.gpu_runs.rehearse(session.request(tokens=100, method="run"))
     assert [text for text, _ in found["steps"]] == [
         "importing the model",
         "featurising",
@@ -73,7 +73,7 @@ def test_a_rehearsal_makes_every_step_and_no_number(session):
 
 
 def test_a_sequence_that_leaves_nothing(session):
-    sequence = session.pool.sequence([session.request(tokens=size, method="run") for size in (100, 200)])
+    sequence = session.pool.gpu_runs.sequence([session.request(tokens=size, method="run") for size in (100, 200)])
     assert [(step.tokens, step.bucket) for step in (*sequence.steps, sequence.alone)] == [(100, 128), (200, 256), (200, 256)]
     assert not sequence.leaks
     assert (sequence.excess_bytes, sequence.device) == (None, "JAX's CPU device")
@@ -122,7 +122,7 @@ def out_of_memory(monkeypatch):
     def run(self, request):
         raise OutOfMemory(OUT, "its last lines", asked_bytes=80 * 2**30, limit_bytes=75 * 2**30)
 
-    monkeypatch.setattr(Pool, "_run_on_gpu", run)
+    monkeypatch.setattr(GpuRuns, "run", run)
 
 
 def test_running_out_of_gpu_memory_is_over(project, out_of_memory):
@@ -157,7 +157,7 @@ def test_the_command_runs_again(session):
 def test_jax_without_cudas_libraries_falls_back_and_is_refused(session):
     """As with the extra `compile` on a machine that has a GPU: the worker is shown one that its JAX cannot use."""
     message = {"do": "rehearse", "request": session.request(tokens=100, method="run").to_json()}
-    found = session.pool._ask_once(message, worker_environment.environment(os.environ, "GPU-1"))
+    found = session.pool._children.ask_once(message, worker_environment.environment(os.environ, "GPU-1"))
     assert found["reason"].startswith("JAX ran on cpu (cpu) and not on a GPU, which takes pytest-af3mem[gpu]; ")
 
 
