@@ -147,13 +147,15 @@ def _is_whole_number(text: str) -> bool:
 
 
 def _option(
+    default: Any,
     help: str,
     metavar: str = "",
     read: Callable[[str, str], Any] = lambda text, name: text,
     of_tests_alone: bool = False,
-) -> dict[str, Any]:
-    """What the `Option` of a field needs; without a `metavar` it is a flag."""
-    return {"help": help, "metavar": metavar, "read": read if metavar else is_true, "of_tests_alone": of_tests_alone}
+) -> Any:
+    """A field of `Settings`, with what its `Option` says; without a `metavar` it is a flag."""
+    about = {"help": help, "metavar": metavar, "read": read if metavar else is_true, "of_tests_alone": of_tests_alone}
+    return field(default_factory=default, metadata=about) if callable(default) else field(default=default, metadata=about)
 
 
 _of_tests = functools.partial(_option, of_tests_alone=True)
@@ -163,78 +165,42 @@ _of_tests = functools.partial(_option, of_tests_alone=True)
 class Settings:
     """How this session measures. Between `read` and `resolve_auto` the method and the target may be `auto`."""
 
-    method: str = field(
-        default="compiled",
-        metadata=_option(
-            "how to measure: compiled needs no GPU; run reads a real one; auto runs where the target is visible (default: auto)",
-            "{auto,compiled,run}",
-            read_method,
-        ),
+    method: str = _option(
+        "compiled",
+        "how to measure: compiled needs no GPU; run reads a real one; auto runs where the target is visible (default: auto)",
+        "{auto,compiled,run}",
+        read_method,
     )
-    target: str = field(
-        default=DEFAULT_TARGET,
-        metadata=_option(
-            f"GPU or MIG slice, such as a100-40gb (default: the visible GPU, else {DEFAULT_TARGET})", "NAME", _target
-        ),
+    target: str = _option(
+        DEFAULT_TARGET, f"GPU or MIG slice, such as a100-40gb (default: the visible GPU, else {DEFAULT_TARGET})", "NAME", _target
     )
-    model: str = field(
-        default="alphafold3",
-        metadata=_option("alphafold3, or package.module:object for your own (default: alphafold3)", "NAME"),
+    model: str = _option("alphafold3", "alphafold3, or package.module:object for your own (default: alphafold3)", "NAME")
+    python: str = _option(sys.executable, "interpreter that holds the model (default: this one)", "PATH", _interpreter)
+    path: Path | None = _option(
+        None, "source tree of the model, measured as it is instead of the installed one", "DIR", _source_tree
     )
-    python: str = field(
-        default=sys.executable,
-        metadata=_option("interpreter that holds the model (default: this one)", "PATH", _interpreter),
+    buckets: tuple[int, ...] | None = _option(
+        None, "padding buckets in tokens, as run_alphafold.py's --buckets (default: the model's)", "N,N,...", _buckets
     )
-    path: Path | None = field(
-        default=None,
-        metadata=_option("source tree of the model, measured as it is instead of the installed one", "DIR", _source_tree),
+    markdown: Path | None = _of_tests(
+        None, "write a summary as Markdown to this file; it also goes to $GITHUB_STEP_SUMMARY", "FILE", _report
     )
-    buckets: tuple[int, ...] | None = field(
-        default=None,
-        metadata=_option(
-            "padding buckets in tokens, as run_alphafold.py's --buckets (default: the model's)", "N,N,...", _buckets
-        ),
+    html: Path | None = _of_tests(None, "write a page with plots to this file; needs pytest-af3mem[html]", "FILE", _page)
+    json: Path | None = _option(None, "write all measurements and verdicts to this file", "FILE", _report)
+    all_holders: bool = _option(False, "write all holders of each peak to the JSON report (default: the ten largest)")
+    baseline: Path | None = _of_tests(None, "committed file of accepted peaks, for tests marked af3_baseline", "FILE", _file)
+    update_baseline: bool = _of_tests(False, "write what tests marked af3_baseline measure into that file")
+    tolerance: Size | None = _of_tests(
+        None, "growth over the baseline that passes (default: 0 compiled, 1 %% run)", "SIZE", read_tolerance
     )
-    markdown: Path | None = field(
-        default=None,
-        metadata=_of_tests("write a summary as Markdown to this file; it also goes to $GITHUB_STEP_SUMMARY", "FILE", _report),
+    against: str | None = _of_tests(None, "hold tests marked af3_baseline against this, measured now: see af3mem compare", "WHAT")
+    workers: int | None = _option(None, "measurements at once (default: as cores and memory allow)", "N", _whole_number)
+    timeout: int = _option(900, "seconds that one measurement may take (default: 900)", "SECONDS", _whole_number)
+    cache_dir: Path = _option(
+        default_folder, "folder for results and the chemical dictionary (default: ~/.cache/pytest-af3mem)", "DIR", _folder
     )
-    html: Path | None = field(
-        default=None, metadata=_of_tests("write a page with plots to this file; needs pytest-af3mem[html]", "FILE", _page)
-    )
-    json: Path | None = field(default=None, metadata=_option("write all measurements and verdicts to this file", "FILE", _report))
-    all_holders: bool = field(
-        default=False, metadata=_option("write all holders of each peak to the JSON report (default: the ten largest)")
-    )
-    baseline: Path | None = field(
-        default=None, metadata=_of_tests("committed file of accepted peaks, for tests marked af3_baseline", "FILE", _file)
-    )
-    update_baseline: bool = field(
-        default=False, metadata=_of_tests("write what tests marked af3_baseline measure into that file")
-    )
-    tolerance: Size | None = field(
-        default=None,
-        metadata=_of_tests("growth over the baseline that passes (default: 0 compiled, 1 %% run)", "SIZE", read_tolerance),
-    )
-    against: str | None = field(
-        default=None,
-        metadata=_of_tests("hold tests marked af3_baseline against this, measured now: see af3mem compare", "WHAT"),
-    )
-    workers: int | None = field(
-        default=None, metadata=_option("measurements at once (default: as cores and memory allow)", "N", _whole_number)
-    )
-    timeout: int = field(
-        default=900, metadata=_option("seconds that one measurement may take (default: 900)", "SECONDS", _whole_number)
-    )
-    cache_dir: Path = field(
-        default_factory=default_folder,
-        metadata=_option("folder for results and the chemical dictionary (default: ~/.cache/pytest-af3mem)", "DIR", _folder),
-    )
-    no_cache: bool = field(default=False, metadata=_option("measure everything anew, and keep nothing"))
-    full_run: bool = field(
-        default=False,
-        metadata=_option("with run: all recycles and diffusion steps, which cost time and leave the peak as it is"),
-    )
+    no_cache: bool = _option(False, "measure everything anew, and keep nothing")
+    full_run: bool = _option(False, "with run: all recycles and diffusion steps, which cost time and leave the peak as it is")
 
     @property
     def folder(self) -> Path:

@@ -4,7 +4,7 @@ import pytest
 
 from pytest_af3mem import __version__
 from pytest_af3mem.commands import arguments, cli
-from pytest_af3mem.session import pool, reproduce
+from pytest_af3mem.session import children, reproduce
 from pytest_af3mem.session.session import Session
 from pytest_af3mem.session.settings import Settings, resolve_auto
 
@@ -23,7 +23,7 @@ def run(capsys, monkeypatch, tmp_path):
             status = exit.code
         return status, *capsys.readouterr()
 
-    monkeypatch.setattr(pool, "Child", start)
+    monkeypatch.setattr(children, "Child", start)
     monkeypatch.setenv("AF3MEM_CACHE_DIR", str(tmp_path / "cache"))
     return run
 
