@@ -29,7 +29,7 @@ from pytest_af3mem.records.holders import by_component
 from pytest_af3mem.records.peak import Peak
 from pytest_af3mem.reports import compare as compare_report
 from pytest_af3mem.reports.columns import aligned
-from pytest_af3mem.session.settings import Settings
+from pytest_af3mem.session.settings import Settings, resolve_auto
 
 Edit = Callable[[Path], str]
 """Changes a package in a folder, and says what it changed."""
@@ -131,7 +131,7 @@ def main() -> None:
     if parsed.sources is None and (spec is None or spec.submodule_search_locations is None):
         sys.exit("AlphaFold 3 is not installed here")
     sources = parsed.sources or Path(next(iter(spec.submodule_search_locations)))
-    usual = Settings.read({"target": parsed.target, "model": parsed.model})
+    usual = resolve_auto(Settings.read({"target": parsed.target, "model": parsed.model}))
     with tempfile.TemporaryDirectory() as scratch:
         trees = {name: Path(scratch, name) for name in ("as_it_is", "changed")}
         for tree in trees.values():

@@ -18,6 +18,7 @@ from pytest_af3mem.gpus import Gpu
 from pytest_af3mem.gpus.size import Size
 from pytest_af3mem.inputs.job import Job
 from pytest_af3mem.planning.cluster import Cluster
+from pytest_af3mem.session.backend import Backend
 from pytest_af3mem.session.pool import Pool
 from pytest_af3mem.session.reproduce import setting
 from pytest_af3mem.session.session import Session
@@ -155,13 +156,13 @@ def add_scheduler(command: Parser) -> None:
     )
 
 
-def pool(parsed: argparse.Namespace) -> Callable[[Settings], Pool]:
+def pool(parsed: argparse.Namespace) -> Callable[[Settings], Backend]:
     """What makes the pool that measures: on this machine, or on the cluster that is asked for."""
     return functools.partial(Cluster, address=parsed.scheduler) if parsed.scheduler else Pool
 
 
 @contextmanager
-def asking(settings: Settings, pool: Callable[[Settings], Pool] = Pool) -> Iterator[Session]:
+def asking(settings: Settings, pool: Callable[[Settings], Backend] = Pool) -> Iterator[Session]:
     """A session to ask; at the end, however it comes, progress is wiped away and the workers are ended."""
     session = Session(settings, pool)
     try:

@@ -37,7 +37,7 @@ from pytest_af3mem.commands import (
 from pytest_af3mem.commands.arguments import Parser
 from pytest_af3mem.errors import Af3memError, UsageError, near, shown
 from pytest_af3mem.session.host import ends_on_signals
-from pytest_af3mem.session.settings import OPTIONS, Option, Settings
+from pytest_af3mem.session.settings import OPTIONS, Option, Settings, resolve_auto
 
 _GROUPS = {"model": "model", "python": "model", "path": "model", "buckets": "model", "json": "report", "all_holders": "report"}
 _BUG = "af3mem: this is a fault of pytest-af3mem, and says nothing of the memory: please report it"
@@ -83,7 +83,7 @@ def _run(arguments: Sequence[str] | None) -> int:
     if not stated[0].startswith("-") and stated[0] not in names:
         raise UsageError(f"{stated[0]!r} is no command{near(stated[0], names)} (there are {', '.join(names)})")
     parsed = parser.parse_args(stated)
-    settings = Settings.read({option.name: getattr(parsed, option.name, None) for option in OPTIONS}, flag=_flag)
+    settings = resolve_auto(Settings.read({option.name: getattr(parsed, option.name, None) for option in OPTIONS}, flag=_flag))
     run: Callable[[argparse.Namespace, Settings], int] = parsed.run
     with ends_on_signals():
         return run(parsed, settings)

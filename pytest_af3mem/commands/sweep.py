@@ -55,7 +55,7 @@ def run(parsed: argparse.Namespace, settings: Settings) -> int:
         targets=targets(parsed, settings),
         tokens=sizes(parsed.tokens) if parsed.tokens else (),
         options=job_options(parsed),
-        settings=chosen(parsed),
+        model_settings=chosen(parsed),
         axes=axes(parsed),
     )
     try:

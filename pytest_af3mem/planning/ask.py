@@ -17,7 +17,6 @@ _Result = TypeVar("_Result")
 Search = Generator[Request, Answer, _Result]
 """Yields requests, is sent the answer to each, and returns what it found."""
 
-
 _POLL_SECONDS = 0.5
 
 
@@ -36,8 +35,8 @@ def ask(session: Session, requests: Iterable[Request], show: Callable[[str], Non
 def progress(all: int, done: int, known: int, seconds: float) -> str:
     """`12 of 40, about 35 min left`, when `known` were done at the start, `seconds` ago; no guess before another one is."""
     left = seconds / (done - known) * (all - done) if done > known else None
-    told = "" if left is None else f", about {left / 60:.0f} min left" if left >= 90 else f", about {left:.0f} s left"
-    return f"{done} of {all}{told}"
+    rest = "" if left is None else f", about {left / 60:.0f} min left" if left >= 90 else f", about {left:.0f} s left"
+    return f"{done} of {all}{rest}"
 
 
 def run_searches(session: Session, searches: Sequence[Search[_Result]], show: Callable[[str], None]) -> list[_Result]:
@@ -62,6 +61,17 @@ def run_searches(session: Session, searches: Sequence[Search[_Result]], show: Ca
         for at in [at for at, future in waiting.items() if future.done()]:
             go_on(at, _answer(waiting.pop(at), session, show))
     return [found[at] for at in range(len(searches))]
+
+
+def answered(search: Search[_Result], answer: Callable[[Request], Answer]) -> _Result:
+    """What one search finds where each of its requests gets this answer."""
+    try:
+        request = next(search)
+        while True:
+            request = search.send(answer(request))
+    except StopIteration as end:
+        found: _Result = end.value
+        return found
 
 
 def _answer(future: Future[Peak], session: Session, show: Callable[[str], None]) -> Answer:

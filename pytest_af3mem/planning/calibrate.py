@@ -16,7 +16,7 @@ from pytest_af3mem.session.session import Session
 
 
 @dataclass(frozen=True)
-class Pair:
+class CompiledAndRun:
     """One size measured in both ways; what gave no number stands there as its error."""
 
     request: Request
@@ -32,14 +32,14 @@ class Pair:
         return [unmeasured(one, self.request.conditions).line for one in (self.compiled, self.run) if isinstance(one, NotJudged)]
 
 
-def measure(session: Session, sizes: Sequence[int], show: Callable[[str], None]) -> list[Pair]:
+def measure(session: Session, sizes: Sequence[int], show: Callable[[str], None]) -> list[CompiledAndRun]:
     """Each size compiled and run; compiling goes on beside what the GPU does."""
-    requests = [session.request(size=size, method=method) for size in sizes for method in ("run", "compiled")]
+    requests = [session.request(tokens=size, method=method) for size in sizes for method in ("run", "compiled")]
     answers = ask(session, requests, show)
-    return [Pair(*one) for one in zip(requests[::2], answers[1::2], answers[::2], strict=True)]
+    return [CompiledAndRun(*one) for one in zip(requests[::2], answers[1::2], answers[::2], strict=True)]
 
 
-def record(pairs: Sequence[Pair], today: datetime.date) -> Calibration | None:
+def record(pairs: Sequence[CompiledAndRun], today: datetime.date) -> Calibration | None:
     """The record of those that have both numbers; None where none has."""
     sizes = []
     last: Peak | None = None

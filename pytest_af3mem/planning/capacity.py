@@ -61,18 +61,20 @@ def capacities(
     targets: Sequence[Gpu],
     fraction: Size,
     up_to: int,
-    settings: Mapping[str, Any],
+    model_settings: Mapping[str, Any],
     show: Callable[[str], None] = lambda text: None,
 ) -> list[Capacity]:
     """For each target, the largest of all `sizes` that needs at most `fraction` of its memory."""
     known: list[Peak] = []
     all_sizes = sizes(session.buckets, up_to)
-    searches = [_search(session, target, fraction.of(target.memory_bytes), all_sizes, settings, known) for target in targets]
+    searches = [
+        _search(session, target, fraction.of(target.memory_bytes), all_sizes, model_settings, known) for target in targets
+    ]
     return run_searches(session, searches, show)
 
 
 def _search(
-    session: Session, target: Gpu, limit_bytes: int, sizes: Sequence[int], settings: Mapping[str, Any], known: list[Peak]
+    session: Session, target: Gpu, limit_bytes: int, sizes: Sequence[int], model_settings: Mapping[str, Any], known: list[Peak]
 ) -> Search[Capacity]:
     """Measures where the edge is expected, from what is `known` of all targets so far, and bisects where that does not help."""
     peaks: dict[int, Peak] = {}
@@ -80,7 +82,7 @@ def _search(
     while high - low > 1:
         at = _expected_edge(sizes, limit_bytes, target, known) if len(peaks) < _GUESSES else (low + high) // 2
         at = min(max(at, low + 1), high - 1)
-        answer = yield session.request(size=sizes[at], target=target.name, settings=settings)
+        answer = yield session.request(tokens=sizes[at], target=target.name, model_settings=model_settings)
         if isinstance(answer, NotJudged):
             return Capacity(target, limit_bytes, peaks.get(low), peaks.get(high), f"{sizes[at]} tokens: {answer}")
         known.append(answer)

@@ -14,15 +14,17 @@ import threading
 import uuid
 from collections.abc import Mapping
 from concurrent.futures import Future
+from pathlib import Path
 from typing import Any
 
 from pytest_af3mem.errors import Af3memError, NotJudged, SetupError, UsageError, first_line
 from pytest_af3mem.records import answering
 from pytest_af3mem.records.answering import Answer
-from pytest_af3mem.records.identity import batch_identity, peak_identity
+from pytest_af3mem.records.identity import keep, known_peak
 from pytest_af3mem.records.peak import Peak
-from pytest_af3mem.records.request import Request
-from pytest_af3mem.session.pool import Pool, fail, succeed
+from pytest_af3mem.records.request import Installation, Request
+from pytest_af3mem.session.answers import ENDED, Answers, fail, succeed
+from pytest_af3mem.session.pool import Pool
 from pytest_af3mem.session.settings import Settings
 from pytest_af3mem.worker import protocol
 
@@ -30,10 +32,11 @@ INSTALL = 'pip install "pytest-af3mem[dask]"'
 _CONNECT_SECONDS, _RELEASE_SECONDS = 15, 5
 
 
-class Cluster(Pool):
-    """A pool whose requests are measured by the Dask workers at `address`, such as `tcp://10.0.0.1:8786`.
+class Cluster:
+    """The `Backend` whose requests are measured by the Dask workers at `address`, such as `tcp://10.0.0.1:8786`.
 
-    Raises SetupError where Dask is missing or no scheduler answers, and UsageError for what is no address.
+    What compiles nothing is asked of a pool on this machine, in whose cache the answers are kept. Raises SetupError where Dask
+    is missing or no scheduler answers, and UsageError for what is no address.
     """
 
     def __init__(self, settings: Settings, address: str):
@@ -43,29 +46,43 @@ class Cluster(Pool):
         self._tasks: dict[Request, Any] = {}
         self._client = _connected(address)
         try:
-            super().__init__(settings)
+            self._pool = pool = Pool(settings)
         except BaseException:
             self._client.close(timeout=_RELEASE_SECONDS)
             raise
+        self.targets, self.featurise, self.signature, self.gpu_runs = pool.targets, pool.featurise, pool.signature, pool.gpu_runs
+        self._answers = Answers(lambda request: known_peak(pool.cache, pool.installation, request), self._hand_over)
+        self.submit, self.forget = self._answers.submit, self._answers.forget
 
     @property
     def workers(self) -> int:
         return max(1, sum(map(int, self._client.nthreads().values())))
 
+    @property
+    def notes(self) -> list[str]:
+        return self._pool.notes
+
+    @property
+    def installation(self) -> Installation:
+        return self._pool.installation
+
+    @property
+    def components(self) -> Path | None:
+        return self._pool.components
+
     def status(self) -> str:
-        with self._lock:
-            waiting = sum(not answer.done() for answer in self._answers.values())
-        return f"{waiting} with {len(self._client.nthreads())} workers of {self._address}"
+        return f"{self._answers.waiting} with {len(self._client.nthreads())} workers of {self._address}"
 
     def close(self) -> None:
         """Takes back what was not answered, and ends the compilers on the cluster."""
-        if not self.closed:
+        if not self._answers.closed:
             with contextlib.suppress(Exception):  # a cluster that is gone has nothing to give back
                 self._client.cancel(list(self._tasks.values()), force=True)
                 self._client.run(release, self._name, on_error="ignore")
             with contextlib.suppress(Exception):
                 self._client.close(timeout=_RELEASE_SECONDS)
-        super().close()
+        self._answers.close()
+        self._pool.close()
 
     def _hand_over(self, request: Request, answer: Future[Peak]) -> None:
         installation = dataclasses.asdict(self.installation)
@@ -78,20 +95,17 @@ class Cluster(Pool):
 
     def _finish(self, request: Request, answer: Future[Peak], task: Any) -> None:
         try:
-            succeed(answer, self._kept(request, task.result(timeout=_CONNECT_SECONDS)))
+            reply = task.result(timeout=_CONNECT_SECONDS)
+            if "error" in reply:
+                raise protocol.error(reply)
+            accepted = answering.accepted(request, self.installation, reply)
+            keep(self._pool.cache, self.installation, request, accepted)
+            succeed(answer, accepted.peak)
         except Af3memError as error:
             fail(answer, error)
         except BaseException as error:
             fail(answer, NotJudged(f"the cluster did not measure it: {first_line(error)}"))
         self._tasks.pop(request, None)  # or Dask would make it again when the worker that made it is lost
-
-    def _kept(self, request: Request, reply: Mapping[str, Any]) -> Peak:
-        if "error" in reply:
-            raise protocol.error(reply)
-        answer = answering.accepted(request, self.installation, reply)
-        self._cache.put("peaks", peak_identity(self.installation, request, answer.signature), answer.peak.to_json())
-        self._cache.put("signatures", batch_identity(self.installation, request), answer.signature)
-        return answer.peak
 
 
 def _connected(address: str) -> Any:
@@ -162,7 +176,7 @@ def _pool(client: str, stated: Mapping[str, Any]) -> Pool:
     key = str(stated)
     with _lock:
         if client in _released:  # while this was on its way
-            raise NotJudged("the session ended before it was measured")
+            raise NotJudged(ENDED)
         if key not in _pools:
             _pools[key] = Pool(Settings.read(stated))
         _clients.setdefault(key, set()).add(client)

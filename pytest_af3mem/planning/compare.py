@@ -19,12 +19,12 @@ from pytest_af3mem.session.settings import Settings
 
 @dataclass(frozen=True)
 class Side:
-    """OLD or NEW: its `name`, how it was asked for, where it is measured, and the settings of the model."""
+    """OLD or NEW: its `name`, how it was asked for, where it is measured, and what its model is set to."""
 
     name: str
     text: str
     settings: Settings
-    chosen: Mapping[str, Any]
+    model_settings: Mapping[str, Any]
 
     def shown(self, show: Callable[[str], None]) -> Callable[[str], None]:
         """As `show`, with the side's name."""
@@ -32,7 +32,7 @@ class Side:
 
 
 @dataclass(frozen=True)
-class Pair:
+class OldAndNew:
     """One input, asked for and answered on both sides."""
 
     asked: tuple[Request, Request]
@@ -64,7 +64,7 @@ class Comparison:
     old: Side
     new: Side
     tolerance: Size
-    pairs: tuple[Pair, ...]
+    pairs: tuple[OldAndNew, ...]
     notes: tuple[str, ...] = ()
 
     @property
@@ -102,7 +102,9 @@ def compare(
             asked = {}
             for side in (one for one in (old, new) if one.settings == settings):
                 with _named(side):
-                    asked[side.name] = [session.request(size=size, options=options, settings=side.chosen) for size in sizes]
+                    asked[side.name] = [
+                        session.request(tokens=size, options=options, model_settings=side.model_settings) for size in sizes
+                    ]
                     for request in asked[side.name]:
                         session.pool.submit(request)
             for side in (one for one in (old, new) if one.name in asked):
@@ -112,7 +114,7 @@ def compare(
             notes += session.pool.notes
         finally:
             session.close()
-    pairs = [Pair((a, b), before, after) for (a, before), (b, after) in zip(found[old.name], found[new.name], strict=True)]
+    pairs = [OldAndNew((a, b), before, after) for (a, before), (b, after) in zip(found[old.name], found[new.name], strict=True)]
     return Comparison(old, new, tolerance, tuple(pairs), tuple(notes))
 
 

@@ -124,16 +124,16 @@ def plan(
     paths: Sequence[Path],
     targets: Sequence[Gpu],
     fraction: Size,
-    settings: Mapping[str, Any],
+    model_settings: Mapping[str, Any],
     show: Callable[[str], None] = lambda text: None,
 ) -> Plan:
     """Counts, featurises and measures every job on every target; jobs that are the same program are measured once.
 
     A file that cannot be read is told, and the others are planned. Raises UsageError and SetupError for what concerns all.
     """
-    session.check_settings(settings)
+    session.check_settings(model_settings)
     ordered = tuple(sorted(targets, key=lambda target: (target.memory_bytes, target.name)))
-    read = list(_read(session, paths, settings, ordered[0]))
+    read = list(_read(session, paths, model_settings, ordered[0]))
     asked = [(where, name, one) for where, name, one in read if isinstance(one, Request)]
     programs = _programs(session, [request for _, _, request in asked], show)
     representatives = {
@@ -169,7 +169,7 @@ def why(error: Exception) -> str:
 
 
 def _read(
-    session: Session, paths: Sequence[Path], settings: Mapping[str, Any], target: Gpu
+    session: Session, paths: Sequence[Path], model_settings: Mapping[str, Any], target: Gpu
 ) -> Iterator[tuple[Place, str, Request | Exception]]:
     """Each job of each file as a request, or why it is none. Raises SetupError, for all."""
     for where, job in read(session, paths):
@@ -179,7 +179,7 @@ def _read(
         else:
             name = job.name
             try:
-                found = session.request(job, target=target.name, settings=settings)
+                found = session.request(job, target=target.name, model_settings=model_settings)
             except Exception as error:
                 found = error
         if isinstance(found, SetupError):

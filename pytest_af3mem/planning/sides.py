@@ -24,8 +24,8 @@ _PYTHON = re.compile(r"python[\d.]*")
 _SETTING = re.compile(r"[A-Za-z_][\w.]*=.*", re.DOTALL)
 
 
-def read(text: str, name: str, settings: Settings, chosen: Mapping[str, Any]) -> Side:
-    """A side that differs from `settings` and `chosen` as `text` says; errors call it `name`. Raises UsageError.
+def read(text: str, name: str, settings: Settings, model_settings: Mapping[str, Any]) -> Side:
+    """A side that differs from `settings` and `model_settings` as `text` says; errors call it `name`. Raises UsageError.
 
     - `installed`: without a source tree
     - `/envs/new/bin/python`, `python3.12`: another interpreter
@@ -41,24 +41,24 @@ def read(text: str, name: str, settings: Settings, chosen: Mapping[str, Any]) ->
     if not words:
         raise UsageError(f"{name} {text!r} must be {FORMS}")
     for word in words:
-        settings, chosen = _changed(word, name, settings, chosen)
-    return Side(name, text, settings, chosen)
+        settings, model_settings = _changed(word, name, settings, model_settings)
+    return Side(name, text, settings, model_settings)
 
 
-def _changed(word: str, name: str, settings: Settings, chosen: Mapping[str, Any]) -> tuple[Settings, Mapping[str, Any]]:
+def _changed(word: str, name: str, settings: Settings, model_settings: Mapping[str, Any]) -> tuple[Settings, Mapping[str, Any]]:
     if word == "installed":
-        return replace(settings, path=None), chosen
+        return replace(settings, path=None), model_settings
     if os.path.isdir(word):  # noqa: PTH112
-        return replace(settings, path=_READ["path"](word, name)), chosen
+        return replace(settings, path=_READ["path"](word, name)), model_settings
     if _PYTHON.fullmatch(word) or os.path.isfile(word):  # noqa: PTH113
-        return replace(settings, python=_READ["python"](word, name)), chosen
+        return replace(settings, python=_READ["python"](word, name)), model_settings
     if (parts := _revision(word)) is not None:
-        return replace(settings, path=_READ["path"](str(revisions.tree(*parts)), name)), chosen
+        return replace(settings, path=_READ["path"](str(revisions.tree(*parts)), name)), model_settings
     if _SETTING.fullmatch(word):
-        return settings, {**chosen, **dict([setting(word)])}
+        return settings, {**model_settings, **dict([setting(word)])}
     if os.sep in word:
         raise UsageError(f"{name} {word!r} is no file or folder: it must be {FORMS}")
-    return replace(settings, model=word), chosen
+    return replace(settings, model=word), model_settings
 
 
 def _revision(word: str) -> tuple[Path, str] | None:

@@ -16,6 +16,7 @@ from pytest_af3mem.planning.ask import Answer, ask
 from pytest_af3mem.planning.vary import Conditions
 from pytest_af3mem.records.peak import Peak
 from pytest_af3mem.records.request import Request
+from pytest_af3mem.session.backend import Backend
 from pytest_af3mem.session.pool import Pool
 from pytest_af3mem.session.session import Session
 from pytest_af3mem.session.settings import Settings
@@ -55,7 +56,7 @@ class Grid:
     targets: Sequence[Gpu]
     tokens: Sequence[int] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    model_settings: Mapping[str, Any] = field(default_factory=dict)
     axes: Mapping[str, Axis] = field(default_factory=dict)
 
 
@@ -77,7 +78,7 @@ def sweep(
     settings: Settings,
     grid: Grid,
     show: Callable[[str], None] = lambda text: None,
-    pool: Callable[[Settings], Pool] = Pool,
+    pool: Callable[[Settings], Backend] = Pool,
 ) -> Swept:
     """Measures the whole grid, one model after the other and all else side by side.
 
@@ -130,11 +131,13 @@ def _planned(session: Session, grid: Grid) -> list[tuple[str, Mapping[str, str],
     planned: list[tuple[str, Mapping[str, str], list[Request]]] = []
     for values in itertools.product(*grid.axes.values()):
         changed = {name: text for name, (text, _) in zip(grid.axes, values, strict=True)}
-        base = Conditions(0, grid.options, grid.settings)
+        base = Conditions(0, grid.options, grid.model_settings)
         for name, (_, value) in zip(grid.axes, values, strict=True):
             base = base.changed(name, value, session.installation.settings)
         first = grid.targets[0].name
-        one = [session.request(size=size, options=base.options, settings=base.settings, target=first) for size in sizes]
+        one = [
+            session.request(tokens=size, options=base.options, model_settings=base.model_settings, target=first) for size in sizes
+        ]
         planned += [
             (target.name, changed, [session.retarget(request, target.name) for request in one]) for target in grid.targets
         ]

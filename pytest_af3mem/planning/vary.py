@@ -21,16 +21,16 @@ class Conditions:
 
     tokens: int
     options: Mapping[str, Any] = field(default_factory=dict)
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    model_settings: Mapping[str, Any] = field(default_factory=dict)
 
     def changed(self, name: str, value: Any, settings: Sequence[str]) -> Conditions:
         """The same but for one component: `tokens`, an option of the input, or a setting. Raises UsageError for another name."""
         if name == "tokens":
-            return Conditions(value, self.options, self.settings)
+            return Conditions(value, self.options, self.model_settings)
         if name in OPTIONS:
-            return Conditions(self.tokens, {**self.options, name: value}, self.settings)
+            return Conditions(self.tokens, {**self.options, name: value}, self.model_settings)
         if name in settings or "." in name:
-            return Conditions(self.tokens, self.options, {**self.settings, name: value})
+            return Conditions(self.tokens, self.options, {**self.model_settings, name: value})
         known = ("tokens", *OPTIONS, *settings)
         raise UsageError(f"{name!r} cannot be varied{near(name, known)} (there are {', '.join(known)}, and dotted settings)")
 
@@ -69,7 +69,7 @@ def vary(
     asked = [("", "", base)]
     for name, values in axes.items():
         asked += [(name, text, base.changed(name, value, session.installation.settings)) for text, value in values]
-    requests = [session.request(size=one.tokens, options=one.options, settings=one.settings) for _, _, one in asked]
+    requests = [session.request(tokens=one.tokens, options=one.options, model_settings=one.model_settings) for _, _, one in asked]
     owners: dict[str, str] = {}
     same: list[str | None] = []
     for (over, text, _), request in zip(asked, requests, strict=True):

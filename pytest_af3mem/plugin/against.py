@@ -24,7 +24,7 @@ class Against:
     def __init__(self, settings: Settings):
         assert settings.against is not None
         self._side = sides.read(settings.against, "--af3-against", settings, {})
-        if self._side.settings == settings and not self._side.chosen:
+        if self._side.settings == settings and not self._side.model_settings:
             rule = "is what the tests measure: name another Python, source tree or revision ('installed' leaves --af3-path out)"
             raise UsageError(f"--af3-against {settings.against!r} {rule}")
         self._tolerance = settings.tolerance
@@ -36,7 +36,7 @@ class Against:
         if not isinstance(answer, Peak):
             return Reference(None, tolerance=allowed)
         try:
-            settings = tuple(sorted({**dict(request.settings), **self._side.chosen}.items()))
+            settings = tuple(sorted({**dict(request.settings), **self._side.model_settings}.items()))
             asked = dataclasses.replace(request, buckets=self._session.buckets, settings=settings)
             peak = self._session.wait(self._session.pool.submit(asked))
         except Af3memError as error:

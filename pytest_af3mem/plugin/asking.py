@@ -80,7 +80,7 @@ class Answering:
             raise UsageError("gpu_peak.sequence takes at least two jobs, as in gpu_peak.sequence([generate(256), generate(512)])")
         requests = [self._asked(job, None, target, "run", {})[1] for job in jobs]
         try:
-            return self.session.pool.sequence(requests)
+            return self.session.pool.gpu_runs.sequence(requests)
         except NotJudged as error:
             raise NotJudged(unmeasured(error, requests[-1].conditions).line) from error
 
@@ -123,7 +123,7 @@ class Answering:
     ) -> Request:
         size, options = (generated.size, dict(generated.options)) if generated else (None, None)
         settings = dict(attempt.marks.settings)
-        return self.session.request(job, size=size, options=options, target=target, method=method, settings=settings)
+        return self.session.request(job, tokens=size, options=options, target=target, method=method, model_settings=settings)
 
     def marked(self, attempt: Attempt) -> dict[Request, Asked]:
         """What the markers alone ask to be measured: the size of `af3_tokens` for the target of each budget."""
@@ -188,7 +188,7 @@ class Answering:
         reference = self._refer(attempt, request, answer)
         generated = attempt.asked[request].generated
         command = (
-            reproduce.command(self.session.settings, request, size=generated.size, options=generated.options)
+            reproduce.command(self.session.settings, request, tokens=generated.size, options=generated.options)
             if generated
             else None
         )

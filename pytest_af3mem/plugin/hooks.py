@@ -14,7 +14,7 @@ import pytest
 
 from pytest_af3mem.errors import Af3memError, UsageError
 from pytest_af3mem.plugin.markers import MARKERS, measures
-from pytest_af3mem.session.settings import OPTIONS, Settings, is_true
+from pytest_af3mem.session.settings import OPTIONS, Settings, is_true, resolve_auto
 
 if TYPE_CHECKING:
     from pytest_af3mem.plugin.fixture import GpuPeak
@@ -69,7 +69,7 @@ def read_settings(config: pytest.Config, names: Collection[str] = _NAMES) -> Set
         is_path = option.metavar in ("FILE", "DIR") or (option.name == "python" and "/" in text)
         ini[option.name] = str(folder / text) if text and is_path and not text.startswith("~") else text
     command_line = {option.name: config.getoption(f"af3_{option.name}") for option in OPTIONS}
-    settings = Settings.read({name: command_line[name] for name in names}, {name: ini[name] for name in names})
+    settings = resolve_auto(Settings.read({name: command_line[name] for name in names}, {name: ini[name] for name in names}))
     if junit := config.getoption("xmlpath", None):
         settings.check_apart({"--junitxml": Path(junit)})
     return settings

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from pytest_af3mem import gpus
 from pytest_af3mem.errors import InputError
+from pytest_af3mem.records.answering import Answer, why_not_the_answer
 from pytest_af3mem.records.peak import Peak
 from pytest_af3mem.records.request import Installation, Request
 from pytest_af3mem.storage.cache import Cache
+from pytest_af3mem.storage.typed import read_text
 
 
 def find_peak(
@@ -27,6 +30,27 @@ def find_peak(
 
     found: Peak | None = cache.get("peaks", identity, read)
     return found
+
+
+def known_signature(cache: Cache, installation: Installation, request: Request) -> str | None:
+    """The stored digest of the shapes of a job's features."""
+    found: str | None = cache.get("signatures", batch_identity(installation, request), read_text)
+    return found
+
+
+def known_peak(cache: Cache, installation: Installation, request: Request) -> Peak | None:
+    """The stored answer to a request whose features are known; None where nothing was stored that can be it."""
+    signature = known_signature(cache, installation, request)
+    if signature is None:
+        return None
+    why_not = functools.partial(why_not_the_answer, request, installation)
+    return find_peak(cache, peak_identity(installation, request, signature), request, why_not)
+
+
+def keep(cache: Cache, installation: Installation, request: Request, answer: Answer) -> None:
+    """Stores what `known_peak` finds."""
+    cache.put("peaks", peak_identity(installation, request, answer.signature), answer.peak.to_json())
+    cache.put("signatures", batch_identity(installation, request), answer.signature)
 
 
 def batch_identity(installation: Installation, request: Request) -> dict[str, Any]:

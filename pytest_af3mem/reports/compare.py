@@ -6,7 +6,7 @@ from typing import Any
 
 from pytest_af3mem.errors import NotJudged, shown
 from pytest_af3mem.gpus.size import format_bytes
-from pytest_af3mem.planning.compare import Comparison, Pair
+from pytest_af3mem.planning.compare import Comparison, OldAndNew
 from pytest_af3mem.records.holders import by_component, grown
 from pytest_af3mem.records.measurement import Measurement
 from pytest_af3mem.reports import growth
@@ -58,7 +58,7 @@ def render_json(found: Comparison) -> str:
     )
 
 
-def _row(pair: Pair, found: Comparison) -> tuple[str, ...]:
+def _row(pair: OldAndNew, found: Comparison) -> tuple[str, ...]:
     old, new = pair.asked
     change = pair.difference_bytes
     told = "not judged" if change is None else "none"
@@ -74,7 +74,7 @@ def _row(pair: Pair, found: Comparison) -> tuple[str, ...]:
     )
 
 
-def _details(pair: Pair) -> list[str]:
+def _details(pair: OldAndNew) -> list[str]:
     """What grew and fell, or why a side was not judged; nothing where nothing differs."""
     lines = []
     for name, answer in (("OLD", pair.old), ("NEW", pair.new)):

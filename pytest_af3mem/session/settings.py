@@ -7,20 +7,22 @@ environment, `af3_target` in the ini file.
 from __future__ import annotations
 
 import errno
+import functools
 import importlib.util
 import os
 import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from pytest_af3mem.errors import UsageError
 from pytest_af3mem.gpus.size import Size, read_tolerance
 
-METHODS = ("auto", "compiled", "run")
+AUTO = "auto"
+METHODS = (AUTO, "compiled", "run")
 DEFAULT_TARGET = "h100-80gb"
 
 
@@ -36,16 +38,16 @@ def default_folder() -> Path:
 
 
 class Option(NamedTuple):
-    """One setting. `read` turns text into its value and raises UsageError with the name it is given; flags have no `metavar`.
+    """How people give one setting: `read` turns text into its value and raises UsageError with the name it is given.
 
-    One that is `of_tests_alone` means nothing to the `af3mem` command.
+    Flags have no `metavar`. One that is `of_tests_alone` means nothing to the `af3mem` command.
     """
 
     name: str
     help: str
-    metavar: str = ""
-    read: Callable[[str, str], Any] = lambda text, name: text
-    of_tests_alone: bool = False
+    metavar: str
+    read: Callable[[str, str], Any]
+    of_tests_alone: bool
 
     @property
     def flag(self) -> str:
@@ -54,6 +56,14 @@ class Option(NamedTuple):
     @property
     def variable(self) -> str:
         return f"AF3MEM_{self.name.upper()}"
+
+
+def is_true(value: Any, name: str) -> bool:
+    """A switch as people write it. Raises UsageError for what is neither true nor false."""
+    text = str(value).lower()
+    if text not in ("1", "true", "yes", "on", "0", "false", "no", "off"):
+        raise UsageError(f"{name} is a switch: {value!r} is neither true nor false")
+    return text in ("1", "true", "yes", "on")
 
 
 def read_method(text: str, name: str) -> str:
@@ -109,10 +119,8 @@ def _page(text: str, name: str) -> Path:
 
 
 def _report(text: str, name: str) -> Path:
-    path = Path(text)
     try:
-        if path.is_dir():
-            raise UsageError(f"{name} {text!r} is a folder: give the name of a file")
+        path = _file(text, name)
         path.parent.mkdir(parents=True, exist_ok=True)
         if not os.access(path if path.exists() else path.parent, os.W_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
@@ -121,7 +129,7 @@ def _report(text: str, name: str) -> Path:
     return path
 
 
-def _baseline(text: str, name: str) -> Path:
+def _file(text: str, name: str) -> Path:
     path = Path(text)
     if path.is_dir():
         raise UsageError(f"{name} {text!r} is a folder: give the name of a file")
@@ -138,62 +146,61 @@ def _is_whole_number(text: str) -> bool:
     return text.isdecimal() and len(text) < 10
 
 
-OPTIONS = (
-    Option(
-        "method",
-        "how to measure: compiled needs no GPU; run reads a real one; auto runs where the target is visible (default: auto)",
-        "{auto,compiled,run}",
-        read_method,
-    ),
-    Option("target", f"card or MIG slice, such as a100-40gb (default: the visible GPU, else {DEFAULT_TARGET})", "NAME", _target),
-    Option("model", "alphafold3, or package.module:object for your own (default: alphafold3)", "NAME"),
-    Option("python", "interpreter that holds the model (default: this one)", "PATH", _interpreter),
-    Option("path", "source tree of the model, measured as it is instead of the installed one", "DIR", _source_tree),
-    Option("buckets", "padding buckets in tokens, as run_alphafold.py's --buckets (default: the model's)", "N,N,...", _buckets),
-    Option("markdown", "write a summary as Markdown to this file; it also goes to $GITHUB_STEP_SUMMARY", "FILE", _report, True),
-    Option("html", "write a page with plots to this file; needs pytest-af3mem[html]", "FILE", _page, True),
-    Option("json", "write all measurements and verdicts to this file", "FILE", _report),
-    Option("all_holders", "write all holders of each peak to the JSON report (default: the ten largest)"),
-    Option("baseline", "committed file of accepted peaks, for tests marked af3_baseline", "FILE", _baseline, True),
-    Option("update_baseline", "write what tests marked af3_baseline measure into that file", of_tests_alone=True),
-    Option("tolerance", "growth over the baseline that passes (default: 0 compiled, 1 %% run)", "SIZE", read_tolerance, True),
-    Option(
-        "against",
-        "hold tests marked af3_baseline against this, measured now: see af3mem compare",
-        "WHAT",
-        of_tests_alone=True,
-    ),
-    Option("workers", "measurements at once (default: as cores and memory allow)", "N", _whole_number),
-    Option("timeout", "seconds that one measurement may take (default: 900)", "SECONDS", _whole_number),
-    Option("cache_dir", "folder for results and the chemical dictionary (default: ~/.cache/pytest-af3mem)", "DIR", _folder),
-    Option("no_cache", "measure everything anew, and keep nothing"),
-    Option("full_run", "with run: all recycles and diffusion steps, which cost time and leave the peak as it is"),
-)
+def _option(
+    default: Any,
+    help: str,
+    metavar: str = "",
+    read: Callable[[str, str], Any] = lambda text, name: text,
+    of_tests_alone: bool = False,
+) -> Any:
+    """A field of `Settings`, with what its `Option` says; without a `metavar` it is a flag."""
+    about = {"help": help, "metavar": metavar, "read": read if metavar else is_true, "of_tests_alone": of_tests_alone}
+    return field(default_factory=default, metadata=about) if callable(default) else field(default=default, metadata=about)
+
+
+_of_tests = functools.partial(_option, of_tests_alone=True)
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How this session measures; see `OPTIONS` for each."""
+    """How this session measures. Between `read` and `resolve_auto` the method and the target may be `auto`."""
 
-    method: str = "compiled"
-    target: str = DEFAULT_TARGET
-    model: str = "alphafold3"
-    python: str = sys.executable
-    path: Path | None = None
-    buckets: tuple[int, ...] | None = None
-    markdown: Path | None = None
-    html: Path | None = None
-    json: Path | None = None
-    all_holders: bool = False
-    baseline: Path | None = None
-    update_baseline: bool = False
-    tolerance: Size | None = None
-    against: str | None = None
-    workers: int | None = None
-    timeout: int = 900
-    cache_dir: Path = field(default_factory=default_folder)
-    no_cache: bool = False
-    full_run: bool = False
+    method: str = _option(
+        "compiled",
+        "how to measure: compiled needs no GPU; run reads a real one; auto runs where the target is visible (default: auto)",
+        "{auto,compiled,run}",
+        read_method,
+    )
+    target: str = _option(
+        DEFAULT_TARGET, f"GPU or MIG slice, such as a100-40gb (default: the visible GPU, else {DEFAULT_TARGET})", "NAME", _target
+    )
+    model: str = _option("alphafold3", "alphafold3, or package.module:object for your own (default: alphafold3)", "NAME")
+    python: str = _option(sys.executable, "interpreter that holds the model (default: this one)", "PATH", _interpreter)
+    path: Path | None = _option(
+        None, "source tree of the model, measured as it is instead of the installed one", "DIR", _source_tree
+    )
+    buckets: tuple[int, ...] | None = _option(
+        None, "padding buckets in tokens, as run_alphafold.py's --buckets (default: the model's)", "N,N,...", _buckets
+    )
+    markdown: Path | None = _of_tests(
+        None, "write a summary as Markdown to this file; it also goes to $GITHUB_STEP_SUMMARY", "FILE", _report
+    )
+    html: Path | None = _of_tests(None, "write a page with plots to this file; needs pytest-af3mem[html]", "FILE", _page)
+    json: Path | None = _option(None, "write all measurements and verdicts to this file", "FILE", _report)
+    all_holders: bool = _option(False, "write all holders of each peak to the JSON report (default: the ten largest)")
+    baseline: Path | None = _of_tests(None, "committed file of accepted peaks, for tests marked af3_baseline", "FILE", _file)
+    update_baseline: bool = _of_tests(False, "write what tests marked af3_baseline measure into that file")
+    tolerance: Size | None = _of_tests(
+        None, "growth over the baseline that passes (default: 0 compiled, 1 %% run)", "SIZE", read_tolerance
+    )
+    against: str | None = _of_tests(None, "hold tests marked af3_baseline against this, measured now: see af3mem compare", "WHAT")
+    workers: int | None = _option(None, "measurements at once (default: as cores and memory allow)", "N", _whole_number)
+    timeout: int = _option(900, "seconds that one measurement may take (default: 900)", "SECONDS", _whole_number)
+    cache_dir: Path = _option(
+        default_folder, "folder for results and the chemical dictionary (default: ~/.cache/pytest-af3mem)", "DIR", _folder
+    )
+    no_cache: bool = _option(False, "measure everything anew, and keep nothing")
+    full_run: bool = _option(False, "with run: all recycles and diffusion steps, which cost time and leave the peak as it is")
 
     @property
     def folder(self) -> Path:
@@ -207,6 +214,7 @@ class Settings:
     ) -> Settings:
         """The first of command line, environment and ini that is set; a flag is set when true. Raises UsageError.
 
+        Method and target are `auto` where none says them (see `resolve_auto`).
         `flag` is how the command line spells an option, for errors: by default as pytest does.
         """
         values: dict[str, Any] = {}
@@ -218,9 +226,9 @@ class Settings:
             )
             for value, name in stated:
                 if value:
-                    values[option.name] = option.read(str(value), name) if option.metavar else is_true(value, name)
+                    values[option.name] = option.read(str(value), name)
                     break
-        found = cls(**{**values, **_here(values.get("method", "auto"), values.get("target"))})
+        found = cls(**{"method": AUTO, "target": AUTO, **values})
         found.check_apart({})
         return found
 
@@ -236,18 +244,17 @@ class Settings:
                 raise UsageError(f"{other} and {name} name the same file {str(path)!r}: give each its own")
 
 
-def _here(method: str, target: str | None) -> dict[str, str]:
-    """Method and target on this machine: `auto` stays where a GPU is visible, and the first of those is the default target."""
+OPTIONS = tuple(Option(one.name, **one.metadata) for one in fields(Settings))
+
+
+def resolve_auto(settings: Settings) -> Settings:
+    """The settings on this machine: where no GPU is visible `auto` compiles; the first that is visible is the default target."""
     from pytest_af3mem.gpus import local
 
-    found = local.targets(os.environ) if method != "compiled" else []
-    default = found[0] if found else DEFAULT_TARGET
-    return {"method": method if found or method != "auto" else "compiled", "target": target or default}
-
-
-def is_true(value: Any, name: str) -> bool:
-    """A switch as people write it. Raises UsageError for what is neither true nor false."""
-    text = str(value).lower()
-    if text not in ("1", "true", "yes", "on", "0", "false", "no", "off"):
-        raise UsageError(f"{name} is a switch: {value!r} is neither true nor false")
-    return text in ("1", "true", "yes", "on")
+    visible = local.targets(os.environ) if settings.method != "compiled" else []
+    default = visible[0] if visible else DEFAULT_TARGET
+    return replace(
+        settings,
+        method="compiled" if settings.method == AUTO and not visible else settings.method,
+        target=default if settings.target == AUTO else settings.target,
+    )

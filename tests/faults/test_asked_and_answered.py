@@ -209,16 +209,16 @@ def test_a_reply_of_another_question_is_not_judged_in_a_session(tmp_path, projec
     settings = Settings(model="analytic:Analytic", path=project.models, cache_dir=tmp_path / "cache", no_cache=True)
     session = Session(settings)
     try:
-        request = session.request(size=100)
-        ask = session.pool._ask
+        request = session.request(tokens=100)
+        ask = session.pool._children.ask
 
-        def mixed_up(message, seconds):
+        def mixed_up(message, *seconds):
             if message["do"] == "measure":
                 other = dataclasses.replace(request, settings=(("width", 7),))
                 message = {**message, "request": other.to_json()}
-            return ask(message, seconds)
+            return ask(message, *seconds)
 
-        monkeypatch.setattr(session.pool, "_ask", mixed_up)
+        monkeypatch.setattr(session.pool._children, "ask", mixed_up)
         with pytest.raises(NotJudged, match=r'settings \{"width": 7\} was measured, \{\} was asked for$'):
             session.wait(session.pool.submit(request))
     finally:

@@ -103,7 +103,7 @@ def test_doctor_as_json(af3mem):
 
 def test_calibrate_writes_its_report_to_standard_output(capsys, monkeypatch, tmp_path, a_request, a_peak, a_run):
     monkeypatch.chdir(tmp_path)
-    pair = calibrate.calibrate.Pair(a_request(), a_peak(), a_run())
+    pair = calibrate.calibrate.CompiledAndRun(a_request(), a_peak(), a_run())
     monkeypatch.setattr(calibrate.calibrate, "measure", lambda *arguments: [pair])
     assert cli.main(["calibrate", "--cache-dir", str(tmp_path / "cache"), "--json", "-"]) == commands.OK
     assert len(json.loads(capsys.readouterr().out)["measurements"]) == 2

@@ -140,25 +140,25 @@ def test_auto_decides_the_method_of_each_target(a_session_of_auto, a_request):
 def a_session_of_auto(monkeypatch, tmp_path):
     """A session on a machine with an H100 whose method is `auto`."""
     from pytest_af3mem.session.session import Session
-    from pytest_af3mem.session.settings import Settings
+    from pytest_af3mem.session.settings import Settings, resolve_auto
 
     monkeypatch.setattr(local, "targets", lambda environment: ["h100-80gb"])
-    session = Session(Settings.read({"cache_dir": str(tmp_path)}))
+    session = Session(resolve_auto(Settings.read({"cache_dir": str(tmp_path)})))
     yield session
     session.close()
 
 
 def test_budgets_for_another_target_than_the_visible_one_are_compiled_for(project, monkeypatch):
     """Where an H100 is visible, a test with a budget for it and one for another card runs on the first and compiles for both."""
-    from pytest_af3mem.session.pool import Pool
+    from pytest_af3mem.session.answers import Answers
 
     monkeypatch.setattr(local, "targets", lambda environment: ["h100-80gb"])
-    submit = Pool.submit
+    submit = Answers.submit
 
     def measured(self, request):  # a run is answered by a compile, for there is no GPU
         return submit(self, dataclasses.replace(request, method="compiled"))
 
-    monkeypatch.setattr(Pool, "submit", measured)
+    monkeypatch.setattr(Answers, "submit", measured)
     project.write(
         test_fit="""
         import pytest

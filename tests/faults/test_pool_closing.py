@@ -92,7 +92,7 @@ def test_closing_ends_who_waits_for_a_worker(pool_of, a_request, tmp_path):
 
     thread = threading.Thread(target=ask)
     thread.start()
-    assert happens(lambda: pool._queue)
+    assert happens(lambda: pool._children._queue)
     pool.close()
     thread.join(SECONDS)
     assert raised
@@ -126,7 +126,7 @@ def test_one_worker_is_one_whoever_asks(pool_of, a_request, tmp_path):
     assert happens(lambda: "measure" in noted(tmp_path))
     thread = threading.Thread(target=lambda: pool.featurise(a_request()))
     thread.start()
-    assert happens(lambda: pool._queue)
+    assert happens(lambda: pool._children._queue)
     (tmp_path / "go").touch()
     for answer in answers:
         assert answer.result(timeout=SECONDS)
@@ -137,8 +137,8 @@ def test_one_worker_is_one_whoever_asks(pool_of, a_request, tmp_path):
 def test_a_worker_of_its_own_takes_the_place_of_an_idle_one(pool_of, a_request, tmp_path):
     pool = pool_of("reply({})", workers=1)
     assert pool.installation
-    (idle,) = pool._idle
-    assert pool.rehearse(a_request()) == {}
+    (idle,) = pool._children._idle
+    assert pool.gpu_runs.rehearse(a_request()) == {}
     assert not idle.is_alive()
     assert pool.featurise(a_request())
     assert noted(tmp_path) == ["started", "describe", "started", "rehearse", "started", "featurise"]

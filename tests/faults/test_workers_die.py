@@ -101,10 +101,10 @@ def test_a_real_worker_outlives_the_thread_that_started_it(project):
         thread = threading.Thread(target=lambda: session.pool.installation)
         thread.start()
         thread.join()
-        (worker,) = session.pool._idle
+        (worker,) = session.pool._children._idle
         time.sleep(1.2)  # it looks for its parent once a second
-        assert session.pool.featurise(session.request(size=100))["bucket"] == 128
-        assert session.pool._idle == [worker]
+        assert session.pool.featurise(session.request(tokens=100))["bucket"] == 128
+        assert session.pool._children._idle == [worker]
 
 
 def test_an_idle_worker_that_was_killed_costs_nothing(stand_in, tmp_path):

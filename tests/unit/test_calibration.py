@@ -7,7 +7,7 @@ import json
 import pytest
 
 from pytest_af3mem.errors import NotJudged, SetupError
-from pytest_af3mem.planning.calibrate import Pair, record
+from pytest_af3mem.planning.calibrate import CompiledAndRun, record
 from pytest_af3mem.records import calibration
 from pytest_af3mem.records.calibration import Calibration, Size
 
@@ -73,7 +73,10 @@ def test_without_a_record_it_says_so():
 def test_a_record_is_made_of_whole_pairs(a_peak, a_run, a_request):
     compiled, run = a_peak(total_bytes=1000), a_run(allocator_bytes=1002, process_bytes=2500)
     read = run.run
-    whole, half = Pair(a_request(), compiled, run), Pair(a_request(), compiled, NotJudged("no GPU is visible"))
+    whole, half = (
+        CompiledAndRun(a_request(), compiled, run),
+        CompiledAndRun(a_request(), compiled, NotJudged("no GPU is visible")),
+    )
     made = record([half, whole], datetime.date(2026, 11, 24))
     assert made.sizes == (Size(1000, 1024, 1000, run.program_bytes, 1002, read.steady_peak_bytes, read.pool_bytes, 2500),)
     assert (made.target, made.device, made.driver, made.date) == ("h100-80gb", read.device, read.driver, "2026-11-24")

@@ -7,6 +7,7 @@ import pytest
 from pytest_af3mem import gpus
 from pytest_af3mem.errors import NotJudged, UsageError
 from pytest_af3mem.planning import capacity
+from pytest_af3mem.planning.ask import answered
 
 BUCKETS = (256, 512, 768, 1024, 1280, 1536, 2048, 2560, 3072, 3584, 4096, 4608, 5120)
 SIZES = capacity.sizes(BUCKETS, 10240)
@@ -28,18 +29,17 @@ def searched(a_request, a_peak):
 
     def run(limit_bytes, need, fails_at=None, known=None):
         session = SimpleNamespace(
-            request=lambda size, target, settings: a_request(tokens=size, buckets=tuple(SIZES), target=target)
+            request=lambda tokens, target, model_settings: a_request(tokens=tokens, buckets=tuple(SIZES), target=target)
         )
         searching = capacity._search(session, gpus.find("h100-80gb"), limit_bytes, SIZES, {}, [] if known is None else known)
         measured = []
-        answer = None
-        while True:
-            try:
-                size = (next(searching) if answer is None else searching.send(answer)).tokens
-            except StopIteration as end:
-                return end.value, measured
+
+        def answer(request):
+            size = request.tokens
             measured.append(size)
-            answer = NotJudged("it fails") if size == fails_at else a_peak(tokens=size, bucket=size, total_bytes=need(size))
+            return NotJudged("it fails") if size == fails_at else a_peak(tokens=size, bucket=size, total_bytes=need(size))
+
+        return answered(searching, answer), measured
 
     return run
 

@@ -4,9 +4,9 @@ import pytest
 
 from pytest_af3mem import __version__
 from pytest_af3mem.commands import arguments, cli
-from pytest_af3mem.session import pool, reproduce
+from pytest_af3mem.session import children, reproduce
 from pytest_af3mem.session.session import Session
-from pytest_af3mem.session.settings import Settings
+from pytest_af3mem.session.settings import Settings, resolve_auto
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def run(capsys, monkeypatch, tmp_path):
             status = exit.code
         return status, *capsys.readouterr()
 
-    monkeypatch.setattr(pool, "Child", start)
+    monkeypatch.setattr(children, "Child", start)
     monkeypatch.setenv("AF3MEM_CACHE_DIR", str(tmp_path / "cache"))
     return run
 
@@ -88,10 +88,10 @@ def command(tmp_path, a_request):
     """The command that measures a request with `settings` again."""
 
     def run(settings, options=(), **stated):
-        session = Session(Settings.read({"cache_dir": tmp_path / "cache", **stated}))
+        session = Session(resolve_auto(Settings.read({"cache_dir": tmp_path / "cache", **stated})))
         session.close()
         return reproduce.command(
-            session.settings, a_request(target="l4-24gb", settings=tuple(settings.items())), size=500, options=options
+            session.settings, a_request(target="l4-24gb", settings=tuple(settings.items())), tokens=500, options=options
         )
 
     return run

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from pytest_af3mem.errors import NotJudged
+from pytest_af3mem.planning.ask import answered
 from pytest_af3mem.planning.fit import BUCKET, LESS_PADDING, MORE_RUNS, OTHER, SAME, SAVINGS, Saving, savings_of, search
 from pytest_af3mem.reports.fit import render_text
 
@@ -15,16 +16,6 @@ USUAL = {"shard": 4, "samples": 5, "rows": 100}
 
 def _of(config, peak):
     return dataclasses.replace(peak, model=dataclasses.replace(peak.model, config=config))
-
-
-def _answered(searching, answer):
-    """What a search finds when each of its requests gets this answer."""
-    request = next(searching)
-    while True:
-        try:
-            request = searching.send(answer(request))
-        except StopIteration as end:
-            return end.value
 
 
 @pytest.fixture
@@ -41,7 +32,7 @@ def found(a_request, a_peak):
                 return NotJudged("it fails")
             return _of(settings, a_peak(total_bytes=need(settings)))
 
-        return _answered(search(a_request(), limit, knobs), answer)
+        return answered(search(a_request(), limit, knobs), answer)
 
     return run
 
@@ -71,7 +62,7 @@ def test_a_change_that_costs_memory_makes_no_other_one_dearer(a_request, a_peak)
         settings = {"chunk": 2, "samples": 5, **dict(request.settings)}
         return _of(settings, a_peak(total_bytes=50 * settings["samples"] + 30 * (2 - settings["chunk"])))
 
-    found = _answered(search(a_request(), 160, knobs), answer)
+    found = answered(search(a_request(), 160, knobs), answer)
     assert dict(found.best.changes) == {"samples": 3}
 
 
@@ -114,7 +105,7 @@ def test_less_padding_comes_first(a_request, a_peak, limit, changes):
         peak = a_peak(tokens=1050, bucket=request.bucket, total_bytes=request.bucket * samples // 2)
         return _of({"samples": 2}, peak)
 
-    found = _answered(search(a_request(tokens=1050, buckets=(256, 1024, 1280)), limit, knobs), answer)
+    found = answered(search(a_request(tokens=1050, buckets=(256, 1024, 1280)), limit, knobs), answer)
     assert found.best.changes == changes
     assert [line for line in render_text(found).splitlines() if "buckets" in line] == (
         ["run_alphafold.py --buckets=256,1024,1088,1280", "pytest --af3-buckets=256,1024,1088,1280"] if BUCKET in changes else []

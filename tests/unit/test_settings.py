@@ -1,4 +1,3 @@
-import dataclasses
 import os
 import sys
 import tempfile
@@ -9,13 +8,16 @@ import pytest
 
 from pytest_af3mem.errors import UsageError
 from pytest_af3mem.gpus.size import Size
-from pytest_af3mem.session.settings import OPTIONS, Settings, default_folder, is_true
+from pytest_af3mem.session.settings import OPTIONS, Settings, default_folder, is_true, resolve_auto
 
 
-def test_every_setting_is_an_option_of_its_own_name():
-    assert [option.name for option in OPTIONS] == [field.name for field in dataclasses.fields(Settings)]
+def read(*places, **how):
+    return resolve_auto(Settings.read(*places, **how))
+
+
+def test_what_is_usual():
     assert all(option.help for option in OPTIONS)
-    usual = Settings.read({})
+    usual = read({})
     assert (usual.method, usual.target, usual.model, usual.python) == ("compiled", "h100-80gb", "alphafold3", sys.executable)
     assert (usual.workers, usual.timeout, usual.no_cache) == (None, 900, False)
 
@@ -36,7 +38,7 @@ def _no_gpu_is_visible(monkeypatch):
 )
 def test_the_nearest_wins(monkeypatch, command_line, variable, ini, target):
     monkeypatch.setenv("AF3MEM_TARGET", variable)
-    assert Settings.read({"target": command_line}, {"target": ini}) == Settings(target=target)
+    assert read({"target": command_line}, {"target": ini}) == Settings(target=target)
 
 
 @pytest.mark.parametrize(
@@ -45,7 +47,7 @@ def test_the_nearest_wins(monkeypatch, command_line, variable, ini, target):
 )
 def test_a_switch(monkeypatch, command_line, variable, ini, no_cache):
     monkeypatch.setenv("AF3MEM_NO_CACHE", variable)
-    assert Settings.read({"no_cache": command_line}, {"no_cache": ini}).no_cache is no_cache
+    assert read({"no_cache": command_line}, {"no_cache": ini}).no_cache is no_cache
     assert [is_true(word, "x") for word in "1 true YES on 0 False no off".split()] == [True] * 4 + [False] * 4
 
 
@@ -65,12 +67,12 @@ def test_a_switch(monkeypatch, command_line, variable, ini, no_cache):
     ],
 )
 def test_values(name, text, value):
-    assert getattr(Settings.read({name: text}), name) == value
+    assert getattr(read({name: text}), name) == value
 
 
 def refused(*places, **how):
     with pytest.raises(UsageError) as caught:
-        Settings.read(*places, **how)
+        read(*places, **how)
     return str(caught.value)
 
 
@@ -124,7 +126,7 @@ def test_interpreter_is_looked_up_on_the_path(monkeypatch, tmp_path):
     program = tmp_path / "python-of-mine"
     program.symlink_to(sys.executable)  # as in a virtual environment, and stays one
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert Settings.read({"python": program.name}).python == str(program)
+    assert read({"python": program.name}).python == str(program)
 
 
 @pytest.mark.parametrize(
@@ -134,12 +136,12 @@ def test_source_tree(tmp_path, monkeypatch, folders, inside):
     monkeypatch.chdir(tmp_path)
     for folder in folders:
         (tmp_path / folder).mkdir(parents=True)
-    assert Settings.read({"path": "."}).path == tmp_path.resolve() / inside
+    assert read({"path": "."}).path == tmp_path.resolve() / inside
 
 
 def test_folder_of_the_report_is_made(tmp_path):
     place = tmp_path / "new" / "folder" / "report.json"
-    assert Settings.read({"json": str(place)}).json == place
+    assert read({"json": str(place)}).json == place
     assert place.parent.is_dir()
     assert not place.exists()
 
@@ -178,5 +180,12 @@ def test_default_folder(monkeypatch):
 )
 def test_method_and_target_where_a_gpu_is_visible(monkeypatch, here, command_line, method, target):
     monkeypatch.setattr("pytest_af3mem.gpus.local.targets", lambda environment: here)
-    settings = Settings.read(command_line)
+    settings = read(command_line)
     assert (settings.method, settings.target) == (method, target)
+    assert resolve_auto(settings) == settings
+
+
+def test_reading_asks_no_gpu(monkeypatch):
+    monkeypatch.setattr("pytest_af3mem.gpus.local.targets", lambda environment: pytest.fail("it was asked"))
+    settings = Settings.read({})
+    assert (settings.method, settings.target) == ("auto", "auto")
