@@ -57,6 +57,18 @@ def first_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {text[0][:300]}" if text else type(error).__name__
 
 
+def is_whole_number(text: str) -> bool:
+    """Whether it is one of at most nine digits, as all are that people write here."""
+    return text.isdecimal() and len(text) < 10
+
+
+def whole_number(text: str, name: str) -> int:
+    """The number that is written there. Raises UsageError, which calls it `name`, for less than 1 and for another text."""
+    if not is_whole_number(text) or int(text) == 0:
+        raise UsageError(f"{name} {text!r} must be a whole number of at least 1")
+    return int(text)
+
+
 def near(name: str, known: Collection[str]) -> str:
     """`"; did you mean x or y?"`, or nothing where no known name is near."""
     import difflib

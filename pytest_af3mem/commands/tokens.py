@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_af3mem.commands import OK, USAGE
-from pytest_af3mem.commands.arguments import Parser, add_strict, asking, deliver, note
+from pytest_af3mem.commands.arguments import Parser, asking, deliver, note
 from pytest_af3mem.errors import SetupError, shown
 from pytest_af3mem.inputs.buckets import bucket
-from pytest_af3mem.models.alphafold3 import AlphaFold3
+from pytest_af3mem.models.alphafold3 import NEWEST_BUCKETS, AlphaFold3
 from pytest_af3mem.planning.job_folder import Place, files, read, why
 from pytest_af3mem.reports.json import document
 from pytest_af3mem.session.session import Session
@@ -25,14 +25,12 @@ from pytest_af3mem.session.settings import Settings
 HELP = "tokens and bucket of AlphaFold 3 inputs"
 EXAMPLES = ("af3mem tokens job.json jobs/", "af3mem tokens job.json --buckets 512,1024 --json -")
 STATUSES: dict[int, str] = {}
-OPTIONS = ("model", "python", "path", "buckets", "json", "timeout", "cache_dir")
+TAKES = ("model", "python", "path", "buckets", "json", "timeout", "cache_dir")
 
 
 def prepare(parser: Parser) -> None:
-    parser.add_argument(
-        "files", nargs="+", type=Path, metavar="FILE", help="AlphaFold 3 or AlphaFold Server JSON, or folders of it"
-    )
-    add_strict(parser)
+    parser.take("files", nargs="+", type=Path, metavar="FILE", help="AlphaFold 3 or AlphaFold Server JSON, or folders of it")
+    parser.take("--strict")
 
 
 @dataclass(frozen=True)
@@ -72,9 +70,8 @@ def _buckets(session: Session) -> tuple[int, ...]:
     except SetupError as error:
         if session.settings.model != AlphaFold3.name:
             raise
-        buckets = AlphaFold3().buckets()
         print(f"af3mem: buckets are those of AlphaFold 3's latest known release, for {error}", file=sys.stderr)
-        return buckets
+        return NEWEST_BUCKETS
 
 
 def _text(counted: Sequence[_Counted]) -> str:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-import pytest
+from typing import TYPE_CHECKING
 
 from pytest_af3mem.gpus.size import format_bytes
 from pytest_af3mem.records.measurement import Measurement, grouped, not_passed
 from pytest_af3mem.records.verdict import Outcome
 from pytest_af3mem.reports import terminal
+
+if TYPE_CHECKING:
+    import pytest
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pytest_af3mem.errors import UsageError
+from pytest_af3mem.errors import UsageError, is_whole_number, whole_number
 from pytest_af3mem.gpus.size import Size, read_tolerance
 
 METHODS = ("auto", "compiled", "run")
@@ -71,7 +71,7 @@ def _target(text: str, name: str) -> str:
 
 def _buckets(text: str, name: str) -> tuple[int, ...]:
     parts = [part.strip() for part in text.split(",")]
-    sizes = [int(part) for part in parts if _is_whole_number(part)]
+    sizes = [int(part) for part in parts if is_whole_number(part)]
     if len(sizes) != len(parts) or 0 in sizes or sizes != sorted(set(sizes)):
         raise UsageError(f"{name} {text!r} must be increasing whole numbers of tokens, like 256,512,1024")
     return tuple(sizes)
@@ -128,16 +128,6 @@ def _baseline(text: str, name: str) -> Path:
     return path
 
 
-def _whole_number(text: str, name: str) -> int:
-    if not _is_whole_number(text) or int(text) == 0:
-        raise UsageError(f"{name} {text!r} must be a whole number of at least 1")
-    return int(text)
-
-
-def _is_whole_number(text: str) -> bool:
-    return text.isdecimal() and len(text) < 10
-
-
 OPTIONS = (
     Option(
         "method",
@@ -163,8 +153,8 @@ OPTIONS = (
         "WHAT",
         of_tests_alone=True,
     ),
-    Option("workers", "measurements at once (default: as cores and memory allow)", "N", _whole_number),
-    Option("timeout", "seconds that one measurement may take (default: 900)", "SECONDS", _whole_number),
+    Option("workers", "measurements at once (default: as cores and memory allow)", "N", whole_number),
+    Option("timeout", "seconds that one measurement may take (default: 900)", "SECONDS", whole_number),
     Option("cache_dir", "folder for results and the chemical dictionary (default: ~/.cache/pytest-af3mem)", "DIR", _folder),
     Option("no_cache", "measure everything anew, and keep nothing"),
     Option("full_run", "with run: all recycles and diffusion steps, which cost time and leave the peak as it is"),
@@ -229,7 +219,7 @@ class Settings:
         named = {f"--af3-{name}": getattr(self, name) for name in ("baseline", "json", "markdown", "html")} | dict(others)
         known: dict[Path, str] = {}
         for name, path in named.items():
-            if path is None or (path.exists() and not path.is_file()):  # such as /dev/null
+            if path in (None, Path("-")) or (path.exists() and not path.is_file()):  # standard output, or such as /dev/null
                 continue
             other = known.setdefault(path.resolve(), name)
             if other != name:
