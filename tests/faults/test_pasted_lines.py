@@ -25,7 +25,7 @@ def lines(a_peak):
         for where, gib in jobs:
             answer = NotJudged("no reason") if gib is None else a_peak(total_bytes=gib * GIB)
             planned.append(Planned(where, "name", 1000, 1024, (answer, answer)))
-        return report.table(Plan((SMALL, LARGE), Size.parse("95 %"), tuple(planned), tuple(broken)), {})
+        return report.render_text(Plan((SMALL, LARGE), Size.parse("95 %"), tuple(planned), tuple(broken)), {}).splitlines()
 
     return run
 
@@ -96,7 +96,7 @@ def test_no_name_or_reason_starts_a_line_of_its_own(lines):
 
 def test_markdown_has_the_jobs_and_the_lines(a_peak):
     planned = Planned(Place(Path("a|b.json")), "name", 1000, 1024, (a_peak(total_bytes=GIB),))
-    text = report.markdown(Plan((SMALL,), Size.parse("95 %"), (planned,), ()), {})
+    text = report.render_markdown(Plan((SMALL,), Size.parse("95 %"), (planned,), ()), {})
     assert text.splitlines() == [
         "| tokens | bucket | needs | smallest that fits | job |",
         "| ---: | ---: | ---: | --- | --- |",
