@@ -60,7 +60,7 @@ def headline(measurements: Sequence[Measurement], failures: Sequence[Failure] = 
     names = {Outcome.OVER: "over", Outcome.NOT_JUDGED: "not judged", Outcome.WITHIN: "within", None: "without a limit"}
     parts = [f"{outcomes.count(outcome)} {name}" for outcome, name in names.items() if outcome in outcomes]
     others = len(stories(measurements, failures)) - len(stories(measurements))
-    parts += [f"{others} test{'s' if others > 1 else ''} failed otherwise"] if others else []
+    parts += [f"{others} test{'s' if others > 1 else ''} failed for another reason"] if others else []
     return ", ".join(parts) or "nothing was measured"
 
 
@@ -70,7 +70,7 @@ def first(measurements: Sequence[Measurement]) -> list[Measurement]:
 
 
 def stories(measurements: Sequence[Measurement], failures: Sequence[Failure] = ()) -> list[Story]:
-    """One for each failed measurement, those that came to the same as one, then one for each test that failed otherwise."""
+    """One for each failed measurement, those that came to the same as one, then one for each test that failed for another reason."""
     told = []
     for one, *_ in grouped(not_passed(measurements)):
         assert one.verdict is not None

@@ -61,7 +61,7 @@ def test_a_shell_reads_the_very_name(lines, tmp_path, name):
 def test_names_of_gpus_are_quoted_too(a_peak):
     planned = Planned(Place(Path("a.json")), "name", 1000, 1024, (a_peak(total_bytes=GIB),))
     plan = Plan((SMALL,), Size.parse("95 %"), (planned,), ())
-    (line,) = slurm(report.table(plan, {"l4-24gb": "l4; rm"}))
+    (line,) = slurm(report.render_text(plan, {"l4-24gb": "l4; rm"}).splitlines())
     assert shlex.split(line) == ["sbatch", "--gres=gpu:l4; rm:1", "run_alphafold.sbatch", "a.json"]
 
 
