@@ -70,7 +70,7 @@ def first(measurements: Sequence[Measurement]) -> list[Measurement]:
 
 
 def stories(measurements: Sequence[Measurement], failures: Sequence[Failure] = ()) -> list[Story]:
-    """One for each failed measurement, those that came to the same as one, then one for each test that failed for another reason."""
+    """One for each failed measurement, those that came to the same as one, then one for each other test that failed."""
     told = []
     for one, *_ in grouped(not_passed(measurements)):
         assert one.verdict is not None
