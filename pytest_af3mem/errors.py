@@ -57,6 +57,32 @@ def first_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {text[0][:300]}" if text else type(error).__name__
 
 
+def is_whole_number(text: str) -> bool:
+    """Whether it is one of at most nine digits, as all are that people write here."""
+    return text.isdecimal() and len(text) < 10
+
+
+def whole_number(text: str, name: str) -> int:
+    """The number that is written there. Raises UsageError, which calls it `name`, for less than 1 and for another text."""
+    if not is_whole_number(text) or int(text) == 0:
+        raise UsageError(f"{name} {text!r} must be a whole number of at least 1")
+    return int(text)
+
+
+def check_whole_number(name: str, value: object, least: int, most: int | None = None) -> None:
+    """Raises UsageError unless `value` is an `int` in this range."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < least or (most is not None and value > most):
+        allowed = f"of at least {least}" if most is None else f"from {least} to {most:,}"
+        raise UsageError(f"{name}={spelled(value)} must be a whole number {allowed}")
+
+
+def spelled(value: object) -> str:
+    """A value as it would stand in Python; Python itself refuses to write very large numbers."""
+    if isinstance(value, int) and abs(value) >= 10**20:
+        return "10**20 or more" if value > 0 else "-10**20 or less"
+    return repr(value)
+
+
 def near(name: str, known: Collection[str]) -> str:
     """`"; did you mean x or y?"`, or nothing where no known name is near."""
     import difflib

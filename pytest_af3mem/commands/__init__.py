@@ -1,8 +1,12 @@
-"""The commands of `af3mem`, a module each: `HELP`, `EXAMPLES`, `STATUSES`, `prepare(parser)`, and `run(parsed, settings)`.
+"""The commands of `af3mem`, a module each, of one shape.
 
-The docstring of a module is the command's description, and `run` gives the exit status, of which `STATUSES` says those that only
-some commands have. A command that takes only some of the options that say how to measure names those in `OPTIONS`.
+Its docstring is the command's description. `HELP` is one line of it, `EXAMPLES` are two command lines, `STATUSES` the exit
+statuses that not all commands have, and `TAKES` the session's settings that it has options for. `prepare(parser)` adds its own
+arguments, and `run(parsed, settings)` gives the exit status.
 """
+
+from pytest_af3mem.records.verdict import Outcome
+from pytest_af3mem.session.settings import OPTIONS
 
 OK, OVER, USAGE, NOT_JUDGED = 0, 1, 2, 3
 FAULT, INTERRUPTED, UNREAD = 70, 130, 141  # EX_SOFTWARE of sysexits.h; as shells report SIGINT and SIGPIPE
@@ -13,3 +17,6 @@ STATUSES = {
     INTERRUPTED: "interrupted",
 }
 """Exit statuses that all commands have, in words."""
+STATUS_OF = {Outcome.WITHIN: OK, Outcome.OVER: OVER, Outcome.NOT_JUDGED: NOT_JUDGED}
+MEASURING = tuple(option.name for option in OPTIONS if not option.of_tests_alone)
+"""What a command takes that measures: all that says how."""

@@ -8,8 +8,8 @@ import itertools
 from pathlib import Path
 
 from pytest_af3mem import gpus
-from pytest_af3mem.commands import NOT_JUDGED, OK
-from pytest_af3mem.commands.arguments import Parser, asking, deliver, show, sizes
+from pytest_af3mem.commands import MEASURING, NOT_JUDGED, OK
+from pytest_af3mem.commands.arguments import Parser, asking, deliver, show, whole_numbers
 from pytest_af3mem.errors import NotJudged
 from pytest_af3mem.planning import calibrate
 from pytest_af3mem.records import calibration
@@ -23,27 +23,33 @@ from pytest_af3mem.session.settings import Settings
 HELP = "hold compiled numbers against this machine's GPU, and keep the record"
 EXAMPLES = ("af3mem calibrate --into records", "af3mem calibrate --dry-run --sizes 256")
 STATUSES = {NOT_JUDGED: "some are not judged"}
+TAKES = MEASURING
 _SIZES = "256,512,1024,2048,3072"
 
 
 def prepare(parser: Parser) -> None:
-    parser.groups["input"].add_argument(
-        "--sizes", default=_SIZES, metavar="N,N,...", help=f"tokens of the inputs (default: {_SIZES})"
+    parser.take(
+        "--sizes",
+        group="input",
+        default=_SIZES,
+        metavar="N,N,...",
+        help=f"tokens of the inputs (default: {_SIZES})",
+        read=lambda text: whole_numbers(text, "--sizes"),
     )
-    parser.groups["report"].add_argument(
-        "--into", type=Path, metavar="DIR", help="folder of the record (default: in the cache folder)"
-    )
-    parser.groups["machine"].add_argument(
-        "--dry-run", action="store_true", help="without a GPU: every step that needs none, on JAX's CPU device; no record"
+    parser.take("--into", group="report", type=Path, metavar="DIR", help="folder of the record (default: in the cache folder)")
+    parser.take(
+        "--dry-run",
+        group="machine",
+        action="store_true",
+        help="without a GPU: every step that needs none, on JAX's CPU device; no record",
     )
 
 
 def run(parsed: argparse.Namespace, settings: Settings) -> int:
-    asked = sizes(parsed.sizes, "--sizes")
     with asking(settings) as session:
         if parsed.dry_run:
-            return _rehearse(session, asked)
-        pairs = calibrate.measure(session, asked, show)
+            return _rehearse(session, parsed.sizes)
+        pairs = calibrate.measure(session, parsed.sizes, show)
         notes = session.pool.notes
     rows = [
         Measurement.of(f"af3mem calibrate {pair.request.tokens}", pair.request, answer)
@@ -52,7 +58,7 @@ def run(parsed: argparse.Namespace, settings: Settings) -> int:
     ]
     made = calibrate.record(pairs, datetime.datetime.now(datetime.UTC).date())
     lines = [*notes, *terminal.table(rows), *summary(rows), *(line for pair in pairs for line in pair.problems)]
-    if made is not None:  # first, for it cannot be made again without the card
+    if made is not None:  # first, for it cannot be made again without the GPU
         place = calibration.write(parsed.into or settings.cache_dir / "calibration", made)
         lines += [str(made), f"record: {place}"]
     deliver(settings, "\n".join([*lines, ""]), json.render(rows))
@@ -61,10 +67,10 @@ def run(parsed: argparse.Namespace, settings: Settings) -> int:
 
 def _rehearse(session: Session, sizes: list[int]) -> int:
     status = OK
-    for size in sizes:
-        request, compiled = (session.request(tokens=size, method=method) for method in ("run", "compiled"))
+    for tokens in sizes:
+        request, compiled = (session.request(tokens=tokens, method=method) for method in ("run", "compiled"))
         try:
-            print(f"{size} tokens: {session.wait(session.pool.submit(compiled), show)}")
+            print(f"{tokens} tokens: {session.wait(session.pool.submit(compiled), show)}")
             found = session.pool.gpu_runs.rehearse(request)
         except NotJudged as error:
             status = NOT_JUDGED

@@ -34,7 +34,7 @@ from pytest_af3mem.commands import (
     vary,
     watch,
 )
-from pytest_af3mem.commands.arguments import Parser
+from pytest_af3mem.commands.arguments import Parser, show
 from pytest_af3mem.errors import Af3memError, UsageError, near, shown
 from pytest_af3mem.session.host import ends_on_signals
 from pytest_af3mem.session.settings import OPTIONS, Option, Settings, resolve_auto
@@ -83,10 +83,14 @@ def _run(arguments: Sequence[str] | None) -> int:
     if not stated[0].startswith("-") and stated[0] not in names:
         raise UsageError(f"{stated[0]!r} is no command{near(stated[0], names)} (there are {', '.join(names)})")
     parsed = parser.parse_args(stated)
-    settings = resolve_auto(Settings.read({option.name: getattr(parsed, option.name, None) for option in OPTIONS}, flag=_flag))
+    settings = resolve_auto(Settings.read(vars(parsed), flag=_flag))
+    parsed.read(parsed)
     run: Callable[[argparse.Namespace, Settings], int] = parsed.run
-    with ends_on_signals():
-        return run(parsed, settings)
+    try:
+        with ends_on_signals():
+            return run(parsed, settings)
+    finally:
+        show("")
 
 
 def _settle_streams() -> None:
@@ -130,17 +134,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"pytest-af3mem {__version__}")
     offered = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=Parser)
-    measuring = [option.name for option in OPTIONS if not option.of_tests_alone]
     for module in _COMMANDS:
         epilog = _epilog(module.EXAMPLES, module.STATUSES)
         command = offered.add_parser(_name(module), help=module.HELP, description=_filled(module.__doc__ or ""), epilog=epilog)
         module.prepare(command)
-        command.set_defaults(run=module.run)
-        taken = getattr(module, "OPTIONS", measuring)
-        for option in (each for each in OPTIONS if each.name in taken):
+        command.set_defaults(run=module.run, read=command.read)
+        for option in (each for each in OPTIONS if each.name in module.TAKES):
             how: dict[str, Any] = {"metavar": option.metavar} if option.metavar else {"action": "store_true"}
-            group = command.groups[_GROUPS.get(option.name, "machine")]
-            group.add_argument(_flag(option), dest=option.name, help=option.help, **how)
+            command.take(_flag(option), group=_GROUPS.get(option.name, "machine"), help=option.help, **how)
     return parser
 
 

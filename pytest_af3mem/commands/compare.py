@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import argparse
 
-from pytest_af3mem.commands import NOT_JUDGED, OK, OVER
-from pytest_af3mem.commands.arguments import Parser, add_job_options, add_set, chosen, deliver, job_options, show, sizes
+from pytest_af3mem.commands import MEASURING, NOT_JUDGED, OVER, STATUS_OF
+from pytest_af3mem.commands.arguments import JOB_OPTIONS, Parser, deliver, job_options, show, whole_numbers
 from pytest_af3mem.gpus.size import read_tolerance
 from pytest_af3mem.planning import sides
 from pytest_af3mem.planning.compare import compare
-from pytest_af3mem.records.verdict import Outcome
-from pytest_af3mem.reports import compare as compare_report
+from pytest_af3mem.reports import compare as report
 from pytest_af3mem.session.settings import Settings
 
 HELP = "compare two interpreters, source trees, git revisions, models or settings"
@@ -19,34 +18,37 @@ EXAMPLES = (
     'af3mem compare ../alphafold3@v3.0.3 "../alphafold3@main num_samples=1"',
 )
 STATUSES = {OVER: "NEW needs more", NOT_JUDGED: "some are not judged"}
+TAKES = MEASURING
 # AlphaFold 3's config changes above 1,536 tokens (pair_attention_chunk_size) and above 2,048 (pair_transition_shard_spec).
 SIZES = "512,1024,2048,2560"
-_STATUS = {Outcome.WITHIN: OK, Outcome.OVER: OVER, Outcome.NOT_JUDGED: NOT_JUDGED}
 
 
 def prepare(parser: Parser) -> None:
     for name in ("OLD", "NEW"):
-        parser.add_argument(name.lower(), metavar=name, help=sides.FORMS)
-    parser.groups["input"].add_argument(
+        parser.take(name.lower(), metavar=name, help=sides.FORMS)
+    parser.take(
         "--tokens",
+        group="input",
         default=SIZES,
         metavar="N,N,...",
         help=f"tokens of the inputs (default: {SIZES}, on both sides of where AlphaFold 3 begins to work in pieces)",
+        read=whole_numbers,
     )
-    add_job_options(parser)
-    add_set(parser, "a setting of both; repeatable")
-    parser.groups["report"].add_argument(
-        "--tolerance", default="0", metavar="SIZE", help='how much more NEW may need, such as "0.5 %%" or "64 MiB" (default: 0)'
+    parser.take(*JOB_OPTIONS)
+    parser.take("--set", help="a setting of both; repeatable")
+    parser.take(
+        "--tolerance",
+        group="report",
+        default="0",
+        metavar="SIZE",
+        help='how much more NEW may need, such as "0.5 %%" or "64 MiB" (default: 0)',
+        read=lambda text: read_tolerance(text, "--tolerance"),
     )
 
 
 def run(parsed: argparse.Namespace, settings: Settings) -> int:
-    tolerance = read_tolerance(parsed.tolerance, "--tolerance")
-    old = sides.read(parsed.old, "OLD", settings, chosen(parsed))
-    new = sides.read(parsed.new, "NEW", settings, chosen(parsed))
-    try:
-        found = compare(old, new, sizes(parsed.tokens), job_options(parsed), tolerance, show)
-    finally:
-        show("")
-    deliver(settings, compare_report.render_text(found), compare_report.render_json(found))
-    return _STATUS[found.outcome]
+    old = sides.read(parsed.old, "OLD", settings, parsed.set)
+    new = sides.read(parsed.new, "NEW", settings, parsed.set)
+    found = compare(old, new, parsed.tokens, job_options(parsed), parsed.tolerance, show)
+    deliver(settings, report.render_text(found), report.render_json(found))
+    return STATUS_OF[found.outcome]

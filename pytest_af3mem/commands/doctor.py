@@ -7,13 +7,13 @@ import argparse
 from pytest_af3mem.commands import OK, USAGE
 from pytest_af3mem.commands.arguments import Parser, asking, deliver, show
 from pytest_af3mem.planning.doctor import examine
-from pytest_af3mem.reports.doctor import render, render_json
+from pytest_af3mem.reports.doctor import render_json, render_text
 from pytest_af3mem.session.settings import Settings
 
 HELP = "what is installed, what is missing, which targets compile"
 EXAMPLES = ("af3mem doctor", "af3mem doctor --path ../alphafold3 --json -")
 STATUSES: dict[int, str] = {}
-OPTIONS = ("model", "python", "path", "json", "workers", "timeout", "cache_dir")
+TAKES = ("model", "python", "path", "json", "workers", "timeout", "cache_dir")
 
 
 def prepare(parser: Parser) -> None:
@@ -23,5 +23,5 @@ def prepare(parser: Parser) -> None:
 def run(parsed: argparse.Namespace, settings: Settings) -> int:
     with asking(settings) as session:
         findings = examine(session, show)
-    deliver(settings, f"{render(findings)}\n", render_json(findings))
+    deliver(settings, render_text(findings), render_json(findings))
     return OK if findings.healthy else USAGE

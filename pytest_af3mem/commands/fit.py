@@ -5,22 +5,8 @@ from __future__ import annotations
 import argparse
 
 from pytest_af3mem import gpus
-from pytest_af3mem.commands import NOT_JUDGED, OK, OVER
-from pytest_af3mem.commands.arguments import (
-    Parser,
-    add_fraction,
-    add_job_options,
-    add_over,
-    add_set,
-    asking,
-    axes,
-    chosen,
-    deliver,
-    fraction,
-    job_options,
-    show,
-    size,
-)
+from pytest_af3mem.commands import MEASURING, NOT_JUDGED, OK, OVER
+from pytest_af3mem.commands.arguments import JOB_OPTIONS, Parser, asking, deliver, job_options, show, tokens
 from pytest_af3mem.planning import fit
 from pytest_af3mem.planning.ask import run_searches
 from pytest_af3mem.reports import fit as report
@@ -29,26 +15,25 @@ from pytest_af3mem.session.settings import Settings
 HELP = "find the settings with which an input fits a target"
 EXAMPLES = ("af3mem fit --tokens 4352 --target a100-40gb", "af3mem fit --tokens 4352 --over num_samples=4,2,1")
 STATUSES = {OVER: "nothing that is known fits", NOT_JUDGED: "not judged"}
+TAKES = MEASURING
 
 
 def prepare(parser: Parser) -> None:
-    parser.groups["input"].add_argument("--tokens", required=True, metavar="N", help="tokens of the input, exactly")
-    add_fraction(parser)
-    add_job_options(parser)
-    add_set(parser, "a setting to start from; repeatable")
-    add_over(
-        parser,
-        "a setting that may be changed, its values from mild to strong; repeatable, the cheapest first "
+    parser.take("--tokens", group="input", required=True, metavar="N", help="tokens of the input, exactly", read=tokens)
+    parser.take("--fraction", *JOB_OPTIONS)
+    parser.take("--set", help="a setting to start from; repeatable")
+    parser.take(
+        "--over",
+        help="a setting that may be changed, its values from mild to strong; repeatable, the cheapest first "
         "(default: those of AlphaFold 3 that are known to trade memory)",
     )
 
 
 def run(parsed: argparse.Namespace, settings: Settings) -> int:
-    target = gpus.find(settings.target)
-    limit_bytes = fraction(parsed).of(target.memory_bytes)
-    stated = {name: [value for _, value in values] for name, values in axes(parsed).items()}
+    limit_bytes = parsed.fraction.of(gpus.find(settings.target).memory_bytes)
+    stated = {name: [value for _, value in values] for name, values in parsed.over.items()}
     with asking(settings) as session:
-        request = session.request(tokens=size(parsed.tokens), options=job_options(parsed), model_settings=chosen(parsed))
+        request = session.request(tokens=parsed.tokens, options=job_options(parsed), model_settings=parsed.set)
         (found,) = run_searches(session, [fit.search(request, limit_bytes, fit.savings_of(session, stated, request))], show)
         notes = session.pool.notes
     deliver(settings, "\n".join([*notes, report.render_text(found)]), report.render_json(found))

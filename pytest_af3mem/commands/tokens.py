@@ -8,45 +8,32 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_af3mem.commands import OK, USAGE
-from pytest_af3mem.commands.arguments import Parser, add_strict, asking, deliver, note
+from pytest_af3mem.commands.arguments import Parser, asking, deliver, note
 from pytest_af3mem.errors import SetupError, shown
 from pytest_af3mem.inputs.buckets import bucket
-from pytest_af3mem.models.alphafold3 import AlphaFold3
+from pytest_af3mem.models.alphafold3 import NEWEST_BUCKETS, AlphaFold3
 from pytest_af3mem.planning.job_folder import Place, files, read, why
-from pytest_af3mem.reports.json import document
+from pytest_af3mem.reports import tokens as report
 from pytest_af3mem.session.session import Session
 from pytest_af3mem.session.settings import Settings
 
 HELP = "tokens and bucket of AlphaFold 3 inputs"
 EXAMPLES = ("af3mem tokens job.json jobs/", "af3mem tokens job.json --buckets 512,1024 --json -")
 STATUSES: dict[int, str] = {}
-OPTIONS = ("model", "python", "path", "buckets", "json", "timeout", "cache_dir")
+TAKES = ("model", "python", "path", "buckets", "json", "timeout", "cache_dir")
 
 
 def prepare(parser: Parser) -> None:
-    parser.add_argument(
-        "files", nargs="+", type=Path, metavar="FILE", help="AlphaFold 3 or AlphaFold Server JSON, or folders of it"
-    )
-    add_strict(parser)
-
-
-@dataclass(frozen=True)
-class _Counted:
-    where: Place
-    name: str
-    tokens: int
-    bucket: int
-    notes: tuple[str, ...]
+    parser.take("files", nargs="+", type=Path, metavar="FILE", help="AlphaFold 3 or AlphaFold Server JSON, or folders of it")
+    parser.take("--strict")
 
 
 def run(parsed: argparse.Namespace, settings: Settings) -> int:
     """Exit status 2 where a file or job has no count; the others are counted all the same."""
-    counted: list[_Counted] = []
+    counted: list[report.Counted] = []
     broken: list[tuple[Place, str]] = []
     with asking(settings) as session:
         buckets = _buckets(session)
@@ -60,8 +47,8 @@ def run(parsed: argparse.Namespace, settings: Settings) -> int:
                 print(f"af3mem: {str(where)!a}: {shown(why(error))}", file=sys.stderr)
             else:
                 note(where, job)
-                counted.append(_Counted(where, job.name, tokens, bucket(tokens, buckets), job.notes))
-    deliver(settings, _text(counted), _json(counted, broken, buckets))
+                counted.append(report.Counted(where, job.name, tokens, bucket(tokens, buckets), job.notes))
+    deliver(settings, report.render_text(counted), report.render_json(counted, broken, buckets))
     return USAGE if broken else OK
 
 
@@ -72,34 +59,5 @@ def _buckets(session: Session) -> tuple[int, ...]:
     except SetupError as error:
         if session.settings.model != AlphaFold3.name:
             raise
-        buckets = AlphaFold3().buckets()
         print(f"af3mem: buckets are those of AlphaFold 3's latest known release, for {error}", file=sys.stderr)
-        return buckets
-
-
-def _text(counted: Sequence[_Counted]) -> str:
-    lines = [f"{'tokens':>6}  {'bucket':>6}  {'padding':>7}  job"]
-    for one in counted:
-        padding = one.bucket - one.tokens
-        lines.append(f"{one.tokens:>6}  {one.bucket:>6}  {padding:>7}  {shown(str(one.where))} {one.name!a}")
-    return "\n".join([*lines, ""])
-
-
-def _json(counted: Sequence[_Counted], broken: Sequence[tuple[Place, str]], buckets: Sequence[int]) -> str:
-    return document(
-        buckets=buckets,
-        jobs=[
-            {
-                "job": str(one.where),
-                "file": str(one.where.file),
-                "index": one.where.index,
-                "name": one.name,
-                "tokens": one.tokens,
-                "bucket": one.bucket,
-                "padding": one.bucket - one.tokens,
-                "notes": list(one.notes),
-            }
-            for one in counted
-        ],
-        broken=[{"job": str(where), "reason": reason} for where, reason in broken],
-    )
+        return NEWEST_BUCKETS

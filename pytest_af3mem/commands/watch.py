@@ -15,20 +15,24 @@ from pytest_af3mem.session.settings import Settings
 HELP = "what a running process holds of the GPU, and how much of that is its pool's reserve"
 EXAMPLES = ("af3mem watch 1234", 'af3mem watch "$(pgrep -n python)"')
 STATUSES = {NOT_JUDGED: "no GPU says what it holds"}
-OPTIONS = ()
+TAKES: tuple[str, ...] = ()
 
 
 def prepare(parser: Parser) -> None:
-    parser.add_argument("pid", metavar="PID", help="process id, as nvidia-smi shows it")
+    parser.take("pid", metavar="PID", help="process id, as nvidia-smi shows it", read=_pid)
 
 
 def run(parsed: argparse.Namespace, settings: Settings) -> int:
-    if not parsed.pid.isdecimal():
-        raise UsageError(f"PID {parsed.pid!r} must be the number of a process, as nvidia-smi shows it")
     try:
-        for seen in look(int(parsed.pid)):
+        for seen in look(parsed.pid):
             print(*map(shown, render(seen)), sep="\n")
     except NotJudged as error:
         print(f"af3mem: {error}", file=sys.stderr)
         return NOT_JUDGED
     return OK
+
+
+def _pid(text: str) -> int:
+    if not text.isdecimal():
+        raise UsageError(f"PID {text!r} must be the number of a process, as nvidia-smi shows it")
+    return int(text)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from pytest_af3mem.errors import UsageError, near
+from pytest_af3mem.errors import UsageError, check_whole_number, near, spelled
 from pytest_af3mem.inputs import synthesis
 from pytest_af3mem.inputs.chains import Dna, Ligand, Protein, Rna, chain_ids
 from pytest_af3mem.inputs.chemistry import Components, Dictionary, polymer_of
@@ -190,8 +190,7 @@ def needs_components(options: Mapping[str, Any]) -> bool:
 
 def check_tokens(tokens: object) -> None:
     """Raises UsageError unless `tokens` can be the size of a job."""
-    if not isinstance(tokens, int) or isinstance(tokens, bool) or not 1 <= tokens <= MAX_TOKENS:
-        raise UsageError(f"tokens={_shown(tokens)} must be a whole number from 1 to {MAX_TOKENS:,}")
+    check_whole_number("tokens", tokens, 1, MAX_TOKENS)
 
 
 def _checked(name: str, value: Any) -> Any:
@@ -201,10 +200,9 @@ def _checked(name: str, value: Any) -> Any:
     if name in _LEAST:
         if value is None and name == "chains":
             return None
-        if not isinstance(value, int) or isinstance(value, bool) or value < _LEAST[name]:
-            raise UsageError(f"{name}={_shown(value)} must be a whole number of at least {_LEAST[name]}")
+        check_whole_number(name, value, _LEAST[name])
         if value > _MOST[name]:
-            raise UsageError(f"{name}={_shown(value)} must be a whole number of at most {_MOST[name]:,}")
+            raise UsageError(f"{name}={spelled(value)} must be a whole number of at most {_MOST[name]:,}")
         return value
     texts = value
     if isinstance(value, str):
@@ -217,10 +215,3 @@ def _checked(name: str, value: Any) -> Any:
     if name == "kinds" and (not texts or set(texts) - POLYMERS.keys()):
         raise UsageError(f"kinds={value!r} must be of {', '.join(POLYMERS)}, like {_LISTS[name]!r}")
     return tuple(texts)
-
-
-def _shown(value: object) -> str:
-    """A value as it would stand in Python; Python itself refuses to write very large numbers."""
-    if isinstance(value, int) and abs(value) >= 10**20:
-        return "10**20 or more" if value > 0 else "-10**20 or less"
-    return repr(value)

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from hypothesis import strategies as st
 
-from pytest_af3mem.errors import UsageError
+from pytest_af3mem.errors import UsageError, check_whole_number
 from pytest_af3mem.inputs import synthesis
 from pytest_af3mem.inputs.chains import Atom, Dna, Ligand, Protein, Rna, chain_ids
 from pytest_af3mem.inputs.chemistry import HYDROGENS, Components, Dictionary, code_at, polymer_of
@@ -260,7 +260,6 @@ def _atom(draw: st.DrawFn, sequence: Protein | Rna | Dna | Ligand, dictionary: D
 
 def _check_range(low_name: str, low: object, high_name: str, high: object, least: int, most: int) -> None:
     for name, value in ((low_name, low), (high_name, high)):
-        if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
-            raise UsageError(f"{name}={value!r} must be a whole number from {least} to {most:,}")
+        check_whole_number(name, value, least, most)
     if low > high:  # type: ignore[operator]
         raise UsageError(f"{low_name}={low} is more than {high_name}={high}")

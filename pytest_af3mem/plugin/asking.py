@@ -21,11 +21,10 @@ from pytest_af3mem.plugin.attempt import Asked, Attempt, Generated
 from pytest_af3mem.plugin.fixture import failed_test
 from pytest_af3mem.plugin.progress import Progress
 from pytest_af3mem.records.job_sequence import JobSequence
-from pytest_af3mem.records.measurement import Measurement
+from pytest_af3mem.records.measurement import Measurement, not_passed
 from pytest_af3mem.records.peak import Peak
 from pytest_af3mem.records.request import Request, freeze
 from pytest_af3mem.records.verdict import Reference, not_judged, unmeasured
-from pytest_af3mem.reports import terminal
 from pytest_af3mem.session import reproduce
 from pytest_af3mem.session.session import Session
 
@@ -70,7 +69,7 @@ class Answering:
         except NotJudged as error:
             raise NotJudged(unmeasured(error, request.conditions).line) from error
         if _is_in_hypothesis():  # which then looks for the smallest job that is over
-            for one in terminal.failed(self._held(attempt, request, peak)):
+            for one in not_passed(self._held(attempt, request, peak)):
                 raise failed_test(one.verdict.line if one.verdict else "")
         return peak
 
@@ -201,7 +200,7 @@ class Answering:
     def judge(self, attempt: Attempt, raised: bool) -> None:
         """All answers, judged. Where the test fails, the input of the last that it asked for, or that failed, is kept."""
         held = {request: self._held(attempt, request, answer) for request, answer in attempt.answers.items()}
-        failed = [request for request, found in held.items() if terminal.failed(found)]
+        failed = [request for request, found in held.items() if not_passed(found)]
         culprit = attempt.last if attempt.last in failed or (raised and not failed) else failed[-1] if failed else None
         if culprit is not None and (kept := self._keep(culprit, attempt)):
             attempt.kept = str(kept)

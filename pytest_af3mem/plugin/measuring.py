@@ -24,6 +24,7 @@ from pytest_af3mem.plugin.markers import measures
 from pytest_af3mem.plugin.progress import Progress
 from pytest_af3mem.plugin.results import Results
 from pytest_af3mem.records import calibration
+from pytest_af3mem.records.measurement import not_passed
 from pytest_af3mem.records.peak import Peak
 from pytest_af3mem.records.request import Request
 from pytest_af3mem.records.verdict import Reference
@@ -143,7 +144,7 @@ class Measuring:
             if is_over:
                 self._tests.judge(attempt, raised)
                 attempt.item.user_properties[:] = junit.replaced(attempt.item.user_properties, attempt.rows)
-        if failed := terminal.failed(attempt.told):
+        if failed := not_passed(attempt.told):
             raise failed_test("\n".join(measurement.verdict.line for measurement in failed if measurement.verdict))
 
     @pytest.hookimpl(wrapper=True)
@@ -175,7 +176,7 @@ class Measuring:
                 if self.keeping and attempt.marks.baseline:
                     self.keeping.ride(report, item, attempt.told)
                 if report.failed:
-                    told = terminal.failed(attempt.told) or [one for one in attempt.told if one.input] or attempt.told
+                    told = not_passed(attempt.told) or [one for one in attempt.told if one.input] or attempt.told
                     report.sections.append((_TITLE, "\n\n".join(map(terminal.section, told))))
                     report.af3mem_bodies = [body for one in told if (body := terminal.body(one))]  # type: ignore[attr-defined]
             elif report.failed and attempt.kept:

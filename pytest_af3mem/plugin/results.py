@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from pytest_af3mem.records.measurement import Measurement
-from pytest_af3mem.reports import terminal
+from pytest_af3mem.records.measurement import Measurement, not_passed
 from pytest_af3mem.reports.failures import Failure, brief
 
 
@@ -39,7 +38,7 @@ class Results:
     def abridge(self, report: pytest.TestReport) -> None:
         """Lets the line of a failed test in pytest's short summary begin with the difference, where a verdict failed it."""
         crash = getattr(report.longrepr, "reprcrash", None)
-        failed = terminal.failed([Measurement.from_json(one) for one in getattr(report, "af3mem", ())])
+        failed = not_passed([Measurement.from_json(one) for one in getattr(report, "af3mem", ())])
         if crash and failed and failed[0].verdict and failed[0].verdict.line in crash.message:
             crash.message = brief(failed[0])
 

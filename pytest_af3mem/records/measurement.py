@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -155,3 +155,23 @@ def _outcome(text: str) -> Outcome:
         return Outcome(text)
     except ValueError:
         raise InputError("verdict", f"must be {', '.join(one.value for one in Outcome)} or null", repr(text)) from None
+
+
+def not_passed(measurements: Sequence[Measurement]) -> list[Measurement]:
+    """Those that are not a pass."""
+    return [one for one in measurements if one.verdict is not None and one.verdict.outcome is not Outcome.WITHIN]
+
+
+def grouped(measurements: Sequence[Measurement]) -> list[list[Measurement]]:
+    """Inputs of one test that came to the same, as Hypothesis makes many."""
+    groups: dict[tuple[object, ...], list[Measurement]] = {}
+    for one in measurements:
+        verdict = (
+            (one.verdict.outcome, one.verdict.budget_bytes, one.verdict.baseline_bytes, one.verdict.reason)
+            if one.verdict
+            else None
+        )
+        settings = str(one.peak.model.config) if one.peak else None
+        alike = (one.test, one.bucket, one.target, one.method, one.peak and one.peak.total_bytes, settings, verdict)
+        groups.setdefault(alike, []).append(one)
+    return list(groups.values())

@@ -10,33 +10,37 @@ from pytest_af3mem.errors import shown
 from pytest_af3mem.gpus.size import Size, format_bytes
 from pytest_af3mem.planning.capacity import Capacity
 from pytest_af3mem.records.peak import Peak
-from pytest_af3mem.reports.columns import aligned
+from pytest_af3mem.reports.columns import aligned, markdown_table
 from pytest_af3mem.reports.json import document
 
 _HEADINGS = ("target", "memory", "fits up to", "needs", "headroom", "next", "needs", "spills")
 
 
-def table(found: Sequence[Capacity], fraction: Size) -> list[str]:
+def render_text(found: Sequence[Capacity], fraction: Size, notes: Sequence[str] = ()) -> str:
     """One line a target, and what the columns mean; then why targets are not judged."""
-    rows = [_HEADINGS, *(_row(one) for one in found)]
-    return [
-        *aligned(rows, right={1, 2, 3, 4, 6, 7}),
+    lines = [
+        *notes,
+        *aligned([_HEADINGS, *map(_row, found)], right={1, 2, 3, 4, 6, 7}),
         "",
         f"fits: within {fraction} of the memory; headroom is the rest of that. next: inputs of all these sizes need the same and",
         "do not fit; spills: what of it would lie in host memory where memory is unified, which TF_FORCE_UNIFIED_MEMORY allows.",
-        *(f"{one.target.name} is not judged further: {shown(one.reason)}" for one in found if one.reason),
+        *_unjudged(found),
     ]
+    return "\n".join([*lines, ""])
 
 
-def markdown(found: Sequence[Capacity], fraction: Size) -> list[str]:
+def _unjudged(found: Sequence[Capacity]) -> list[str]:
+    return [f"{one.target.name} is not judged further: {shown(one.reason)}" for one in found if one.reason]
+
+
+def render_markdown(found: Sequence[Capacity], fraction: Size) -> str:
     """The same as a Markdown document, with the day and what it was measured with."""
     peak = next((peak for one in found for peak in (one.fits, one.beyond) if peak), None)
     made = f"Measured by `af3mem plan` on {datetime.date.today():%Y-%m-%d}"
     if peak:
         software = ", ".join(f"{name} {peak.software[name]}" for name in ("jax", "tokamax") if peak.software.get(name))
         made += f", {peak.method}: {peak.model.name}, of {peak.model.distribution} with {software}"
-    rows = [_HEADINGS, tuple("---" if at == 0 else "---:" for at in range(len(_HEADINGS))), *(_row(one) for one in found)]
-    return [
+    lines = [
         "# The largest input that fits",
         "",
         f"{shown(made)}.",
@@ -45,9 +49,10 @@ def markdown(found: Sequence[Capacity], fraction: Size) -> list[str]:
         "that. Next: inputs of all these sizes need the same, which does not fit, and spills into host memory by so much where",
         "memory is unified.",
         "",
-        *(f"| {' | '.join(row)} |" for row in rows),
-        *(f"\n{one.target.name} is not judged further: {shown(one.reason)}" for one in found if one.reason),
+        *markdown_table([_HEADINGS, *map(_row, found)], right=range(1, len(_HEADINGS))),
+        *(f"\n{line}" for line in _unjudged(found)),
     ]
+    return "\n".join([*lines, ""])
 
 
 def render_json(found: Sequence[Capacity], fraction: Size, jobs: Mapping[str, Any] | None = None) -> str:
@@ -65,11 +70,7 @@ def render_json(found: Sequence[Capacity], fraction: Size, jobs: Mapping[str, An
         }
         for one in found
     ]
-    return document(
-        fraction=str(fraction),
-        capacities=rows,
-        **(jobs or {}),
-    )
+    return document(fraction=str(fraction), capacities=rows, **(jobs or {}))
 
 
 def _peak(peak: Peak | None) -> dict[str, Any] | None:

@@ -1,10 +1,13 @@
-"""Rows of text in, aligned lines out."""
+"""Rows of text in, aligned lines or a table of Markdown out; and words that several reports say."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import re
+from collections.abc import Collection, Iterable, Sequence
 
+from pytest_af3mem.errors import shown
 from pytest_af3mem.gpus.size import format_bytes
+from pytest_af3mem.records.peak import Peak
 
 
 def aligned(rows: Sequence[Sequence[str]], right: Collection[int] = ()) -> list[str]:
@@ -19,6 +22,24 @@ def aligned(rows: Sequence[Sequence[str]], right: Collection[int] = ()) -> list[
     ]
 
 
+def markdown_table(rows: Sequence[Sequence[str]], right: Collection[int] = ()) -> list[str]:
+    """The same in Markdown, the first row its headings. Only `|` is escaped."""
+    headings, *others = rows
+    rule = ["---:" if at in right else "---" for at in range(len(headings))]
+    cells = [[re.sub(r"(?<!\\)\|", r"\|", cell) for cell in row] for row in (headings, rule, *others)]
+    return [f"| {' | '.join(row)} |" for row in cells]
+
+
+def printed(lines: Iterable[str]) -> str:
+    """Lines as one text, in which nothing from outside colours a terminal or commands a CI job."""
+    return "".join(f"{shown(line)}\n" for line in lines)
+
+
 def signed(difference_bytes: int) -> str:
     """`"+12.00 MiB"`, `"-3.00 MiB"`."""
     return f"{'+' if difference_bytes > 0 else '-'}{format_bytes(abs(difference_bytes))}"
+
+
+def origin(peak: Peak) -> str:
+    """Whether a peak was in the cache, else how long it took."""
+    return "compiled before" if peak.cached else f"compiled, {peak.seconds:.0f} s"

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
-from pytest_af3mem.errors import NotJudged, shown
+from pytest_af3mem.errors import NotJudged
 from pytest_af3mem.gpus.size import format_bytes
 from pytest_af3mem.planning.compare import Comparison, OldAndNew
 from pytest_af3mem.records.holders import by_component, grown
 from pytest_af3mem.records.measurement import Measurement
 from pytest_af3mem.reports import growth
-from pytest_af3mem.reports.columns import aligned, signed
+from pytest_af3mem.reports.columns import aligned, printed, signed
 from pytest_af3mem.reports.json import document
 
 
@@ -25,7 +26,7 @@ def render_text(found: Comparison) -> str:
     for details, sizes in told.items():  # often the same at all sizes, above all where a side cannot be measured
         lines += ["", f"at {', '.join(sizes)} tokens:", *(f"  {line}" for line in details)] if details else []
     lines += _differing(found)
-    return "\n".join(map(shown, [*found.notes, *lines])) + "\n"
+    return printed([*found.notes, *lines])
 
 
 def render_json(found: Comparison) -> str:
@@ -41,10 +42,7 @@ def render_json(found: Comparison) -> str:
                 "tokens": pair.asked[0].tokens,
                 "difference_bytes": pair.difference_bytes,
                 "verdict": pair.outcome(found.tolerance).value,
-                "grown": [
-                    {"component": one.component, "before_bytes": one.before_bytes, "after_bytes": one.after_bytes}
-                    for one in changes
-                ],
+                "grown": [dataclasses.asdict(one) for one in changes],
             }
         )
     return document(

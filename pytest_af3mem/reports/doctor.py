@@ -5,13 +5,13 @@ from __future__ import annotations
 import dataclasses
 
 from pytest_af3mem import gpus
-from pytest_af3mem.errors import shown
 from pytest_af3mem.gpus.size import format_bytes
 from pytest_af3mem.planning.doctor import Findings
+from pytest_af3mem.reports.columns import printed
 from pytest_af3mem.reports.json import document
 
 
-def render(findings: Findings) -> str:
+def render_text(findings: Findings) -> str:
     found = findings.installation
     lines = [f"pytest's Python   {findings.python}", f"model's Python    {findings.interpreter}"]
     if found:
@@ -23,7 +23,7 @@ def render(findings: Findings) -> str:
     lines += [f"GPU               {gpu.name}, {format_bytes(gpu.memory_bytes)}, driver {gpu.driver}" for gpu in findings.gpus]
     if findings.no_gpu:
         lines.append(f"GPU               none visible ({findings.no_gpu}); measuring compiled needs none")
-    none = "none: how far a real card differs from what is compiled is not known (af3mem calibrate, on one)"
+    none = "none: how far a real GPU differs from what is compiled is not known (af3mem calibrate, on one)"
     lines += [f"calibration       {line}" for line in findings.calibrations or (none,)]
     if findings.targets:
         lines += ["", "targets, with their memory and whether a program compiles for them here:"]
@@ -31,7 +31,7 @@ def render(findings: Findings) -> str:
             lines.append(f"  {name:<24}{format_bytes(gpus.find(name).memory_bytes):>12}  {error or 'compiles'}")
     if findings.problem:
         lines += ["", f"to mend: {findings.problem}"]
-    return "\n".join(map(shown, lines))
+    return printed(lines)
 
 
 def render_json(findings: Findings) -> str:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-import pytest
+from typing import TYPE_CHECKING
 
 from pytest_af3mem.gpus.size import format_bytes
-from pytest_af3mem.records.measurement import Measurement
+from pytest_af3mem.records.measurement import Measurement, grouped, not_passed
 from pytest_af3mem.records.verdict import Outcome
 from pytest_af3mem.reports import terminal
+
+if TYPE_CHECKING:
+    import pytest
 
 
 @dataclass(frozen=True)
@@ -58,19 +60,19 @@ def headline(measurements: Sequence[Measurement], failures: Sequence[Failure] = 
     names = {Outcome.OVER: "over", Outcome.NOT_JUDGED: "not judged", Outcome.WITHIN: "within", None: "without a limit"}
     parts = [f"{outcomes.count(outcome)} {name}" for outcome, name in names.items() if outcome in outcomes]
     others = len(stories(measurements, failures)) - len(stories(measurements))
-    parts += [f"{others} test{'s' if others > 1 else ''} failed otherwise"] if others else []
+    parts += [f"{others} test{'s' if others > 1 else ''} failed for another reason"] if others else []
     return ", ".join(parts) or "nothing was measured"
 
 
 def first(measurements: Sequence[Measurement]) -> list[Measurement]:
     """The failed ones before the others, both in the order that they had."""
-    return sorted(measurements, key=lambda one: not terminal.failed([one]))
+    return sorted(measurements, key=lambda one: not not_passed([one]))
 
 
 def stories(measurements: Sequence[Measurement], failures: Sequence[Failure] = ()) -> list[Story]:
-    """One for each failed measurement, those that came to the same as one, then one for each test that failed otherwise."""
+    """One for each failed measurement, those that came to the same as one, then one for each other test that failed."""
     told = []
-    for one, *_ in terminal.grouped(terminal.failed(measurements)):
+    for one, *_ in grouped(not_passed(measurements)):
         assert one.verdict is not None
         section = [line.removeprefix("  ") for line in terminal.section(one).splitlines() if line != one.verdict.line]
         told.append(Story(one.test, one.verdict.line, "\n".join(section), one.verdict.outcome))

@@ -30,6 +30,7 @@ _MOST_TICKS = 9
 _NEAR = 1.2  # capacities that differ by less than this factor would run into each other
 _KINDS = {"parameter": "parameters", "input": "inputs", "output": "outputs", "constant": "constants"}
 _AXIS = {"gridcolor": "--grid", "linecolor": "--grid", "zeroline": False, "fixedrange": True, "automargin": True}
+_ENDS = {"mode": "lines+markers", "marker": {"symbol": "line-ew-open", "size": 10, "color": "--budget"}}
 _Trace = dict[str, Any]
 
 
@@ -77,8 +78,8 @@ def curve(found: Sequence[Series], buckets: Sequence[int]) -> Plot:
     low, high = low / margin, high * margin
 
     traces = [_capacity(name, memory, (left, right), name in targets) for name, memory in capacities.items()]
-    traces += [_budget(_first(bucket, buckets), bucket, budget) for bucket, budget in sorted(budgets)]
-    traces += [_accepted(_first(bucket, buckets), bucket, total_bytes) for bucket, total_bytes in sorted(accepted)]
+    traces += [_limit("budget", "--budget", *one, buckets) | _ENDS for one in sorted(budgets)]
+    traces += [_limit("baseline", "--within", *one, buckets) for one in sorted(accepted)]
     colored = list(zip(found, cycle(_COLORS)))
     for index, (one, color) in enumerate(colored):
         traces += _steps(one, color, buckets, width=3 + 2 * min(4, len(found) - 1 - index))  # so that none hides an equal one
@@ -114,7 +115,7 @@ def curve(found: Sequence[Series], buckets: Sequence[int]) -> Plot:
 
 
 def _capacities(targets: Collection[str], lowest: int, highest: int) -> dict[str, int]:
-    """Memory of the measured targets, and of those GPUs that the peaks reach or nearly reach, cards before slices of them."""
+    """Memory of the measured targets, and of those GPUs that the peaks reach or nearly reach, whole ones before slices."""
     kept = {name: gpus.find(name).memory_bytes for name in targets}
     for gpu in sorted(map(gpus.find, gpus.names()), key=lambda gpu: (gpu.is_slice, gpu.memory_bytes)):
         apart = all(max(gpu.memory_bytes, memory) > _NEAR * min(gpu.memory_bytes, memory) for memory in kept.values())
@@ -141,41 +142,29 @@ def _steps(one: Series, color: str, buckets: Sequence[int], width: float) -> lis
                 first = before  # the step is upright
             else:
                 traces.append(_line([before, first], [previous, total], color, 1.5, "dot"))
-                x.append(None)
-                y.append(None)
+                x, y = [*x, None], [*y, None]
         x += [first, last]
         y += [total, total]
     return [*traces, _line(x, y, color, width)]
 
 
 def _capacity(name: str, memory: int, ends: tuple[float, float], is_target: bool) -> _Trace:
-    color, text = (
-        ("--target", f"<b>{name} {format_bytes(memory)}</b>") if is_target else ("--muted", f"{name} {format_bytes(memory)}")
-    )
+    color, width = ("--target", 2.5) if is_target else ("--muted", 1)
+    text = f"{name} {format_bytes(memory)}"
     return {
-        **_line(list(ends), [memory, memory], color, 2.5 if is_target else 1),
+        **_line(ends, [memory, memory], color, width),
         "mode": "lines+text",
-        "text": [text, ""],
+        "text": [f"<b>{text}</b>" if is_target else text, ""],
         "textposition": "top right",
         "textfont": {"color": color, "size": 11},
     }
 
 
-def _budget(first: int, last: int, budget: int) -> _Trace:
+def _limit(name: str, color: str, bucket: int, limit_bytes: int, buckets: Sequence[int]) -> _Trace:
     return {
-        **_line([first, last], [budget, budget], "--budget", 2, "dash"),
-        "mode": "lines+markers",
-        "marker": {"symbol": "line-ew-open", "size": 10, "color": "--budget"},
+        **_line([_first(bucket, buckets), bucket], [limit_bytes, limit_bytes], color, 2, "dash"),
         "hoverinfo": "text",
-        "text": f"budget {format_bytes(budget)}, bucket {last:,}",
-    }
-
-
-def _accepted(first: int, last: int, total_bytes: int) -> _Trace:
-    return {
-        **_line([first, last], [total_bytes, total_bytes], "--within", 2, "dash"),
-        "hoverinfo": "text",
-        "text": f"baseline {format_bytes(total_bytes)}, bucket {last:,}",
+        "text": f"{name} {format_bytes(limit_bytes)}, bucket {bucket:,}",
     }
 
 
@@ -195,7 +184,7 @@ def _points(measurements: Sequence[Measurement], symbol: str, color: str) -> _Tr
 
 def _line(x: Sequence[float | None], y: Sequence[int | None], color: str, width: float, dash: str = "solid") -> _Trace:
     line = {"color": color, "width": width, "dash": dash}
-    return {"mode": "lines", "x": x, "y": [one and _gib(one) for one in y], "line": line, "hoverinfo": "skip"}
+    return {"mode": "lines", "x": list(x), "y": [one and _gib(one) for one in y], "line": line, "hoverinfo": "skip"}
 
 
 def _log_axis(low: float, high: float) -> dict[str, Any]:
@@ -226,13 +215,13 @@ def composition(found: Sequence[Series]) -> tuple[Plot, list[Bar]]:
     for _, _, held in peaks:
         most |= Counter(held)
     names = [name for name, _ in most.most_common(_MOST_BANDS)]
-    others = [name for name in most if name not in names]
+    others = len(most) - len(names)
     bars = []
     for one, peak, held in peaks:
-        sizes = [held.get(name, 0) for name in names]
-        sizes += [sum(held.get(name, 0) for name in others)] if others else []
+        sizes = [held.pop(name, 0) for name in names]
+        sizes += [sum(held.values())] if others else []
         bars.append(Bar(f"{peak.bucket:,}", one.label, sizes, peak.total_bytes))
-    labels = names + ([f"{len(others)} other components"] if others else [])
+    labels = names + ([f"{others} other components"] if others else [])
     keys = [Key("box", color, label) for color, label in zip(_COLORS, labels, strict=False)]
 
     several = len(found) > 1
@@ -265,18 +254,13 @@ def composition(found: Sequence[Series]) -> tuple[Plot, list[Bar]]:
         }
     )
     longest = max(bar.total_bytes for bar in bars)
+    title = "" if several else "bucket"
     layout = {
         "barmode": "stack",
         "bargap": 0.3,
         "height": 90 + (52 if several else 40) * len(bars),
         "xaxis": {**_AXIS, **_multiples(1.4 * longest), "range": [0, 1.4 * longest / _GIB]},
-        "yaxis": {
-            **_AXIS,
-            "type": "category",
-            "showgrid": False,
-            "autorange": "reversed",
-            "title": {"text": "bucket" if not several else ""},
-        },
+        "yaxis": {**_AXIS, "type": "category", "showgrid": False, "autorange": "reversed", "title": {"text": title}},
     }
     told = (f"{bar.size} tokens, {bar.series}: {_shares(bar, keys)}" for bar in bars)
     return Plot(_figure(traces, layout), keys, f"Who holds the peak. {'; '.join(told)}."), bars

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pytest_af3mem.errors import shown
 from pytest_af3mem.gpus.size import format_bytes
 from pytest_af3mem.models.alphafold3 import config_path
 from pytest_af3mem.planning.fit import BUCKET, Attempt, Fit, changed, settings_of
@@ -13,7 +12,7 @@ from pytest_af3mem.records.holders import by_component
 from pytest_af3mem.records.measurement import Measurement
 from pytest_af3mem.records.peak import Peak
 from pytest_af3mem.records.request import Request
-from pytest_af3mem.reports.columns import aligned, signed
+from pytest_af3mem.reports.columns import aligned, printed, signed
 from pytest_af3mem.reports.json import document
 
 _TOP = 3
@@ -28,7 +27,7 @@ def render_text(found: Fit) -> str:
     lines += ["", "measured:"]
     rows = [("needs", "against the limit", "changes"), *(_row(attempt, found) for attempt in found.attempts)]
     lines += [f"  {line}" for line in aligned(rows, right={0, 1})]
-    return "\n".join(map(shown, lines)) + "\n"
+    return printed(lines)
 
 
 def python(changes: Mapping[str, Any]) -> list[str]:

@@ -25,6 +25,7 @@ from pytest_af3mem.records.measurement import Measurement
 from pytest_af3mem.reports import agreement as agreement_report
 from pytest_af3mem.reports import failures as failing
 from pytest_af3mem.reports import figures, growth, series, terminal
+from pytest_af3mem.reports.columns import signed
 from pytest_af3mem.reports.failures import Failure
 
 
@@ -49,7 +50,7 @@ def render(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"size": format_bytes, "breakable": _breakable}
+    environment.filters |= {"size": format_bytes, "signed": signed, "breakable": _breakable}
     headings, *rows = terminal.rows(failing.first(measurements)) if measurements else [()]
     page: str = environment.get_template("page.html.jinja").render(
         version=__version__,
@@ -64,7 +65,7 @@ def render(
         several=len(found) > 1,
         headings=headings,
         rows=rows,
-        numbers=terminal.NUMBERS,
+        numbers=terminal.numbers(headings),
         changes=_changes(measurements),
         witnesses="\n".join(agreement_report.summary(measurements)),
         versions=growth.versions(measurements),

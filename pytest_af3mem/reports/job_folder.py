@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,23 +14,23 @@ from pytest_af3mem.gpus import Gpu
 from pytest_af3mem.gpus.size import format_bytes
 from pytest_af3mem.planning.job_folder import Plan, Planned
 from pytest_af3mem.records.peak import Peak
-from pytest_af3mem.reports.columns import aligned
+from pytest_af3mem.reports.columns import aligned, markdown_table
 
 SCRIPT = "run_alphafold.sbatch"
 _HEADINGS = ("tokens", "bucket", "needs", "smallest that fits", "job")
+_NUMBERS = range(3)
 
 
-def table(plan: Plan, gres: Mapping[str, str]) -> list[str]:
-    """A line a job, jobs that fit nowhere with what would spill, broken ones, lines for Slurm, and how to split cards."""
-    lines = [*aligned([_HEADINGS, *(_row(plan, job) for job in plan.jobs)], right={0, 1, 2}), *_problems(plan)]
-    return [*lines, *_paragraph(_slurm(plan, gres)), *_paragraph(_splits(plan))]
+def render_text(plan: Plan, gres: Mapping[str, str], notes: Sequence[str] = ()) -> str:
+    """A line a job, jobs that fit nowhere with what would spill, broken ones, lines for Slurm, and how to split GPUs."""
+    lines = [*notes, *aligned([_HEADINGS, *(_row(plan, job) for job in plan.jobs)], right=_NUMBERS), *_problems(plan)]
+    return "\n".join([*lines, *_paragraph(_slurm(plan, gres)), *_paragraph(_splits(plan)), ""])
 
 
-def markdown(plan: Plan, gres: Mapping[str, str]) -> str:
+def render_markdown(plan: Plan, gres: Mapping[str, str]) -> str:
     """The same as Markdown."""
-    rows = [_HEADINGS, ("---:", "---:", "---:", "---", "---"), *(_row(plan, job) for job in plan.jobs)]
-    cells = [[cell.replace("|", "\\|") for cell in row] for row in rows]
-    lines = [f"| {' | '.join(row)} |" for row in cells] + _paragraph([f"- {line}" for line in [*_problems(plan), *_splits(plan)]])
+    lines = markdown_table([_HEADINGS, *(_row(plan, job) for job in plan.jobs)], right=_NUMBERS)
+    lines += _paragraph([f"- {line}" for line in [*_problems(plan), *_splits(plan)]])
     if slurm := _slurm(plan, gres):
         lines += ["", *(f"    {line}" for line in slurm)]
     return "\n".join([*lines, ""])
@@ -46,7 +46,7 @@ def _problems(plan: Plan) -> list[str]:
         spills = ", ".join(
             f"{format_bytes(plan.spill_bytes(job, one) or 0)} on {one.name}" for one in plan.targets if plan.spill_bytes(job, one)
         )
-        lines.append(f"fits nowhere: {shown(str(job.where))} (with unified memory, in host memory would lie {spills})")
+        lines.append(f"fits nowhere: {shown(str(job.where))} (with unified memory, host memory would hold {spills})")
     for job in plan.jobs:
         lines += [f"not judged: {shown(str(job.where))} on {name}: {shown(reason)}" for name, reason in _reasons(plan, job)]
     lines += [f"left out: {shown(str(one.where))}: {shown(one.reason)}" for one in plan.broken]
@@ -92,7 +92,7 @@ def _escaped(letter: str) -> str:
 
 
 def to_json(plan: Plan, gres: Mapping[str, str]) -> dict[str, Any]:
-    """What `table` tells, with the bytes on every target."""
+    """What `render_text` tells, with the bytes on every target."""
     return {
         "jobs": [
             {

@@ -9,6 +9,7 @@ from pytest_af3mem.records.measurement import Measurement
 from pytest_af3mem.reports import agreement as agreement_report
 from pytest_af3mem.reports import failures as failing
 from pytest_af3mem.reports import growth, terminal
+from pytest_af3mem.reports.columns import markdown_table
 from pytest_af3mem.reports.failures import Failure
 
 # GitHub drops a summary of more than 1 MiB as a whole.
@@ -31,8 +32,8 @@ def render(measurements: Sequence[Measurement], failures: Sequence[Failure] = ()
         parts.append(f"And {len(stories) - _MOST_STORIES} more failures.")
     if measurements:
         headings, *rows = terminal.rows(failing.first(measurements))
-        rule = ["---:" if heading in terminal.NUMBERS else "---" for heading in headings]
-        parts.append("\n".join(map(_row, [headings, rule, *([text(cell) for cell in row] for row in rows[:_MOST_ROWS])])))
+        cells = [[text(cell) for cell in row] for row in rows[:_MOST_ROWS]]
+        parts.append("\n".join(markdown_table([headings, *cells], right=terminal.numbers(headings))))
         if len(rows) > _MOST_ROWS:
             parts.append(f"And {len(rows) - _MOST_ROWS} more rows, which are in the JSON report.")
     parts += map(text, growth.versions(measurements))
@@ -51,7 +52,3 @@ def block(lines: str) -> str:
     longest = max(map(len, re.findall("`+", lines)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"{fence}text\n{lines}\n{fence}"
-
-
-def _row(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from pytest_af3mem.errors import shown
 from pytest_af3mem.gpus.size import format_bytes
 from pytest_af3mem.planning import scaling
 from pytest_af3mem.planning.sweep import Curve, Swept
 from pytest_af3mem.records.measurement import Measurement
 from pytest_af3mem.records.peak import Peak
-from pytest_af3mem.reports.columns import aligned
+from pytest_af3mem.reports.columns import aligned, markdown_table, origin, printed
 from pytest_af3mem.reports.json import document
 
+_LAW = ("constant_bytes", "bytes_per_token", "bytes_per_token2", "residuals", "breaks")
 _WIDTH = 40  # of the longest bar
 
 
@@ -23,23 +23,22 @@ def render_text(found: Swept) -> str:
     for curve in found.curves:
         lines += [*([""] if lines else []), _title(curve), *_table(curve), *_law(curve)]
     lines += [f"{model} cannot be measured: {reason}" for model, reason in found.unmeasured.items()]
-    return "\n".join(map(shown, lines)) + "\n"
+    return printed(lines)
 
 
-def markdown(found: Swept) -> str:
+def render_markdown(found: Swept) -> str:
     """One table: a row a model, setting and target, a column a size; and why what is missing is missing."""
     sizes = sorted({request.tokens for curve in found.curves for request in curve.asked})
     axes = list(dict.fromkeys(name for curve in found.curves for name in curve.changed))
     rows: list[Sequence[str]] = [["model", *axes, "target", *(f"{size} tokens" for size in sizes)]]
-    rows.append(["---" for _ in rows[0]])
     reasons: list[str] = [f"- {model}: {reason}" for model, reason in found.unmeasured.items()]
     for curve in found.curves:
         peaks = {request.tokens: answer for request, answer in zip(curve.asked, curve.answers, strict=True)}
         cells = [format_bytes(one.total_bytes) if isinstance(one := peaks.get(size), Peak) else "not judged" for size in sizes]
         rows.append([curve.model, *(curve.changed.get(name, "") for name in axes), curve.target, *cells])
         reasons += [f"- {_title(curve)}: {answer}" for answer in dict.fromkeys(map(str, _failures(curve)))]
-    table = [f"| {' | '.join(row)} |" for row in rows] if found.curves else []
-    return "\n".join(map(shown, [*table, *(["", "Not judged:", "", *reasons] if reasons else [])])) + "\n"
+    table = markdown_table(rows) if found.curves else []
+    return printed([*table, *(["", "Not judged:", "", *reasons] if reasons else [])])
 
 
 def render_json(found: Swept) -> str:
@@ -56,22 +55,10 @@ def render_json(found: Swept) -> str:
                 "changed": dict(curve.changed),
                 "points": [{"bucket": bucket, "total_bytes": total} for bucket, total in curve.points],
                 "exponents": scaling.exponents(curve.points),
-                "law": None
-                if curve.law is None
-                else {
-                    "constant_bytes": curve.law.constant_bytes,
-                    "bytes_per_token": curve.law.bytes_per_token,
-                    "bytes_per_token2": curve.law.bytes_per_token2,
-                    "residuals": curve.law.residuals,
-                    "breaks": curve.law.breaks,
-                },
+                "law": curve.law and {name: getattr(curve.law, name) for name in _LAW},
             }
         )
-    return document(
-        curves=curves,
-        unmeasured=dict(found.unmeasured),
-        measurements=rows,
-    )
+    return document(curves=curves, unmeasured=dict(found.unmeasured), measurements=rows)
 
 
 def page(found: Swept) -> str:
@@ -104,8 +91,7 @@ def _table(curve: Curve) -> list[str]:
             continue
         bar = "#" * max(1, round(answer.total_bytes / most * _WIDTH))
         exponent = f"{exponents[answer.bucket]:.2f}" if answer.bucket in exponents else ""
-        how = "compiled before" if answer.cached else f"compiled, {answer.seconds:.0f} s"
-        rows.append((str(answer.tokens), str(answer.bucket), format_bytes(answer.total_bytes), bar, exponent, how))
+        rows.append((str(answer.tokens), str(answer.bucket), format_bytes(answer.total_bytes), bar, exponent, origin(answer)))
     return aligned(rows, right={0, 1, 2, 4})
 
 

@@ -7,29 +7,17 @@ from collections.abc import Sequence
 from pytest_af3mem.errors import shown
 from pytest_af3mem.gpus.size import format_bytes
 from pytest_af3mem.records.holders import by_component, explained
-from pytest_af3mem.records.measurement import Measurement
+from pytest_af3mem.records.measurement import Measurement, grouped
 from pytest_af3mem.records.peak import Kernels, Peak
-from pytest_af3mem.records.verdict import Outcome, percent
+from pytest_af3mem.records.verdict import percent
 from pytest_af3mem.reports import agreement as agreement_report
 from pytest_af3mem.reports import growth
+from pytest_af3mem.reports.columns import aligned, signed
 
-_HEADINGS = (
-    "tokens",
-    "bucket",
-    "target",
-    "total",
-    "budget",
-    "margin",
-    "baseline",
-    "change",
-    "verdict",
-    "kernels",
-    "time",
-    "test",
-)
+_HEADINGS = "tokens bucket target total budget margin baseline change verdict kernels time test".split()
+_NUMBERS = {"tokens", "bucket", "total", "budget", "margin", "baseline", "change", "time"}
 _FEW = 3
 _TOP = 10
-NUMBERS = {"tokens", "bucket", "total", "budget", "margin", "baseline", "change", "time"}
 
 
 def rows(measurements: Sequence[Measurement]) -> list[tuple[str, ...]]:
@@ -41,26 +29,13 @@ def rows(measurements: Sequence[Measurement]) -> list[tuple[str, ...]]:
 
 def table(measurements: Sequence[Measurement]) -> list[str]:
     """One line a measurement, columns aligned, headings first."""
-    aligned = []
-    for column in zip(*rows(measurements), strict=True):
-        width = max(map(len, column))
-        aligned.append([cell.rjust(width) if column[0] in NUMBERS else cell.ljust(width) for cell in column])
-    return [shown("  ".join(row).rstrip()) for row in zip(*aligned, strict=True)]
+    table = rows(measurements)
+    return [shown(line) for line in aligned(table, right=numbers(table[0]))]
 
 
-def grouped(measurements: Sequence[Measurement]) -> list[list[Measurement]]:
-    """Inputs of one test that came to the same, as Hypothesis makes many."""
-    groups: dict[tuple[object, ...], list[Measurement]] = {}
-    for one in measurements:
-        verdict = (
-            (one.verdict.outcome, one.verdict.budget_bytes, one.verdict.baseline_bytes, one.verdict.reason)
-            if one.verdict
-            else None
-        )
-        settings = str(one.peak.model.config) if one.peak else None
-        alike = (one.test, one.bucket, one.target, one.method, one.peak and one.peak.total_bytes, settings, verdict)
-        groups.setdefault(alike, []).append(one)
-    return list(groups.values())
+def numbers(headings: Sequence[str]) -> set[int]:
+    """Which of these columns are numbers."""
+    return {at for at, heading in enumerate(headings) if heading in _NUMBERS}
 
 
 def _cells(alike: Sequence[Measurement]) -> tuple[str, ...]:
@@ -79,7 +54,7 @@ def _cells(alike: Sequence[Measurement]) -> tuple[str, ...]:
         format_bytes(budget) if budget else "-",
         f"{format_bytes(margin)} ({percent(margin, budget)})" if margin is not None and budget else "-",
         format_bytes(accepted) if accepted else "-",
-        f"{'+' if change > 0 else ''}{format_bytes(change)} ({percent(change, accepted, '+')})" if change and accepted else "-",
+        f"{signed(change)} ({percent(change, accepted, '+')})" if change and accepted else "-",
         verdict.outcome.value if verdict else "-",
         str(peak.kernels) if peak else "-",
         "-" if not peak else "cached" if peak.cached else f"{peak.seconds:.1f} s",
@@ -172,8 +147,3 @@ def _fallbacks(kernels: Kernels) -> list[str]:
         f"  fell back to XLA: {operation} in {', '.join(found) if len(found) <= _FEW else f'{len(found)} components'}"
         for operation, found in places.items()
     ]
-
-
-def failed(measurements: Sequence[Measurement]) -> list[Measurement]:
-    """Those that are not a pass."""
-    return [one for one in measurements if one.verdict is not None and one.verdict.outcome is not Outcome.WITHIN]

@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from pytest_af3mem.errors import shown
 from pytest_af3mem.gpus.size import format_bytes
 from pytest_af3mem.planning.vary import Effect
 from pytest_af3mem.records.measurement import Measurement
 from pytest_af3mem.records.peak import Peak
-from pytest_af3mem.reports.columns import aligned, signed
+from pytest_af3mem.reports.columns import aligned, origin, printed, signed
 from pytest_af3mem.reports.json import document
 
 _WIDTH = 24  # of the longest bar
 
 
-def table(effects: Sequence[Effect]) -> list[str]:
+def render_text(effects: Sequence[Effect], notes: Sequence[str] = ()) -> str:
     """One line an effect: what was changed, the peak, how far it is from the base, a bar of that, and where it came from."""
     base = effects[0]
     changes = [one.bytes_more_than(base) for one in effects]
@@ -26,10 +25,10 @@ def table(effects: Sequence[Effect]) -> list[str]:
         total = format_bytes(one.answer.total_bytes) if isinstance(one.answer, Peak) else "not judged"
         bar = ("+" if change > 0 else "-") * max(1, round(abs(change) / longest * _WIDTH)) if change else ""
         rows.append((one.over or "base", one.value, total, _difference(one, base), bar, _how(one)))
-    return [shown(line) for line in aligned(rows, right={2, 3})]
+    return printed([*notes, base.request.conditions, *aligned(rows, right={2, 3})])
 
 
-def render(effects: Sequence[Effect]) -> str:
+def render_json(effects: Sequence[Effect]) -> str:
     """As the JSON report of measurements, with `over`, `value`, `difference_bytes` and `same_as` added to each."""
     rows: list[dict[str, Any]] = []
     for one in effects:
@@ -53,4 +52,4 @@ def _how(effect: Effect) -> str:
         return str(effect.answer)
     if effect.same_as is not None:
         return f"the same program as {effect.same_as}"
-    return "compiled before" if effect.answer.cached else f"compiled, {effect.answer.seconds:.0f} s"
+    return origin(effect.answer)

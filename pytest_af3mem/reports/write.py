@@ -14,13 +14,13 @@ from pytest_af3mem.storage.files import written_atomically
 
 
 def put(path: Path, text: str) -> None:
-    """Writes a file whole or not at all, where it can be replaced; a device is written to. Raises OSError."""
-    place = path.resolve()  # what a link names, and not the link, is replaced
+    """Writes a file whole or not at all, and keeps its mode, where it can be replaced. Raises OSError."""
+    place = path.resolve()  # what a link names is replaced, and not the link
     content = text.encode("utf-8", errors="backslashreplace")
     if (place.exists() and not place.is_file()) or not os.access(place.parent, os.W_OK):
         place.write_bytes(content)
         return
-    with written_atomically(place) as unfinished:
+    with written_atomically(place, of_the_user=True) as unfinished:
         unfinished.write_bytes(content)
 
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pytest_af3mem.errors import UsageError
+from pytest_af3mem.errors import UsageError, iswhole_number, whole_number
 from pytest_af3mem.gpus.size import Size, read_tolerance
 
 AUTO = "auto"
@@ -81,7 +81,7 @@ def _target(text: str, name: str) -> str:
 
 def _buckets(text: str, name: str) -> tuple[int, ...]:
     parts = [part.strip() for part in text.split(",")]
-    sizes = [int(part) for part in parts if _is_whole_number(part)]
+    sizes = [int(part) for part in parts if is_whole_number(part)]
     if len(sizes) != len(parts) or 0 in sizes or sizes != sorted(set(sizes)):
         raise UsageError(f"{name} {text!r} must be increasing whole numbers of tokens, like 256,512,1024")
     return tuple(sizes)
@@ -136,16 +136,6 @@ def _file(text: str, name: str) -> Path:
     return path
 
 
-def _whole_number(text: str, name: str) -> int:
-    if not _is_whole_number(text) or int(text) == 0:
-        raise UsageError(f"{name} {text!r} must be a whole number of at least 1")
-    return int(text)
-
-
-def _is_whole_number(text: str) -> bool:
-    return text.isdecimal() and len(text) < 10
-
-
 def _option(
     default: Any,
     help: str,
@@ -194,8 +184,8 @@ class Settings:
         None, "growth over the baseline that passes (default: 0 compiled, 1 %% run)", "SIZE", read_tolerance
     )
     against: str | None = _of_tests(None, "hold tests marked af3_baseline against this, measured now: see af3mem compare", "WHAT")
-    workers: int | None = _option(None, "measurements at once (default: as cores and memory allow)", "N", _whole_number)
-    timeout: int = _option(900, "seconds that one measurement may take (default: 900)", "SECONDS", _whole_number)
+    workers: int | None = _option(None, "measurements at once (default: as cores and memory allow)", "N", whole_number)
+    timeout: int = _option(900, "seconds that one measurement may take (default: 900)", "SECONDS", whole_number)
     cache_dir: Path = _option(
         default_folder, "folder for results and the chemical dictionary (default: ~/.cache/pytest-af3mem)", "DIR", _folder
     )
@@ -237,7 +227,7 @@ class Settings:
         named = {f"--af3-{name}": getattr(self, name) for name in ("baseline", "json", "markdown", "html")} | dict(others)
         known: dict[Path, str] = {}
         for name, path in named.items():
-            if path is None or (path.exists() and not path.is_file()):  # such as /dev/null
+            if path in (None, Path("-")) or (path.exists() and not path.is_file()):  # standard output, or such as /dev/null
                 continue
             other = known.setdefault(path.resolve(), name)
             if other != name:

@@ -2,6 +2,7 @@
 
 import json
 import os
+from pathlib import Path
 
 import pytest
 
@@ -114,10 +115,10 @@ def test_a_report_that_does_not_fit_leaves_the_old_one(tmp_path, monkeypatch):
     path = tmp_path / "report.json"
     path.write_text("old")
 
-    def full(*paths):
+    def full(*arguments):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(arguments.shutil, "copymode", full)
+    monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(SetupError, match=r"the report .*report\.json cannot be written: No space left on device"):
         arguments.write(path, "new")
     assert path.read_text() == "old"
@@ -132,15 +133,23 @@ def test_a_report_keeps_its_mode_and_links_and_devices_stay(tmp_path):
     arguments.write(path, "new")
     arguments.write(link, "newer")
     assert (path.read_text(), path.stat().st_mode & 0o777, link.is_symlink()) == ("newer", 0o604, True)
-    arguments.write(arguments.Path(os.devnull), "gone")
+    arguments.write(Path(os.devnull), "gone")
     with pytest.raises(SetupError, match="the report /dev/full cannot be written: No space left on device"):
-        arguments.write(arguments.Path("/dev/full"), "lost")
+        arguments.write(Path("/dev/full"), "lost")
 
 
 @pytest.mark.parametrize("text", ["x=" + "1+" * 50_000 + "1", "x=" + "[" * 10_000, "x=" + "-" * 100_000 + "1", "x=\0", "x=("])
 def test_any_setting_is_text_at_worst(text):
     assert reproduce.setting(text) == ("x", text[2:])
     assert arguments.axis(text.replace(",", ""))[0] == "x"
+
+
+def test_two_reports_on_standard_output(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    settings = Settings.read({"json": "-", "markdown": "-"})
+    arguments.deliver(settings, "text\n", "{}", "# Title\n")
+    assert capsys.readouterr().out == "{}\n# Title\n"
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_several_files_of_reports(tmp_path, capsys):

@@ -25,7 +25,7 @@ def lines(a_peak):
         for where, gib in jobs:
             answer = NotJudged("no reason") if gib is None else a_peak(total_bytes=gib * GIB)
             planned.append(Planned(where, "name", 1000, 1024, (answer, answer)))
-        return report.table(Plan((SMALL, LARGE), Size.parse("95 %"), tuple(planned), tuple(broken)), {})
+        return report.render_text(Plan((SMALL, LARGE), Size.parse("95 %"), tuple(planned), tuple(broken)), {}).splitlines()
 
     return run
 
@@ -61,7 +61,7 @@ def test_a_shell_reads_the_very_name(lines, tmp_path, name):
 def test_names_of_gpus_are_quoted_too(a_peak):
     planned = Planned(Place(Path("a.json")), "name", 1000, 1024, (a_peak(total_bytes=GIB),))
     plan = Plan((SMALL,), Size.parse("95 %"), (planned,), ())
-    (line,) = slurm(report.table(plan, {"l4-24gb": "l4; rm"}))
+    (line,) = slurm(report.render_text(plan, {"l4-24gb": "l4; rm"}).splitlines())
     assert shlex.split(line) == ["sbatch", "--gres=gpu:l4; rm:1", "run_alphafold.sbatch", "a.json"]
 
 
@@ -96,7 +96,7 @@ def test_no_name_or_reason_starts_a_line_of_its_own(lines):
 
 def test_markdown_has_the_jobs_and_the_lines(a_peak):
     planned = Planned(Place(Path("a|b.json")), "name", 1000, 1024, (a_peak(total_bytes=GIB),))
-    text = report.markdown(Plan((SMALL,), Size.parse("95 %"), (planned,), ()), {})
+    text = report.render_markdown(Plan((SMALL,), Size.parse("95 %"), (planned,), ()), {})
     assert text.splitlines() == [
         "| tokens | bucket | needs | smallest that fits | job |",
         "| ---: | ---: | ---: | --- | --- |",

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from pytest_af3mem.commands import compare
-from pytest_af3mem.commands.arguments import sizes
+from pytest_af3mem.commands.arguments import whole_numbers
 
 yaml = pytest.importorskip("yaml")
 TEXT = Path(__file__).parents[2].joinpath("docs", "ci.md").read_text()
@@ -59,6 +59,6 @@ def test_no_text_from_outside_is_pasted_into_a_shell():
 
 @pytest.mark.parametrize("recommended", [re.search(r"af3_tokens\((.*?)\)", TEXT)[1], compare.SIZES], ids=["ci.md", "compare"])
 def test_sizes_lie_on_both_sides_of_the_thresholds_of_the_config(recommended):
-    found = sizes(recommended)
+    found = whole_numbers(recommended)
     for least, most in ((1, 1536), (1537, 2048), (2049, 2560)):  # chunks of attention, then shards of transitions
         assert any(least <= size <= most for size in found)

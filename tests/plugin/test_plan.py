@@ -96,7 +96,7 @@ def test_jobs_of_a_folder(plan, folder):
         f"   120     128  65.12 KiB  l4-24gb             {folder}/b.json 'b'",
         f"   500     512   1.00 MiB  l4-24gb             {folder}/c.json 'c'",
         f"   700     700   1.87 MiB  none                {folder}/d.json 'd'",
-        f"fits nowhere: {folder}/d.json (with unified memory, in host memory would lie "
+        f"fits nowhere: {folder}/d.json (with unified memory, host memory would hold "
         "383.66 KiB on l4-24gb, 383.66 KiB on a100-40gb)",
         "",
         f"sbatch --gres=gpu:l4:1 run_alphafold.sbatch {folder}/a.json",

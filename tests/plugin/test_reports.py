@@ -75,7 +75,9 @@ def test_reports_are_written_when_tests_fail(asked, project):
     assert written == ["report.html", "report.json", "report.md"]
     check_reports(project, 4)
     text = (project.path / "out" / "report.md").read_text()
-    assert text.startswith("## GPU memory of AlphaFold 3: 2 over, 1 within, 1 without a limit, 1 test failed otherwise\n")
+    assert text.startswith(
+        "## GPU memory of AlphaFold 3: 2 over, 1 within, 1 without a limit, 1 test failed for another reason\n"
+    )
     assert "test\\_other" not in text
     result.stdout.fnmatch_lines(["report: out/report.json", "report: out/report.md", "report: out/report.html"])
 

@@ -1,6 +1,6 @@
 import pytest
 
-from pytest_af3mem.commands.arguments import axis, sizes
+from pytest_af3mem.commands.arguments import axis, whole_numbers
 from pytest_af3mem.errors import UsageError
 
 
@@ -18,7 +18,7 @@ def test_values_of_an_axis(text, name, values):
     assert (found, [value for _, value in read]) == (name, values)
 
 
-def test_sizes():
-    assert sizes("1024, 256,256") == [256, 1024]
+def test_whole_numbers():
+    assert whole_numbers("1024, 256,256") == [256, 1024]
     with pytest.raises(UsageError, match="--tokens '' must be a whole number of at least 1"):
-        sizes("256,")
+        whole_numbers("256,")

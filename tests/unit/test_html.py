@@ -133,7 +133,7 @@ def test_what_was_not_judged_is_missed_in_the_plot(sized, a_measurement):
 
 def test_a_test_that_fails_for_another_reason_is_told(sized):
     page, _ = page_without_library([sized(512)], [Failure("t.py::test_grows", Path("t.py"), 3, "AssertionError: <it> grew")])
-    assert "1 without a limit, 1 test failed otherwise" in page
+    assert "1 without a limit, 1 test failed for another reason" in page
     assert "AssertionError: &lt;it&gt; grew" in page
 
 

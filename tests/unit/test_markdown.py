@@ -49,7 +49,7 @@ def test_what_was_not_judged_is_a_failure(a_measurement):
 def test_a_test_that_fails_for_another_reason_is_told(a_measurement):
     failures = [Failure(f"t.py::test_{name}", Path("t.py"), 3, "AssertionError:\n  it grew") for name in ("grows", "fits")]
     text = markdown.render([a_measurement(verdict=None)], failures)
-    assert text.startswith("## GPU memory of AlphaFold 3: 1 without a limit, 2 tests failed otherwise\n")
+    assert text.startswith("## GPU memory of AlphaFold 3: 1 without a limit, 2 tests failed for another reason\n")
     assert "❌ AssertionError: it grew<br>t.py::test\\_grows\n" in text
 
 

@@ -1,9 +1,9 @@
-"""All that a real card is needed for, in one command and in less than ten minutes, on a machine with CUDA and JAX alone.
+"""All that a real GPU is needed for, in one command and in less than ten minutes, on a machine with CUDA and JAX alone.
 
-1. Where there is a network and AlphaFold 3: `python benchmarks/card_session.py prepare FOLDER`
+1. Where there is a network and AlphaFold 3: `python benchmarks/gpu_session.py prepare FOLDER`
    puts the wheels that such a machine lacks and the features of each size into FOLDER.
-2. On the machine with the card, in a clone: `python benchmarks/card_session.py run FOLDER REPORTS`
-   runs `af3mem doctor`, `af3mem calibrate` and `pytest tests/gpu`; REPORTS then holds what they printed, the record of the card
+2. On the machine with the GPU, in a clone: `python benchmarks/gpu_session.py run FOLDER REPORTS`
+   runs `af3mem doctor`, `af3mem calibrate` and `pytest tests/gpu`; REPORTS then holds what they printed, the record of that GPU
    for fixtures/calibration, and the JSON and JUnit reports. A step that the time does not allow is named, never passed over.
 
 `run --dry-run` does the same on JAX's CPU device at 16 tokens, as far as that goes.
@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))  # the machine with the card need not have the package installed
+sys.path.insert(0, str(ROOT))  # the machine with the GPU need not have the package installed
 
 from featurised import path_of  # noqa: E402
 

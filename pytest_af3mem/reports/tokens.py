@@ -1,0 +1,49 @@
+"""Counted inputs in, text and JSON out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pytest_af3mem.errors import shown
+from pytest_af3mem.planning.job_folder import Place
+from pytest_af3mem.reports.columns import aligned
+from pytest_af3mem.reports.json import document
+
+
+@dataclass(frozen=True)
+class Counted:
+    """A job, the bucket that its tokens are padded to, and what AlphaFold 3 takes in another way than it is written."""
+
+    where: Place
+    name: str
+    tokens: int
+    bucket: int
+    notes: tuple[str, ...]
+
+    @property
+    def padding(self) -> int:
+        return self.bucket - self.tokens
+
+
+def render_text(counted: Sequence[Counted]) -> str:
+    rows = [("tokens", "bucket", "padding", "job")]
+    rows += [(str(one.tokens), str(one.bucket), str(one.padding), f"{shown(str(one.where))} {one.name!a}") for one in counted]
+    return "\n".join([*aligned(rows, right=range(3)), ""])
+
+
+def render_json(counted: Sequence[Counted], broken: Sequence[tuple[Place, str]], buckets: Sequence[int]) -> str:
+    jobs = [
+        {
+            "job": str(one.where),
+            "file": str(one.where.file),
+            "index": one.where.index,
+            "name": one.name,
+            "tokens": one.tokens,
+            "bucket": one.bucket,
+            "padding": one.padding,
+            "notes": list(one.notes),
+        }
+        for one in counted
+    ]
+    return document(buckets=buckets, jobs=jobs, broken=[{"job": str(where), "reason": reason} for where, reason in broken])
