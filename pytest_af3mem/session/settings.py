@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pytest_af3mem.errors import UsageError, iswhole_number, whole_number
+from pytest_af3mem.errors import UsageError, is_whole_number, whole_number
 from pytest_af3mem.gpus.size import Size, read_tolerance
 
 AUTO = "auto"
