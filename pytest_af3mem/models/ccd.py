@@ -111,7 +111,7 @@ def prepare(
     letters = letters or {}
     digest = hashlib.sha256(json.dumps(letters, sort_keys=True).encode()).hexdigest()[:8]
     path = folder / f"ccd-{source.identity}-letters-{digest}-layout{_LAYOUT}.sqlite"
-    with _translated(folder):
+    with _as_setup_error(folder):
         if not _is_whole(path):
             folder.mkdir(parents=True, exist_ok=True)
             with locked(path.with_suffix(".lock")):
@@ -133,7 +133,7 @@ def _is_whole(path: Path) -> bool:
 
 
 @contextlib.contextmanager
-def _translated(folder: Path) -> Iterator[None]:
+def _as_setup_error(folder: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, sqlite3.Error) as error:

@@ -72,4 +72,4 @@ class Model(Protocol):
         """Features of one job, given as AlphaFold 3 JSON text."""
 
     def forward(self, settings: Mapping[str, Any], compute_capability: tuple[int, int]) -> Forward:
-        """The network with `settings`, as run on a card of this compute capability. Raises UsageError for a bad setting."""
+        """The network with `settings`, as run on a GPU of this compute capability. Raises UsageError for a bad setting."""

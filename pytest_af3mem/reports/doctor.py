@@ -23,7 +23,7 @@ def render(findings: Findings) -> str:
     lines += [f"GPU               {gpu.name}, {format_bytes(gpu.memory_bytes)}, driver {gpu.driver}" for gpu in findings.gpus]
     if findings.no_gpu:
         lines.append(f"GPU               none visible ({findings.no_gpu}); measuring compiled needs none")
-    none = "none: how far a real card differs from what is compiled is not known (af3mem calibrate, on one)"
+    none = "none: how far a real GPU differs from what is compiled is not known (af3mem calibrate, on one)"
     lines += [f"calibration       {line}" for line in findings.calibrations or (none,)]
     if findings.targets:
         lines += ["", "targets, with their memory and whether a program compiles for them here:"]

@@ -243,7 +243,7 @@ class Pool:
                     return dataclasses.replace(peak, tokens=request.tokens, bucket=request.bucket, seconds=0.0, cached=True)
         if reason := trust.why_unified(os.environ):
             needed = self._compile(dataclasses.replace(request, method="compiled")).total_bytes
-            raise NotJudged(f"{reason}; {trust.spilled(needed, request.target)}")
+            raise NotJudged(f"{reason}; {trust.what_would_spill(needed, request.target)}")
         reply = self._ask_on_gpu({"do": "run", "request": request.to_json()}, request.target)
         answer = answering.accepted(request, self.installation, reply)
         self._runs.append(((request.target, request.stated), answer.signature, answer.peak))

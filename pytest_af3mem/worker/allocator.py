@@ -32,16 +32,16 @@ _VALUE = 0.01  # of every parameter: memory does not depend on it
 
 
 @dataclass
-class DeviceUsage:
+class GpuWatch:
     """What NVML says of one device while this process measures: before it touched the device, and the most since."""
 
     uuid: str
-    before: nvml.Usage
+    before: nvml.GpuMemory
     largest: dict[int, int | None] = field(default_factory=dict)
     used_bytes: int = 0
     gap_seconds: float = 0.0
 
-    def keep(self, usage: nvml.Usage) -> None:
+    def keep(self, usage: nvml.GpuMemory) -> None:
         self.used_bytes = max(self.used_bytes, usage.used_bytes)
         for pid, held in usage.processes.items():
             known = self.largest.get(pid)
@@ -106,7 +106,7 @@ def device() -> Any:
         raise NotJudged(f"JAX cannot use the GPU ({first_line(error)}): {way_out}") from error
 
 
-def stated() -> dict[str, str]:
+def client_variables() -> dict[str, str]:
     """The variables that JAX's client was made with. To be asked when it was made: a model may set some."""
     return {name: os.environ[name] for name in VARIABLES if name in os.environ}
 
@@ -117,11 +117,11 @@ def compute_capability(device: Any) -> tuple[int, int]:
     return int(major), int(minor or 0)
 
 
-def parameters(forward: Forward, features: Mapping[str, Any]) -> Any:
+def parameter_shapes(forward: Forward, features: Mapping[str, Any]) -> Any:
     """Shapes of the network's parameters, as its own `init` makes them."""
     import jax
 
-    with _translated("initialising the model", None):
+    with _as_not_judged("initialising the model", None):
         return jax.eval_shape(forward.init, jax.random.PRNGKey(0), dict(features))
 
 
@@ -154,14 +154,14 @@ def run(
 
     fresh = counters(device)
     show("putting parameters and features on the device")
-    with _translated("putting parameters and features on the device", device), jax.default_device(device):
+    with _as_not_judged("putting parameters and features on the device", device), jax.default_device(device):
         arguments = (_filled(parameters, device), jax.random.PRNGKey(0), jax.device_put(dict(features), device))
         jax.block_until_ready(arguments)
     loaded = counters(device)
     show("compiling")
-    with _translated("tracing", device), jax.default_device(device):
+    with _as_not_judged("tracing", device), jax.default_device(device):
         lowered = jax.jit(compiled.program(forward)).lower(*arguments)
-    with _translated("compiling", device):
+    with _as_not_judged("compiling", device):
         options: Any = dict(forward.compiler_options)
         program = lowered.compile(compiler_options=options)
     tuned = counters(device)
@@ -184,10 +184,10 @@ def run(
     return Reading(analysis, counted, sampler.gap_seconds)
 
 
-def record(reading: Reading, watched: DeviceUsage, device: str, driver: str) -> tuple[Run, int, int | None]:
+def record(reading: Reading, watched: GpuWatch, device: str, driver: str) -> tuple[Run, int, int | None]:
     """What a believed reading comes to, the allocator's peak, and what NVML says of this process, in bytes."""
     counted = reading.counted
-    assert counted is not None  # or it was refused
+    assert counted is not None  # or it was meaning_of
     peak_bytes = counted.final.peak_bytes
     exact = peak_bytes > counted.compiled.peak_bytes
     process_bytes = watched.largest[watched.own] if watched.own is not None else None
@@ -211,7 +211,7 @@ def record(reading: Reading, watched: DeviceUsage, device: str, driver: str) -> 
     return run, peak_bytes, process_bytes
 
 
-def live() -> Counter[str]:
+def live_arrays() -> Counter[str]:
     """Arrays that are alive on the device, as `f32[128,32]`, and how many of each."""
     import jax
 
@@ -220,7 +220,7 @@ def live() -> Counter[str]:
 
 
 @contextlib.contextmanager
-def watching(gauge: nvml.Gauge, watched: DeviceUsage) -> Iterator[None]:
+def watching(gauge: nvml.Gauge, watched: GpuWatch) -> Iterator[None]:
     """Reads NVML in a thread meanwhile."""
     with Sampler(gauge.read, watched.keep, _NVML_SECONDS) as sampler:
         yield
@@ -239,21 +239,21 @@ def _call(program: Any, arguments: tuple[Any, ...], device: Any) -> None:
     import jax
     import numpy as np
 
-    with _translated("running", device):
+    with _as_not_judged("running", device):
         jax.tree.map(np.asarray, program(*arguments))
 
 
 @contextlib.contextmanager
-def _translated(doing: str, device: Any) -> Iterator[None]:
+def _as_not_judged(doing: str, device: Any) -> Iterator[None]:
     try:
         yield
     except MemoryError:
         raise
     except Exception as error:
-        raise refused(error, doing, counters(device) if device is not None else None) from error
+        raise meaning_of(error, doing, counters(device) if device is not None else None) from error
 
 
-def refused(error: BaseException, doing: str, now: Counters | None) -> NotJudged:
+def meaning_of(error: BaseException, doing: str, now: Counters | None) -> NotJudged:
     """What an error while `doing` something means: out of GPU memory is a result, all else is not judged."""
     failure = out_of_memory.read(str(error))
     if failure is None:

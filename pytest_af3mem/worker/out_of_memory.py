@@ -1,6 +1,6 @@
 """What an error of XLA, CUDA or a kernel says: which memory ran out, and how much was asked for. Text in, record out.
 
-XLA gives all of it as one exception with a status word; RESOURCE_EXHAUSTED alone may be the card's memory, a multiprocessor's
+XLA gives all of it as one exception with a status word; RESOURCE_EXHAUSTED alone may be the GPU's memory, a multiprocessor's
 shared memory or the host's. Only the first is a result.
 """
 
@@ -13,7 +13,7 @@ from fractions import Fraction
 
 
 class Cause(Enum):
-    """What failed. Only DEVICE says something of the model's need: it is more than the card has."""
+    """What failed. Only DEVICE says something of the model's need: it is more than the GPU has."""
 
     DEVICE = "GPU memory"
     KERNEL = "kernel"

@@ -31,14 +31,14 @@ class GpuWorker(Worker):
         start = time.perf_counter()
         gauge = nvml.Gauge(uuid)
         with contextlib.closing(gauge):
-            watched = allocator.DeviceUsage(uuid, gauge.read())
+            watched = allocator.GpuWatch(uuid, gauge.read())
             batch = self._featurised(request)
             device = allocator.device()
             around = Surroundings(
                 target=request.target,
                 platform=device.platform,
                 device=device.device_kind,
-                environment=allocator.stated(),
+                environment=allocator.client_variables(),
                 fresh=allocator.counters(device),
                 tenants=watched.tenants,
                 unnamed_bytes=watched.unnamed_bytes,
@@ -70,7 +70,7 @@ class GpuWorker(Worker):
             allocator.run(forward, parameters, batch.features, device, self._model.packages, self._progress)
         finally:
             self._progress = show
-        around = Surroundings(request.target, device.platform, device.device_kind, allocator.stated())
+        around = Surroundings(request.target, device.platform, device.device_kind, allocator.client_variables())
         return {
             "steps": [(text, round(seconds, 3)) for text, seconds in steps],
             "seconds": round(time.perf_counter() - start, 3),
@@ -87,7 +87,7 @@ class GpuWorker(Worker):
             batch = self._featurised(request)
             if device is None:
                 device = allocator.device()
-                before = allocator.live()
+                before = allocator.live_arrays()
             forward, parameters = self._network(request, batch, device, full)
             counted = allocator.run(forward, parameters, batch.features, device, self._model.packages, self._progress).counted
             del forward
@@ -97,7 +97,7 @@ class GpuWorker(Worker):
                     "bucket": batch.bucket,
                     "peak_bytes": counted.final.peak_bytes if counted else None,
                     "left_bytes": counted.left.in_use_bytes - counted.fresh.in_use_bytes if counted else None,
-                    "left_arrays": dict(allocator.live() - before),
+                    "left_arrays": dict(allocator.live_arrays() - before),
                 }
             )
         return steps
@@ -107,9 +107,9 @@ class GpuWorker(Worker):
         self._progress("setting up the network")
         fewer: Mapping[str, Any] = {} if full else getattr(self._model, "fewer_iterations", {})
         forward = self._model.forward({**fewer, **dict(request.settings)}, allocator.compute_capability(device))
-        return forward, self._parameter_shapes(request, batch, lambda: allocator.parameters(forward, batch.features))
+        return forward, self._parameter_shapes(request, batch, lambda: allocator.parameter_shapes(forward, batch.features))
 
-    def _believed(self, peak: Peak, reading: allocator.Reading, watched: allocator.DeviceUsage, around: Surroundings) -> Peak:
+    def _believed(self, peak: Peak, reading: allocator.Reading, watched: allocator.GpuWatch, around: Surroundings) -> Peak:
         """The peak of the program as it was compiled here, with what was read of the GPU."""
         driver = next(gpu.driver for gpu in nvml.visible_gpus()[0] if gpu.uuid == watched.uuid)
         run, allocator_bytes, process_bytes = allocator.record(reading, watched, around.device, driver)
@@ -129,7 +129,7 @@ def _check(reason: str) -> None:
 
 
 @contextlib.contextmanager
-def _unless_shared(around: Surroundings, watched: allocator.DeviceUsage) -> Iterator[None]:
+def _unless_shared(around: Surroundings, watched: allocator.GpuWatch) -> Iterator[None]:
     """Running out of memory is a result of the model's only where nobody else held any."""
     try:
         yield

@@ -69,12 +69,12 @@ class Surroundings:
 
 def why_not_trusted(around: Surroundings) -> str:
     """Why the reading is not judged, and the way out; empty where it can be believed."""
-    return why_not_measurable(around) or _counters(around)
+    return why_not_measurable(around) or _why_wrong_counters(around)
 
 
 def why_not_measurable(around: Surroundings) -> str:
     """The same before anything was read: what would make any reading worthless."""
-    return _device(around) or why_no_counters(around.environment) or _preallocated(around) or _shared(around)
+    return _why_other_device(around) or why_no_counters(around.environment) or _why_preallocated(around) or _why_shared(around)
 
 
 def why_no_counters(environment: Mapping[str, str]) -> str:
@@ -99,7 +99,7 @@ def why_unified(environment: Mapping[str, str]) -> str:
     )
 
 
-def spilled(needed_bytes: int, target: str) -> str:
+def what_would_spill(needed_bytes: int, target: str) -> str:
     """What unified memory would mean for a program that asks for so much on `target`."""
     memory_bytes = gpus.find(target).memory_bytes
     of = f"of the {format_bytes(memory_bytes)} of {target}"
@@ -115,7 +115,7 @@ def _number(text: str) -> float:
         return 0.0
 
 
-def _device(around: Surroundings) -> str:
+def _why_other_device(around: Surroundings) -> str:
     if around.platform not in ("gpu", "cuda"):
         return f"JAX ran on {around.device} ({around.platform}) and not on a GPU, which takes pytest-af3mem[gpu]; {_WITHOUT_GPU}"
     if around.no_nvml:
@@ -127,7 +127,7 @@ def _device(around: Surroundings) -> str:
     return ""
 
 
-def _preallocated(around: Surroundings) -> str:
+def _why_preallocated(around: Surroundings) -> str:
     stated = around.environment.get("XLA_PYTHON_CLIENT_PREALLOCATE", "")
     pool = around.fresh.pool_bytes if around.fresh else 0
     way_out = "the model sets it, or made JAX's client before it was asked to: leave XLA_PYTHON_CLIENT_PREALLOCATE alone"
@@ -138,7 +138,7 @@ def _preallocated(around: Surroundings) -> str:
     return ""
 
 
-def _shared(around: Surroundings) -> str:
+def _why_shared(around: Surroundings) -> str:
     if around.tenants:
         held = [
             f"{one.name or 'a process'} (pid {one.pid}{f', {format_bytes(one.held_bytes)}' if one.held_bytes else ''})"
@@ -153,7 +153,7 @@ def _shared(around: Surroundings) -> str:
     return ""
 
 
-def _counters(around: Surroundings) -> str:
+def _why_wrong_counters(around: Surroundings) -> str:
     fresh, final = around.fresh, around.final
     if fresh is None or final is None:
         return f"JAX has no memory counters for {around.device}: its allocator cannot be read"

@@ -39,7 +39,7 @@ def test_all_is_well(an_installation):
         "cache             /cache",
         "workers           4",
         "GPU               none visible (no NVIDIA driver: NVML Shared Library Not Found); measuring compiled needs none",
-        "calibration       none: how far a real card differs from what is compiled is not known (af3mem calibrate, on one)",
+        "calibration       none: how far a real GPU differs from what is compiled is not known (af3mem calibrate, on one)",
         "",
         "targets, with their memory and whether a program compiles for them here:",
         "  h100-80gb                  79.11 GiB  compiles",
@@ -57,12 +57,12 @@ def test_something_is_missing():
         "workers           4",
         "GPU               NVIDIA H200, 140.00 GiB, driver 570.124",
         "GPU               NVIDIA H200, 140.00 GiB, driver 570.124",
-        "calibration       none: how far a real card differs from what is compiled is not known (af3mem calibrate, on one)",
+        "calibration       none: how far a real GPU differs from what is compiled is not known (af3mem calibrate, on one)",
         "",
         "to mend: JAX is not installed",
     ]
 
 
 def test_calibrations_are_shown():
-    line = "h100-80gb: the card took +0.20 to +1.00 % of what was compiled (256 to 1024 tokens, ...)"
+    line = "h100-80gb: the GPU took +0.20 to +1.00 % of what was compiled (256 to 1024 tokens, ...)"
     assert f"calibration       {line}" in render(findings(calibrations=(line,))).splitlines()
