@@ -11,7 +11,7 @@ from pytest_af3mem import gpus
 from pytest_af3mem.errors import NotJudged
 from pytest_af3mem.gpus.nvml import VisibleGpu, visible_gpus
 
-_WITHOUT_GPU = "--af3-method compiled needs no GPU"
+WITHOUT_GPU = "--af3-method compiled needs no GPU"
 
 
 def target_of(gpu: VisibleGpu) -> str | None:
@@ -55,10 +55,10 @@ def local_gpus(environment: Mapping[str, str]) -> list[VisibleGpu]:
     """The GPUs that may be measured on. Raises NotJudged, with the reason and the way out, where there are none."""
     found, reason = visible_gpus()
     if not found:
-        raise NotJudged(f"no GPU is visible ({reason}); {_WITHOUT_GPU}")
+        raise NotJudged(f"no GPU is visible ({reason}); {WITHOUT_GPU}")
     left = visible_among(found, environment)
     if not left:
-        raise NotJudged(f"CUDA_VISIBLE_DEVICES={environment['CUDA_VISIBLE_DEVICES']} leaves no GPU to see; {_WITHOUT_GPU}")
+        raise NotJudged(f"CUDA_VISIBLE_DEVICES={environment['CUDA_VISIBLE_DEVICES']} leaves no GPU to see; {WITHOUT_GPU}")
     return left
 
 
@@ -68,7 +68,7 @@ def candidates(target: str, environment: Mapping[str, str]) -> list[VisibleGpu]:
     if meant := [gpu for gpu in found if target_of(gpu) == target]:
         return meant
     names = ", ".join(f"{gpu.name} ({target_of(gpu) or 'not in the catalogue'})" for gpu in found)
-    raise NotJudged(f"{target} was asked for, and the GPUs here are {names}: name one with --af3-target; {_WITHOUT_GPU}")
+    raise NotJudged(f"{target} was asked for, and the GPUs here are {names}: name one with --af3-target; {WITHOUT_GPU}")
 
 
 def targets(environment: Mapping[str, str]) -> list[str]:

@@ -1,7 +1,7 @@
-"""Peak memory by running on a device: what AlphaFold 3's runner does, once to compile and to see, once more in a steady state.
+"""Peak memory by running on a GPU: what AlphaFold 3's runner does, once to compile and to see, once more in a steady state.
 
 One process makes one measurement and ends, since JAX's counter of the peak cannot be set back. On JAX's CPU device the same
-steps run and nothing is counted, which `surroundings.refusal` then says: such a reading never becomes a peak.
+steps run and nothing is counted, which `trust.why_not_trusted` then says: such a reading never becomes a peak.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any
 
 from pytest_af3mem.errors import NotJudged, OutOfMemory, first_line
 from pytest_af3mem.gpus import nvml
+from pytest_af3mem.gpus.local import WITHOUT_GPU
 from pytest_af3mem.gpus.size import format_bytes
 from pytest_af3mem.models.model import Forward
 from pytest_af3mem.records.peak import Run
@@ -33,7 +34,7 @@ _VALUE = 0.01  # of every parameter: memory does not depend on it
 
 @dataclass
 class GpuWatch:
-    """What NVML says of one device while this process measures: before it touched the device, and the most since."""
+    """What NVML says of one GPU while this process measures: before it touched the GPU, and the most since."""
 
     uuid: str
     before: nvml.GpuMemory
@@ -60,7 +61,7 @@ class GpuWatch:
 
     @property
     def tenants(self) -> tuple[GpuProcess, ...]:
-        """The other processes that held memory of the device, before or meanwhile."""
+        """The other processes that held memory of the GPU, before or meanwhile."""
         return tuple(
             GpuProcess(pid, nvml.process_name(pid), held)
             for pid, held in sorted({**self.before.processes, **self.largest}.items())
@@ -96,13 +97,13 @@ class Reading:
 
 
 def device() -> Any:
-    """The device that this process runs on. Raises NotJudged where JAX finds none."""
+    """The JAX device that this process runs on, the GPU where it was shown one. Raises NotJudged where JAX finds none."""
     import jax
 
     try:
         return jax.devices()[0]
     except RuntimeError as error:
-        way_out = 'pip install "pytest-af3mem[gpu]" where the model is; --af3-method compiled needs no GPU'
+        way_out = f'pip install "pytest-af3mem[gpu]" where the model is; {WITHOUT_GPU}'
         raise NotJudged(f"JAX cannot use the GPU ({first_line(error)}): {way_out}") from error
 
 
@@ -118,7 +119,7 @@ def compute_capability(device: Any) -> tuple[int, int]:
 
 
 def parameter_shapes(forward: Forward, features: Mapping[str, Any]) -> Any:
-    """Shapes of the network's parameters, as its own `init` makes them."""
+    """Shapes and dtypes of the network's parameters (a tree of `jax.ShapeDtypeStruct`), as its own `init` makes them."""
     import jax
 
     with _as_not_judged("initialising the model", None):
@@ -148,7 +149,8 @@ def run(
 ) -> Reading:
     """Runs the program twice. Raises OutOfMemory, or NotJudged with the reason, when it does not come to an end.
 
-    `parameters` are shapes; `packages` as for `compiled.compile`. Nothing of it stays on the device.
+    `parameters` are shapes, as `parameter_shapes` gives them; `features` are NumPy arrays by name, as a `Batch` has them;
+    `packages` as for `compiled.compile`. Nothing of it stays on the device.
     """
     import jax
 
@@ -258,17 +260,11 @@ def meaning_of(error: BaseException, doing: str, now: Counters | None) -> NotJud
     failure = out_of_memory.read(str(error))
     if failure is None:
         return NotJudged(f"the model fails while {doing}: {first_line(error)}")
-    if failure.cause is Cause.DEVICE:
-        asked = failure.line if failure.asked_bytes is None else f"asked for {format_bytes(failure.asked_bytes)} more"
-        at = f", with {format_bytes(now.in_use_bytes)} in use of a limit of {format_bytes(now.limit_bytes)}" if now else ""
-        return OutOfMemory(
-            f"the GPU ran out of memory while {doing}: {asked}{at}",
-            asked_bytes=failure.asked_bytes,
-            limit_bytes=now.limit_bytes if now else None,
-        )
-    reasons = {
-        Cause.KERNEL: f"a kernel does not run on this GPU, which is no lack of its memory, while {doing}",
-        Cause.HOST: f"the host ran out of memory, not the GPU, while {doing}",
-        Cause.DRIVER: f"the driver failed while {doing}",
-    }
-    return NotJudged(f"{reasons[failure.cause]}: {failure.line}")
+    what = f"{failure.cause.value} while {doing}"
+    if failure.cause is not Cause.GPU:
+        return NotJudged(f"{what}: {failure.line}")
+    asked = failure.line if failure.asked_bytes is None else f"asked for {format_bytes(failure.asked_bytes)} more"
+    if now is None:
+        return OutOfMemory(f"{what}: {asked}", asked_bytes=failure.asked_bytes)
+    at = f"with {format_bytes(now.in_use_bytes)} in use of a limit of {format_bytes(now.limit_bytes)}"
+    return OutOfMemory(f"{what}: {asked}, {at}", asked_bytes=failure.asked_bytes, limit_bytes=now.limit_bytes)

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from pytest_af3mem import gpus
+from pytest_af3mem.gpus.local import WITHOUT_GPU
 from pytest_af3mem.gpus.size import format_bytes
 
-# A context of CUDA takes a few hundred MiB, an idle device next to nothing (the driver's own reserve is not counted).
+# A context of CUDA takes a few hundred MiB, an idle GPU next to nothing (the driver's own reserve is not counted).
 _UNNAMED_BYTES = 64 * 2**20
-_WITHOUT_GPU = "--af3-method compiled needs no GPU"
 
 
 # What JAX reads when it makes its client for a GPU: jaxlib.xla_client.generate_pjrt_gpu_plugin_options (jaxlib 0.10.2) and
@@ -28,7 +28,7 @@ VARIABLES = (
 
 @dataclass(frozen=True)
 class Counters:
-    """JAX's counters of one device's allocator at one moment, in bytes."""
+    """JAX's counters of one GPU's allocator at one moment, in bytes."""
 
     in_use_bytes: int
     peak_bytes: int
@@ -39,7 +39,7 @@ class Counters:
 
 @dataclass(frozen=True)
 class GpuProcess:
-    """Another process that holds memory of the device; `held_bytes` is None where the driver does not tell."""
+    """Another process that holds memory of the GPU; `held_bytes` is None where the driver does not tell."""
 
     pid: int
     name: str
@@ -117,12 +117,12 @@ def _number(text: str) -> float:
 
 def _why_other_device(around: Surroundings) -> str:
     if around.platform not in ("gpu", "cuda"):
-        return f"JAX ran on {around.device} ({around.platform}) and not on a GPU, which takes pytest-af3mem[gpu]; {_WITHOUT_GPU}"
+        return f"JAX ran on {around.device} ({around.platform}) and not on a GPU, which takes pytest-af3mem[gpu]; {WITHOUT_GPU}"
     if around.no_nvml:
-        return f"the GPU cannot be watched ({around.no_nvml}): install nvidia-ml-py and NVIDIA's driver; {_WITHOUT_GPU}"
+        return f"the GPU cannot be watched ({around.no_nvml}): install nvidia-ml-py and NVIDIA's driver; {WITHOUT_GPU}"
     if around.device != (asked := gpus.find(around.target)).description:
         return (
-            f"JAX ran on {around.device}, and {asked.name} ({asked.description}) was asked for: name what is here; {_WITHOUT_GPU}"
+            f"JAX ran on {around.device}, and {asked.name} ({asked.description}) was asked for: name what is here; {WITHOUT_GPU}"
         )
     return ""
 
