@@ -18,7 +18,7 @@ from pytest_af3mem.errors import Af3memError, UsageError, near
 from pytest_af3mem.gpus import local
 from pytest_af3mem.inputs import ambient, generate, reading, tokens
 from pytest_af3mem.inputs.job import Job
-from pytest_af3mem.models.alphafold3 import NEWEST_BUCKETS
+from pytest_af3mem.models.alphafold3_files import NEWEST_BUCKETS
 from pytest_af3mem.models.ccd import Store
 from pytest_af3mem.records.peak import Peak
 from pytest_af3mem.records.request import Installation, Request, freeze
