@@ -37,6 +37,7 @@ MODIFICATIONS = tuple("SEP TPO PTR MSE MLY M3L HYP CSO OCS KCX CME ALY PSU 5MC 2
 """Phosphorylated, methylated and oxidised residues, and bases of tRNA and of damaged DNA."""
 
 
+# The newest of AlphaFold 3's, as models.alphafold3_files has them, which is of another room.
 BUCKETS = (128, 256, 384, 512, 768, 1024, 1280, 1536, 2048, 2560, 3072, 3584, 4096, 4608, 5120)
 _TEMPLATE_RESIDUES = 16
 _T = TypeVar("_T")

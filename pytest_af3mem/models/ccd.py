@@ -34,7 +34,7 @@ _FIXED_POINT = {  # decimals that the CCD states, in columns that BinaryCIF hold
     **dict.fromkeys(("pdbx_model_Cartn_x_ideal", "pdbx_model_Cartn_y_ideal", "pdbx_model_Cartn_z_ideal"), 3),
     "formula_weight": 3,
 }
-_HYDROGENS = frozenset({"H", "D"})
+_HYDROGENS = frozenset({"H", "D"})  # as inputs.chemistry has them, which is of another room
 
 
 Component = Mapping[str, list[str]]
