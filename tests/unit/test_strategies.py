@@ -10,8 +10,8 @@ from pytest_af3mem.inputs import ambient
 from pytest_af3mem.inputs.chains import Dna, Ligand, Protein, Rna
 from pytest_af3mem.inputs.job import Job
 from pytest_af3mem.inputs.strategies import BUCKETS
-from pytest_af3mem.models.alphafold3_files import NEWEST_BUCKETS
 from pytest_af3mem.inputs.tokens import count
+from pytest_af3mem.models.alphafold3_files import NEWEST_BUCKETS
 
 PLAIN = {"ligands": (), "smiles": (), "modifications": ()}
 CODES = {"ligands": ("ATP", "MG", ("BMA", "BMA")), "smiles": (), "modifications": ("SEP", "PSU")}
