@@ -107,11 +107,11 @@ def jobs(
     _check_whole(0, max_ligands=max_ligands, max_modifications=max_modifications)
     _check_whole(0, max_msa_depth=max_msa_depth, max_templates=max_templates)
     pool = _Pool(*((ligands, smiles) if max_ligands else ((), ())), modifications if max_modifications else ())
-    edges = sorted({size for bucket in buckets for size in (bucket - 1, bucket, bucket + 1) if min_tokens <= size <= max_tokens})
-    sizes = st.integers(min_tokens, max_tokens)
+    edges = sorted({edge for bucket in buckets for edge in (bucket - 1, bucket, bucket + 1) if min_tokens <= edge <= max_tokens})
+    within = st.integers(min_tokens, max_tokens)
     return _jobs(
         _Bounds(
-            tokens=st.one_of(sizes, st.sampled_from(edges)) if edges and min_tokens < max_tokens else sizes,
+            tokens=st.one_of(within, st.sampled_from(edges)) if edges and min_tokens < max_tokens else within,
             min_chains=min_chains,
             max_chains=max_chains,
             kinds=st.sampled_from([POLYMERS[name] for name in named]),
@@ -176,10 +176,10 @@ class _Pool:
 @st.composite
 def _jobs(draw: st.DrawFn, bounds: _Bounds, pool: _Pool) -> Job:
     pool.read()
-    size = draw(bounds.tokens)
-    chains = draw(st.integers(bounds.min_chains, min(bounds.max_chains, size)))
-    ligands = _chosen(draw, pool.ligands, draw(bounds.ligands), size - chains)
-    room = size - sum(tokens for tokens, _ in ligands)
+    total = draw(bounds.tokens)
+    chains = draw(st.integers(bounds.min_chains, min(bounds.max_chains, total)))
+    ligands = _chosen(draw, pool.ligands, draw(bounds.ligands), total - chains)
+    room = total - sum(tokens for tokens, _ in ligands)
     source = synthesis.source(draw(st.integers(0, 2**16 - 1)))
     ids = chain_ids()
     sequences: list[Chain] = []
@@ -198,7 +198,7 @@ def _jobs(draw: st.DrawFn, bounds: _Bounds, pool: _Pool) -> Job:
         sequences.append(placed)
     seeds = draw(bounds.seeds)
     job = Job("generated", tuple(sequences), tuple(range(1, seeds + 1)), (*links, *bonds))
-    if bonds and count(job, pool.components) != size:  # an atom that would have left stays, since it is bonded
+    if bonds and count(job, pool.components) != total:  # an atom that would have left stays, since it is bonded
         return dataclasses.replace(job, bonded_atom_pairs=tuple(links))
     return job
 
@@ -215,7 +215,7 @@ def _chains(
     templates = draw(bounds.templates)
     copies = math.gcd(tokens, draw(bounds.copies))
     modified = _chosen(draw, pool.modified[polymer], draw(bounds.modifications), tokens // copies - 1)
-    length = tokens // copies - sum(size for size, _ in modified) + len(modified)
+    length = tokens // copies - sum(taken for taken, _ in modified) + len(modified)
     named = tuple(islice(ids, copies))
     chain = synthesis.chain(
         polymer,

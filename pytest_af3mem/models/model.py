@@ -31,7 +31,7 @@ class Batch:
 class Forward:
     """The network with its settings applied, as two pure functions.
 
-    `init(key, features)` gives the parameters, `apply(parameters, key, features)` the outputs: trees of arrays of any shape. `key`
+    `init(key, features)` gives the parameters, `apply(parameters, key, features)` the outputs: trees of arrays. `key`
     is a `jax.random.PRNGKey`, uint32[2]; `features` are those of a `Batch`. Both are only traced (`jax.eval_shape`, `jax.jit`):
     they see abstract arrays and never a value. A run fills each parameter with one number.
     `config` is what a report says of the settings; `compiler_options` are the XLA flags that the model is run with;
