@@ -1,4 +1,4 @@
-"""GPUs: the targets that can be named, their memory, and the devices of this machine."""
+"""GPUs: the targets that can be named, their memory, and those of this machine."""
 
 from pytest_af3mem.gpus.catalogue import Gpu as Gpu
 from pytest_af3mem.gpus.catalogue import UnknownTarget as UnknownTarget

@@ -1,6 +1,6 @@
-"""The GPUs to size for: cards and MIG slices, their memory, and how XLA is told to compile for them.
+"""The GPUs to size for, whole and as MIG slices: their memory, and how XLA is told to compile for them.
 
-`find("h100-80gb").target_config()` is what `jax.experimental.topologies.get_topology_desc` takes to compile for a card
+`find("h100-80gb").target_config()` is what `jax.experimental.topologies.get_topology_desc` takes to compile for a GPU
 that this machine lacks. `memory_bytes` is what CUDA reports as total memory (`cudaDeviceProp.totalGlobalMem`), which is
 less than the marketing figure and than nvidia-smi's, and differs by up to about 1 % between drivers.
 """
@@ -20,7 +20,7 @@ class UnknownTarget(UsageError):
 
 @dataclass(frozen=True)
 class Architecture:
-    """Limits of one multiprocessor (SM, XLA's "core"), the same on every card of a compute capability.
+    """Limits of one multiprocessor (SM, XLA's "core"), the same on every GPU of a compute capability.
 
     `accelerated` is XLA's ACCELERATED_FEATURES: code for sm_90a and sm_100a rather than sm_90 and sm_100.
     """
@@ -49,9 +49,9 @@ _ARCHITECTURES = {
 
 @dataclass(frozen=True, slots=True)
 class Gpu:
-    """One target: a card, or a MIG slice named `card/profile`.
+    """One target: a whole GPU, or a MIG slice of one, named `gpu/profile`.
 
-    `description` is the name that CUDA, and so JAX's `device_kind`, gives the device. `core_count` counts SMs,
+    `description` is the name that CUDA, and so JAX's `device_kind`, gives it. `core_count` counts SMs,
     `clock_rate_ghz` is the highest SM clock, `memory_bytes_per_second` the memory's theoretical bandwidth.
     `memory_slices` are those of 8 that a slice has. `source` is where the figures come from.
     """
@@ -68,8 +68,8 @@ class Gpu:
     memory_slices: int = 8
 
     @property
-    def card(self) -> str:
-        """The name of the whole card: this one's, or the one that a slice is cut from."""
+    def whole(self) -> str:
+        """The name of the whole GPU: this one's, or of the one that a slice is cut from."""
         return self.name.partition("/")[0]
 
     @property
@@ -118,12 +118,12 @@ device_description_str: "{self.description}"
 
 
 def names() -> tuple[str, ...]:
-    """Every target: cards from old to new, then the slices of each, small to large."""
+    """Every target: whole GPUs from old to new, then the slices of each, small to large."""
     return tuple(_TARGETS)
 
 
 def find(name: str) -> Gpu:
-    """The target called `name`, in any case; raises UnknownTarget for any other, a card without its memory included."""
+    """The target called `name`, in any case; raises UnknownTarget for any other, a GPU without its memory included."""
     is_text = isinstance(name, str)
     if is_text and name.lower() in _TARGETS:
         return _TARGETS[name.lower()]
@@ -134,7 +134,7 @@ def find(name: str) -> Gpu:
 
 
 def select(text: str) -> tuple[Gpu, ...]:
-    """The targets that `text` names: `l4-24gb,a100*`, `all`, or `cards` for those that are no slices; in catalogue order.
+    """The targets that `text` names: `l4-24gb,a100*`, `all`, or `cards` for those that are not slices; in catalogue order.
 
     Raises UnknownTarget for a name, and for a pattern (`*`, `?`), that fits none.
     """
@@ -160,7 +160,7 @@ def _spec(file: str, commit: str = "4336d12e0706168f6a382ddb231f3a83853b0657") -
 
 # Where XLA has no spec, or a nominal one, the figures are cudaDeviceProp's, as deviceQuery or PyTorch print them on
 # Linux; the bandwidth then is 2 x memory clock x bus width.
-_CARDS = (
+_WHOLE = (
     Gpu("p100-16gb", "Tesla P100-SXM2-16GB", (6, 0), memory_bytes=17_066_885_120, core_count=56, clock_rate_ghz=1.4805,
         memory_bytes_per_second=732_160_000_000, l2_cache_bytes=4 * _MIB, source=_spec("p100")),
     Gpu("v100-16gb", "Tesla V100-SXM2-16GB", (7, 0), memory_bytes=16_935_682_048, core_count=80, clock_rate_ghz=1.53,
@@ -235,29 +235,27 @@ _SLICES = {
 }  # fmt: skip
 
 
-def _slice(card: Gpu, profile: str, memory_gib: float, core_count: int, memory_slices: int, source: str) -> Gpu:
-    """A slice of `card`: L2 cache and bandwidth are derived from its memory slices, the clock is the card's.
+def _slice(whole: Gpu, profile: str, memory_gib: float, core_count: int, memory_slices: int, source: str) -> Gpu:
+    """A slice of `whole`: L2 cache and bandwidth are derived from its memory slices, the clock is the same.
 
-    A listing made under another driver can give the 7g profile more memory than the card has: that is cut off.
+    A listing made under another driver can give the 7g profile more memory than the GPU has: that is cut off.
     """
     return replace(
-        card,
-        name=f"{card.name}/{profile}",
-        description=f"{card.description} MIG {profile}",
-        memory_bytes=min(int(memory_gib * _GIB), card.memory_bytes),
+        whole,
+        name=f"{whole.name}/{profile}",
+        description=f"{whole.description} MIG {profile}",
+        memory_bytes=min(int(memory_gib * _GIB), whole.memory_bytes),
         core_count=core_count,
-        memory_bytes_per_second=card.memory_bytes_per_second * memory_slices // 8,
-        l2_cache_bytes=card.l2_cache_bytes * memory_slices // 8,
+        memory_bytes_per_second=whole.memory_bytes_per_second * memory_slices // 8,
+        l2_cache_bytes=whole.l2_cache_bytes * memory_slices // 8,
         source=source,
         memory_slices=memory_slices,
     )
 
 
-_TARGETS = {card.name: card for card in _CARDS}
-
-
+_TARGETS = {gpu.name: gpu for gpu in _WHOLE}
 _TARGETS |= {
     target.name: target
-    for card, (source, profiles) in _SLICES.items()
-    for target in (_slice(_TARGETS[card], *profile, source) for profile in profiles)
+    for name, (source, profiles) in _SLICES.items()
+    for target in (_slice(_TARGETS[name], *profile, source) for profile in profiles)
 }

@@ -1,6 +1,6 @@
 """Which GPUs of this machine may be measured on, and what `auto` and the default target mean here. No JAX takes part.
 
-A worker is shown one device alone, by its UUID, so that which one it runs on is known and not a matter of counting.
+A worker is shown one GPU alone, by its UUID, so that which one it runs on is known and not a matter of counting.
 """
 
 from __future__ import annotations
@@ -11,19 +11,19 @@ from pytest_af3mem import gpus
 from pytest_af3mem.errors import NotJudged
 from pytest_af3mem.gpus.nvml import VisibleGpu, visible_gpus
 
-_WITHOUT_GPU = "--af3-method compiled needs no GPU"
+WITHOUT_GPU = "--af3-method compiled needs no GPU"
 
 
 def target_of(gpu: VisibleGpu) -> str | None:
-    """The name that the catalogue has for this device; None where it has none."""
+    """The name that the catalogue has for this GPU; None where it has none."""
     return next((name for name in gpus.names() if gpus.find(name).description == gpu.name), None)
 
 
-def seen(found: Sequence[VisibleGpu], environment: Mapping[str, str]) -> list[VisibleGpu]:
+def visible_among(found: Sequence[VisibleGpu], environment: Mapping[str, str]) -> list[VisibleGpu]:
     """Those that CUDA_VISIBLE_DEVICES leaves, in its order.
 
     As CUDA reads it (CUDA C++ Programming Guide, *CUDA Environment Variables*): indices, UUIDs or beginnings of them; what
-    comes after one that is no device does not count. Raises NotJudged where an index may mean two different cards.
+    comes after one that is no device does not count. Raises NotJudged where an index may mean two different GPUs.
     """
     stated = environment.get("CUDA_VISIBLE_DEVICES")
     if stated is None:
@@ -34,7 +34,7 @@ def seen(found: Sequence[VisibleGpu], environment: Mapping[str, str]) -> list[Vi
             _check_order(word, found, environment)
             matches = [gpu for gpu in found if gpu.index == int(word)][:1]
         else:
-            matches = [gpu for gpu in found if word and (gpu.uuid.startswith(word) or gpu.card.startswith(word))][:1]
+            matches = [gpu for gpu in found if word and (gpu.uuid.startswith(word) or gpu.parent_uuid.startswith(word))][:1]
         if not matches:
             break
         left += [gpu for gpu in matches if gpu not in left]
@@ -42,39 +42,39 @@ def seen(found: Sequence[VisibleGpu], environment: Mapping[str, str]) -> list[Vi
 
 
 def _check_order(word: str, found: Sequence[VisibleGpu], environment: Mapping[str, str]) -> None:
-    """CUDA counts the fastest card first unless told otherwise, NVML by slot."""
-    cards = {gpu.name.partition(" MIG ")[0] for gpu in found}
-    if len(cards) > 1 and environment.get("CUDA_DEVICE_ORDER") != "PCI_BUS_ID":
+    """CUDA counts the fastest GPU first unless told otherwise, NVML by slot."""
+    names = {gpu.name.partition(" MIG ")[0] for gpu in found}
+    if len(names) > 1 and environment.get("CUDA_DEVICE_ORDER") != "PCI_BUS_ID":
         raise NotJudged(
-            f"CUDA_VISIBLE_DEVICES={word} may mean any of {', '.join(sorted(cards))}: "
+            f"CUDA_VISIBLE_DEVICES={word} may mean any of {', '.join(sorted(names))}: "
             "set CUDA_DEVICE_ORDER=PCI_BUS_ID as well, or name the GPU by its UUID (nvidia-smi -L)"
         )
 
 
-def here(environment: Mapping[str, str]) -> list[VisibleGpu]:
+def local_gpus(environment: Mapping[str, str]) -> list[VisibleGpu]:
     """The GPUs that may be measured on. Raises NotJudged, with the reason and the way out, where there are none."""
     found, reason = visible_gpus()
     if not found:
-        raise NotJudged(f"no GPU is visible ({reason}); {_WITHOUT_GPU}")
-    left = seen(found, environment)
+        raise NotJudged(f"no GPU is visible ({reason}); {WITHOUT_GPU}")
+    left = visible_among(found, environment)
     if not left:
-        raise NotJudged(f"CUDA_VISIBLE_DEVICES={environment['CUDA_VISIBLE_DEVICES']} leaves no GPU to see; {_WITHOUT_GPU}")
+        raise NotJudged(f"CUDA_VISIBLE_DEVICES={environment['CUDA_VISIBLE_DEVICES']} leaves no GPU to see; {WITHOUT_GPU}")
     return left
 
 
 def candidates(target: str, environment: Mapping[str, str]) -> list[VisibleGpu]:
     """Those of the GPUs here that are `target`. Raises NotJudged where none is."""
-    found = here(environment)
+    found = local_gpus(environment)
     if meant := [gpu for gpu in found if target_of(gpu) == target]:
         return meant
     names = ", ".join(f"{gpu.name} ({target_of(gpu) or 'not in the catalogue'})" for gpu in found)
-    raise NotJudged(f"{target} was asked for, and the GPUs here are {names}: name one with --af3-target; {_WITHOUT_GPU}")
+    raise NotJudged(f"{target} was asked for, and the GPUs here are {names}: name one with --af3-target; {WITHOUT_GPU}")
 
 
 def targets(environment: Mapping[str, str]) -> list[str]:
     """Catalogue names of the GPUs that may be measured on, the first to be taken first; empty where there are none."""
     try:
-        found = here(environment)
+        found = local_gpus(environment)
     except NotJudged:
         return []
     return list(dict.fromkeys(name for gpu in found if (name := target_of(gpu))))

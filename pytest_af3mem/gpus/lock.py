@@ -1,6 +1,6 @@
 """One measurement on a GPU at a time, whoever asks: other workers, other pytest sessions, other users of the machine.
 
-The lock is a file named by the device's UUID, in a folder that is the same for all of them: $TMPDIR is not, which Slurm may set
+The lock is a file named by the GPU's UUID, in a folder that is the same for all of them: $TMPDIR is not, which Slurm may set
 for each job. The worker inherits it, so it is held as long as either of the two lives, and the kernel gives it back when both
 are gone, however they went.
 """

@@ -1,4 +1,4 @@
-"""How a card can be split into MIG slices, and which split serves a set of jobs best. Pure functions."""
+"""How a GPU can be split into MIG slices, and which split serves a set of jobs best. Pure functions."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ _STARTS = {
 }
 
 
-def profiles(card: str) -> list[Gpu]:
-    """The slices of a card, small to large; empty for a card without MIG."""
+def profiles(gpu: str) -> list[Gpu]:
+    """The slices of a whole GPU, small to large; empty for one without MIG."""
     found = [gpus.find(name) for name in gpus.names()]
-    return [target for target in found if target.is_slice and target.card == card]
+    return [target for target in found if target.is_slice and target.whole == gpu]
 
 
 @functools.cache
-def splits(card: str) -> frozenset[tuple[str, ...]]:
-    """Every set of slices that a card can be split into with no room for another one; names in the order of `profiles`."""
-    known = {target.name: (_starts(target), target.memory_slices) for target in profiles(card)}
+def splits(gpu: str) -> frozenset[tuple[str, ...]]:
+    """Every set of slices that a GPU can be split into with no room for another one; names in the order of `profiles`."""
+    known = {target.name: (_starts(target), target.memory_slices) for target in profiles(gpu)}
     found: set[tuple[str, ...]] = set()
     seen: set[tuple[frozenset[int], tuple[str, ...]]] = set()
 
@@ -52,17 +52,17 @@ def splits(card: str) -> frozenset[tuple[str, ...]]:
     return frozenset(found)
 
 
-def best(card: str, needed: Mapping[str, int]) -> tuple[tuple[str, ...], int] | None:
-    """The split for which the jobs take the fewest rounds, and how many; None where no job needs a slice of the card.
+def best(gpu: str, needed: Mapping[str, int]) -> tuple[tuple[str, ...], int] | None:
+    """The split for which the jobs take the fewest rounds, and how many; None where no job needs a slice of the GPU.
 
     `needed` says how many jobs have each profile as the smallest that they fit; larger ones do too. A round is one job on each
     slice: it says how many can run at once, and nothing of how long they take. Of equal splits the one with more slices.
     """
-    order = [target.name for target in profiles(card)]
+    order = [target.name for target in profiles(gpu)]
     wanted = Counter({name: count for name, count in needed.items() if count})
     if not wanted:
         return None
-    possible = [(split, rounds) for split in splits(card) if (rounds := _rounds(split, wanted, order)) is not None]
+    possible = [(split, rounds) for split in splits(gpu) if (rounds := _rounds(split, wanted, order)) is not None]
     return min(possible, key=lambda one: (one[1], -len(one[0]), one[0]))
 
 

@@ -21,25 +21,25 @@ from pytest_af3mem.errors import NotJudged
 class VisibleGpu:
     """A GPU that the driver of this machine reports, or a MIG slice of one.
 
-    `name` is the one that CUDA gives the device as well; `uuid` begins with `GPU-` or `MIG-`; `card` is, for a slice, the UUID
-    of the card that it is cut from; `index` is the card's, as nvidia-smi counts.
+    `name` is the one that CUDA gives it as well; `uuid` begins with `GPU-` or `MIG-`; `parent_uuid` is, for a slice, that
+    of the GPU that it is cut from; `index` is that of the whole GPU, as nvidia-smi counts.
     """
 
     name: str
     memory_bytes: int
     driver: str
     uuid: str = ""
-    card: str = ""
+    parent_uuid: str = ""
     index: int = 0
 
     @property
     def is_slice(self) -> bool:
-        return bool(self.card)
+        return bool(self.parent_uuid)
 
 
 @dataclass(frozen=True)
-class Usage:
-    """Memory of one device at one moment, in bytes.
+class GpuMemory:
+    """Memory of one GPU at one moment, in bytes.
 
     `used_bytes` is all that is taken, without what the driver keeps for itself; `processes` maps the process ids that NVML
     names to what each holds, None where the driver does not tell. In a container NVML may name nobody.
@@ -51,7 +51,7 @@ class Usage:
 
 
 def visible_gpus() -> tuple[list[VisibleGpu], str]:
-    """The GPUs of this machine, a card with MIG on as its slices, and, where there are none, why."""
+    """The GPUs of this machine, one with MIG on as its slices, and, where there are none, why."""
     try:
         with _library() as pynvml:
             driver = _text(pynvml.nvmlSystemGetDriverVersion())
@@ -62,7 +62,7 @@ def visible_gpus() -> tuple[list[VisibleGpu], str]:
 
 
 class Gauge:
-    """Reads the memory of one device, again and again. Raises NotJudged, with NVML's words, when it cannot."""
+    """Reads the memory of one GPU, again and again. Raises NotJudged, with NVML's words, when it cannot."""
 
     def __init__(self, uuid: str):
         self._open = contextlib.ExitStack()
@@ -71,10 +71,10 @@ class Gauge:
             self._handle = self._pynvml.nvmlDeviceGetHandleByUUID(uuid)
             self._open = self._open.pop_all()  # kept open until `close`
 
-    def read(self) -> Usage:
-        with _translated(self._pynvml):
+    def read(self) -> GpuMemory:
+        with _as_not_judged(self._pynvml):
             memory = _memory(self._pynvml, self._handle)
-            return Usage(memory.used, memory.total, _processes(self._pynvml, self._handle))
+            return GpuMemory(memory.used, memory.total, _processes(self._pynvml, self._handle))
 
     def close(self) -> None:
         self._open.close()
@@ -115,14 +115,14 @@ def _library() -> Iterator[Any]:
     except pynvml.NVMLError as error:
         raise NotJudged(f"no NVIDIA driver: {error}") from error
     try:
-        with _translated(pynvml):
+        with _as_not_judged(pynvml):
             yield pynvml
     finally:
         pynvml.nvmlShutdown()
 
 
 @contextlib.contextmanager
-def _translated(pynvml: Any) -> Iterator[None]:
+def _as_not_judged(pynvml: Any) -> Iterator[None]:
     try:
         yield
     except pynvml.NVMLError as error:
@@ -130,23 +130,23 @@ def _translated(pynvml: Any) -> Iterator[None]:
 
 
 def _gpus(pynvml: Any, index: int, driver: str) -> Iterator[VisibleGpu]:
-    """The card with this index, or the slices that it is cut into."""
+    """The GPU with this index, or the slices that it is cut into."""
     handle = pynvml.nvmlDeviceGetHandleByIndex(index)
     slices = list(_slices(pynvml, handle))
-    card = _text(pynvml.nvmlDeviceGetUUID(handle)) if slices else ""
+    parent_uuid = _text(pynvml.nvmlDeviceGetUUID(handle)) if slices else ""
     for one in slices or [handle]:
         yield VisibleGpu(
             name=_text(pynvml.nvmlDeviceGetName(one)),
             memory_bytes=_memory(pynvml, one).total,
             driver=driver,
             uuid=_text(pynvml.nvmlDeviceGetUUID(one)),
-            card=card,
+            parent_uuid=parent_uuid,
             index=index,
         )
 
 
 def _slices(pynvml: Any, handle: Any) -> Iterator[Any]:
-    """Handles of a card's MIG devices; none where MIG is off or unknown to the card."""
+    """Handles of the MIG devices of a GPU; none where MIG is off or unknown to it."""
     try:
         on, _ = pynvml.nvmlDeviceGetMigMode(handle)
     except pynvml.NVMLError:
@@ -166,7 +166,7 @@ def _memory(pynvml: Any, handle: Any) -> Any:
 def _processes(pynvml: Any, handle: Any) -> dict[int, int | None]:
     found: dict[int, int | None] = {}
     for ask in (pynvml.nvmlDeviceGetComputeRunningProcesses, pynvml.nvmlDeviceGetGraphicsRunningProcesses):
-        with contextlib.suppress(pynvml.NVMLError):  # graphics are not supported on every card and slice
+        with contextlib.suppress(pynvml.NVMLError):  # graphics are not supported on every GPU and slice
             found |= {process.pid: process.usedGpuMemory for process in ask(handle)}
     return found
 

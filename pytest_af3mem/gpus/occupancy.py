@@ -16,12 +16,12 @@ _SHARE = 0.75  # what JAX preallocates unless told otherwise: https://docs.jax.d
 
 @dataclass(frozen=True)
 class Occupancy:
-    """One process on one device. `environment` is what it was started with, `has_jax` whether it has loaded JAX's CUDA plugin;
+    """One process on one GPU. `environment` is what it was started with, `has_jax` whether it has loaded JAX's CUDA plugin;
     both None where they cannot be read, as of another user's process. `held_bytes` is None where the driver does not tell."""
 
     pid: int
     name: str
-    device: str
+    gpu: str
     uuid: str
     memory_bytes: int
     held_bytes: int | None
@@ -30,7 +30,7 @@ class Occupancy:
 
 
 def look(pid: int) -> list[Occupancy]:
-    """The process on each device where NVML names it. Raises NotJudged where it names it nowhere, UsageError for no process."""
+    """The process on each GPU where NVML names it. Raises NotJudged where it names it nowhere, UsageError for no process."""
     if not Path("/proc", str(pid)).exists():
         raise UsageError(f"there is no process {pid} here")
     visible_gpus, reason = nvml.visible_gpus()

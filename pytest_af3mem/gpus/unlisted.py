@@ -58,10 +58,10 @@ def nominal_gb(name: str) -> int | None:
 
 
 def _largest_within(memory_gb: int, known: Sequence[str]) -> list[str]:
-    """The cards of most memory, by their names, that have at most so much."""
-    cards = {name: nominal_gb(name) or 0 for name in known if "/" not in name}
-    most = max((size for size in cards.values() if size <= memory_gb), default=0)
-    return [name for name, size in cards.items() if size == most]
+    """The whole GPUs of most memory, by their names, that have at most so much."""
+    whole = {name: nominal_gb(name) or 0 for name in known if "/" not in name}
+    most = max((size for size in whole.values() if size <= memory_gb), default=0)
+    return [name for name, size in whole.items() if size == most]
 
 
 def _near(name: str, known: Sequence[str]) -> list[str]:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pytest_af3mem.inputs.chains import Atom, Dna, Ligand, Rna
+from pytest_af3mem.inputs.chains import Atom, Chain, Dna, Ligand, Rna
 from pytest_af3mem.inputs.chemistry import HYDROGENS, Dictionary, code_at
-from pytest_af3mem.inputs.parts import Sequence
 from pytest_af3mem.storage.document import Node
 
 
-def read(node: Node, sequences: tuple[Sequence, ...], dictionary: Dictionary) -> tuple[tuple[Atom, Atom], ...]:
+def read(node: Node, sequences: tuple[Chain, ...], dictionary: Dictionary) -> tuple[tuple[Atom, Atom], ...]:
     """The pairs of atoms. Raises InputError for what AlphaFold 3 would refuse."""
     chains = {chain: sequence for sequence in sequences for chain in sequence.ids}
     pairs: list[tuple[Atom, Atom]] = []
@@ -27,7 +26,7 @@ def read(node: Node, sequences: tuple[Sequence, ...], dictionary: Dictionary) ->
     return tuple(pairs)
 
 
-def _atom(node: Node, chains: Mapping[str, Sequence], dictionary: Dictionary) -> Atom:
+def _atom(node: Node, chains: Mapping[str, Chain], dictionary: Dictionary) -> Atom:
     ends = list(node.items())
     if len(ends) != 3:
         node.refuse("must be an atom: [chain id, residue from 1, name of the atom]")

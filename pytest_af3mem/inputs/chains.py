@@ -118,6 +118,10 @@ class Ligand(Brief):
         return {"ligand": {"id": list(self.ids), **what, **_described(self.description)}}
 
 
+Polymer = Protein | Rna | Dna
+Chain = Polymer | Ligand
+
+
 def chain_ids() -> Iterator[str]:
     """A, B, ..., Z, AA, BA, ...: the order in which mmCIF files of the PDB name chains."""
     letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"

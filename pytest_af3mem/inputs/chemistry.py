@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from pytest_af3mem.errors import SetupError, UsageError
 from pytest_af3mem.inputs import mmcif
-from pytest_af3mem.inputs.chains import Dna, Ligand, Modification, Protein, Rna
+from pytest_af3mem.inputs.chains import Chain, Dna, Ligand, Modification, Polymer, Protein, Rna
 
 HYDROGENS = frozenset({"H", "D"})
 """Elements that AlphaFold 3 leaves out. It takes them in capitals alone: the h of a user's component is a token."""
@@ -121,7 +121,7 @@ class Dictionary:
         return self._components
 
 
-def code_at(sequence: Protein | Rna | Dna | Ligand, position: int) -> str:
+def code_at(sequence: Chain, position: int) -> str:
     """CCD code of the residue at `position`, counted from 1; empty for a SMILES, which has none."""
     if isinstance(sequence, Ligand):
         return sequence.ccd_codes[position - 1] if sequence.ccd_codes else ""
@@ -130,7 +130,7 @@ def code_at(sequence: Protein | Rna | Dna | Ligand, position: int) -> str:
     return modified.get(position) or RESIDUES[type(sequence)].get(letter, UNKNOWN[type(sequence)][1])
 
 
-def used_codes(sequences: Iterable[Protein | Rna | Dna | Ligand]) -> set[str]:
+def used_codes(sequences: Iterable[Chain]) -> set[str]:
     """CCD codes of all residues and ligands."""
     found: set[str] = set()
     for sequence in sequences:
@@ -150,7 +150,7 @@ def query_letters(sequence: str, modifications: Sequence[Modification], kind: ty
     return "".join(letters)
 
 
-def polymer_of(code: str, dictionary: Dictionary) -> type[Protein] | type[Rna] | type[Dna]:
+def polymer_of(code: str, dictionary: Dictionary) -> type[Polymer]:
     """The kind of chain that a residue links into, by its type in the CCD. Raises UsageError for one that links into none.
 
     Types: https://mmcif.wwpdb.org/dictionaries/mmcif_pdbx_v50.dic/Items/_chem_comp.type.html

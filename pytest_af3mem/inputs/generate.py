@@ -11,11 +11,11 @@ from typing import Any
 
 from pytest_af3mem.errors import UsageError, check_whole_number, near, spelled
 from pytest_af3mem.inputs import synthesis
-from pytest_af3mem.inputs.chains import Dna, Ligand, Protein, Rna, chain_ids
+from pytest_af3mem.inputs.chains import Chain, Dna, Ligand, Polymer, Protein, Rna, chain_ids
 from pytest_af3mem.inputs.chemistry import Components, Dictionary, polymer_of
 from pytest_af3mem.inputs.job import Job
-from pytest_af3mem.inputs.synthesis import POLYMERS, Polymer
-from pytest_af3mem.inputs.tokens import count
+from pytest_af3mem.inputs.synthesis import POLYMERS
+from pytest_af3mem.inputs.tokens import count_chains
 
 MAX_TOKENS = 100_000  # beyond what any GPU holds by far; a typing error rather than a job
 _LEAST = {"chains": 1, "copies": 1, "msa_depth": 0, "paired_msa_depth": 0, "templates": 0, "seed": 0}
@@ -65,7 +65,7 @@ class Mix:
         """Options by name; lists of words may be text, like "ATP+MG". Raises UsageError for what cannot be."""
         return cls(**{name: _checked(name, value) for name, value in options.items()})
 
-    def polymers(self) -> list[Polymer]:
+    def polymers(self) -> list[type[Polymer]]:
         """The kind of each chain. Raises UsageError where a kind gets none, or none of them can have an MSA or template."""
         chains = self.chains or len(self.kinds)
         if chains < len(self.kinds):
@@ -118,7 +118,7 @@ def _generated(tokens: int, mix: Mix, components: Components | None) -> Job:
     whole, rest = divmod(standard, len(polymers))
     source = synthesis.source(f"{tokens} {mix}")
     ids = chain_ids()
-    sequences: list[Protein | Rna | Dna | Ligand] = []
+    sequences: list[Chain] = []
     for index, (polymer, codes) in enumerate(zip(polymers, modified, strict=True)):
         chain = synthesis.chain(
             polymer,
@@ -138,19 +138,19 @@ def _generated(tokens: int, mix: Mix, components: Components | None) -> Job:
 
 def ligand_tokens(ligand: Ligand, components: Components | None) -> int:
     """Tokens of a ligand that is bound to nothing. Raises UsageError for one that AlphaFold 3 cannot fold, or leaves out."""
-    tokens = count(Job("", (dataclasses.replace(ligand, ids=("A",)),)), components)
+    tokens = count_chains((dataclasses.replace(ligand, ids=("A",)),), components)
     if not tokens:
         raise UsageError(f"ligand {'+'.join(ligand.ccd_codes)!r} has no tokens: AlphaFold 3 leaves it out")
     return tokens
 
 
-def modification_tokens(code: str, polymer: Polymer, components: Components | None) -> int:
+def modification_tokens(code: str, polymer: type[Polymer], components: Components | None) -> int:
     """Tokens of a modified residue that is neither the last of a protein nor the first of a nucleic acid."""
     position = 1 if polymer is Protein else 2
-    return count(Job("", (polymer(("A",), "AA", modifications=((code, position),)),)), components) - 1
+    return count_chains((polymer(("A",), "AA", modifications=((code, position),)),), components) - 1
 
 
-def _assigned(codes: Sequence[str], polymers: Sequence[Polymer], dictionary: Dictionary) -> list[list[str]]:
+def _assigned(codes: Sequence[str], polymers: Sequence[type[Polymer]], dictionary: Dictionary) -> list[list[str]]:
     """The modified residues of each chain: those of its kind, dealt out in turn."""
     assigned: list[list[str]] = [[] for _ in polymers]
     for number, code in enumerate(codes):

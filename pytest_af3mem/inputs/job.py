@@ -6,8 +6,10 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
+from pytest_af3mem.errors import InputError
+from pytest_af3mem.inputs import ambient, buckets, dialect
 from pytest_af3mem.inputs.chains import Atom as Atom
-from pytest_af3mem.inputs.chains import Brief
+from pytest_af3mem.inputs.chains import Brief, Chain
 from pytest_af3mem.inputs.chains import Dna as Dna
 from pytest_af3mem.inputs.chains import Ligand as Ligand
 from pytest_af3mem.inputs.chains import Modification as Modification
@@ -26,7 +28,7 @@ class Job(Brief):
     """
 
     name: str
-    sequences: tuple[Protein | Rna | Dna | Ligand, ...]
+    sequences: tuple[Chain, ...]
     seeds: tuple[int, ...] = (1,)
     bonded_atom_pairs: tuple[tuple[Atom, Atom], ...] = ()
     user_ccd: str | None = None
@@ -58,15 +60,11 @@ class Job(Brief):
         The chemical component dictionary is that of the session that runs; outside of one, that of the installed model.
         Raises UsageError for a component that is in no dictionary, and for a job of which no chain is left.
         """
-        from pytest_af3mem.inputs import ambient
-
         return ambient.current().tokens(self)
 
     @property
     def bucket(self) -> int:
         """Tokens after padding, by the buckets of the session that runs; outside of one, those of the installed model."""
-        from pytest_af3mem.inputs import ambient, buckets
-
         return buckets.bucket(self.tokens, ambient.current().buckets)
 
     @classmethod
@@ -75,6 +73,7 @@ class Job(Brief):
 
         What it would ignore or mistake is in the job's `notes`, and refused if `strict`.
         """
-        from pytest_af3mem.inputs import reading
-
-        return reading.only_job(text, strict=strict)
+        first, *others = dialect.parse(text, strict=strict)
+        if others:
+            raise InputError("", f"holds {1 + len(others)} jobs where one is wanted: read it with inputs.reading.from_json")
+        return cls(*first)

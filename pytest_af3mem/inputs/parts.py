@@ -5,15 +5,25 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from itertools import islice
+from typing import NamedTuple
 
-from pytest_af3mem.inputs.chains import Dna, Ligand, Modification, Protein, Rna
+from pytest_af3mem.inputs.chains import Atom, Chain, Modification, Polymer, Protein, Rna
 from pytest_af3mem.inputs.chemistry import RESIDUES, UNKNOWN, Components, Dictionary
 from pytest_af3mem.storage.document import Node
 
-Sequence = Protein | Rna | Dna | Ligand
-Polymer = Protein | Rna | Dna
 MOST = 2**32 - 1
 _NAMES = {Protein: ("ptmType", "ptmPosition"), Rna: ("modificationType", "basePosition")}
+
+
+class JobParts(NamedTuple):
+    """The fields of a `Job`, in their order."""
+
+    name: str
+    sequences: tuple[Chain, ...]
+    seeds: tuple[int, ...]
+    bonded_atom_pairs: tuple[tuple[Atom, Atom], ...] = ()
+    user_ccd: str | None = None
+    notes: tuple[str, ...] = ()
 
 
 class Reader:

@@ -6,10 +6,8 @@ from collections.abc import Mapping
 from itertools import islice
 
 from pytest_af3mem.inputs import parts
-from pytest_af3mem.inputs.chains import Dna, Ligand, Modification, Protein, Rna, chain_ids
+from pytest_af3mem.inputs.chains import Chain, Dna, Ligand, Modification, Polymer, Protein, Rna, chain_ids
 from pytest_af3mem.inputs.chemistry import Components
-from pytest_af3mem.inputs.job import Job
-from pytest_af3mem.inputs.parts import Polymer, Sequence
 from pytest_af3mem.storage.document import Node
 
 _MAX_COPIES = 10_000
@@ -22,7 +20,7 @@ class ServerReader(parts.Reader):
         super().__init__(components)
         self._chains = chain_ids()
 
-    def job(self, node: Node) -> Job:
+    def job(self, node: Node) -> parts.JobParts:
         known = "name", "sequences", "modelSeeds", "dialect", "version"
         fields = node.fields(*known, required=known[:2], nullable=known[2:3])
         if ("dialect" in fields) != ("version" in fields):
@@ -37,9 +35,9 @@ class ServerReader(parts.Reader):
         if not sequences:
             fields["sequences"].refuse("must not be empty")
         has_seeds = "modelSeeds" in fields and fields["modelSeeds"].value != []
-        return Job(parts.name(fields["name"]), sequences, parts.seeds(fields["modelSeeds"]) if has_seeds else (1,))
+        return parts.JobParts(parts.name(fields["name"]), sequences, parts.seeds(fields["modelSeeds"]) if has_seeds else (1,))
 
-    def _sequence(self, node: Node) -> Sequence | None:
+    def _sequence(self, node: Node) -> Chain | None:
         """A sequence and its copies, named in turn; None without copies."""
         kinds = "proteinChain", "rnaSequence", "dnaSequence", "ion", "ligand"
         fields = node.fields(*kinds, nullable=(), others_are_ignored=True)

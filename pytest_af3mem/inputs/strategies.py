@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 from pytest_af3mem.errors import UsageError, check_whole_number
 from pytest_af3mem.inputs import synthesis
-from pytest_af3mem.inputs.chains import Atom, Dna, Ligand, Protein, Rna, chain_ids
+from pytest_af3mem.inputs.chains import Atom, Chain, Ligand, Polymer, chain_ids
 from pytest_af3mem.inputs.chemistry import HYDROGENS, Components, Dictionary, code_at, polymer_of
 from pytest_af3mem.inputs.generate import MAX_TOKENS, ligand_tokens, modification_tokens
 from pytest_af3mem.inputs.job import Job
-from pytest_af3mem.inputs.synthesis import POLYMERS, Polymer
+from pytest_af3mem.inputs.synthesis import POLYMERS
 from pytest_af3mem.inputs.tokens import count
 
 LIGANDS: tuple[str | tuple[str, ...], ...] = (
@@ -37,6 +37,7 @@ MODIFICATIONS = tuple("SEP TPO PTR MSE MLY M3L HYP CSO OCS KCX CME ALY PSU 5MC 2
 """Phosphorylated, methylated and oxidised residues, and bases of tRNA and of damaged DNA."""
 
 
+# The newest of AlphaFold 3's, as models.alphafold3_files has them, which is of another room.
 BUCKETS = (128, 256, 384, 512, 768, 1024, 1280, 1536, 2048, 2560, 3072, 3584, 4096, 4608, 5120)
 _TEMPLATE_RESIDUES = 16
 _T = TypeVar("_T")
@@ -72,7 +73,7 @@ def jobs(
       min_tokens, max_tokens: The range of tokens, both included. Sizes at the edge of a bucket, and one token beside it,
         come up more often than others. Shrinks towards `min_tokens`.
       kinds: What chains may be: "protein", "rna", "dna". Shrinks towards the first.
-      min_chains, max_chains: Polymer chains with sequences of their own. Shrinks towards fewer.
+      min_chains, max_chains: type[Polymer] chains with sequences of their own. Shrinks towards fewer.
       max_copies: Copies of a chain. Shrinks towards one.
       ligands: CCD codes to choose ligands and ions from; a tuple of codes is one ligand whose components are bonded O4
         to C1, as in a glycan. Those that do not fit into the tokens are not chosen. Shrinks towards the first of those of
@@ -99,34 +100,28 @@ def jobs(
     named = (kinds,) if isinstance(kinds, str) else tuple(kinds)
     if not named or set(named) - POLYMERS.keys():
         raise UsageError(f"kinds={kinds!r} must be of {', '.join(POLYMERS)}")
-    _check_range("min_tokens", min_tokens, "max_tokens", max_tokens, 1, MAX_TOKENS)
-    _check_range("min_chains", min_chains, "max_chains", max_chains, 1, MAX_TOKENS)
-    _check_range("min_chains", min_chains, "min_tokens", min_tokens, 1, MAX_TOKENS)
-    for name, value, least in (
-        ("max_copies", max_copies, 1),
-        ("max_ligands", max_ligands, 0),
-        ("max_modifications", max_modifications, 0),
-        ("max_msa_depth", max_msa_depth, 0),
-        ("max_templates", max_templates, 0),
-        ("max_seeds", max_seeds, 1),
-    ):
-        _check_range(name, value, name, value, least, MAX_TOKENS)
+    _check_ordered(min_tokens=min_tokens, max_tokens=max_tokens)
+    _check_ordered(min_chains=min_chains, max_chains=max_chains)
+    _check_ordered(min_chains=min_chains, min_tokens=min_tokens)
+    _check_whole(1, max_copies=max_copies, max_seeds=max_seeds)
+    _check_whole(0, max_ligands=max_ligands, max_modifications=max_modifications)
+    _check_whole(0, max_msa_depth=max_msa_depth, max_templates=max_templates)
     pool = _Pool(*((ligands, smiles) if max_ligands else ((), ())), modifications if max_modifications else ())
-    edges = sorted({size for bucket in buckets for size in (bucket - 1, bucket, bucket + 1) if min_tokens <= size <= max_tokens})
-    sizes = st.integers(min_tokens, max_tokens)
+    edges = sorted({edge for bucket in buckets for edge in (bucket - 1, bucket, bucket + 1) if min_tokens <= edge <= max_tokens})
+    within = st.integers(min_tokens, max_tokens)
     return _jobs(
         _Bounds(
-            st.one_of(sizes, st.sampled_from(edges)) if edges and min_tokens < max_tokens else sizes,
-            min_chains,
-            max_chains,
-            st.sampled_from([POLYMERS[name] for name in named]),
-            st.integers(1, max_copies),
-            st.integers(0, max_ligands),
-            st.integers(0, max_modifications),
-            st.integers(0, max_msa_depth),
-            st.integers(0, max_templates),
-            st.booleans() if bonds else st.just(False),
-            st.integers(1, max_seeds),
+            tokens=st.one_of(within, st.sampled_from(edges)) if edges and min_tokens < max_tokens else within,
+            min_chains=min_chains,
+            max_chains=max_chains,
+            kinds=st.sampled_from([POLYMERS[name] for name in named]),
+            copies=st.integers(1, max_copies),
+            ligands=st.integers(0, max_ligands),
+            modifications=st.integers(0, max_modifications),
+            msa_depths=st.integers(0, max_msa_depth),
+            templates=st.integers(0, max_templates),
+            bonds=st.booleans() if bonds else st.just(False),
+            seeds=st.integers(1, max_seeds),
         ),
         pool,
     )
@@ -136,10 +131,10 @@ def jobs(
 class _Bounds:
     """The arguments of `jobs`, checked; as strategies that are made once, since one is drawn from some forty times a job."""
 
-    sizes: st.SearchStrategy[int]
+    tokens: st.SearchStrategy[int]
     min_chains: int
     max_chains: int
-    kinds: st.SearchStrategy[Polymer]
+    kinds: st.SearchStrategy[type[Polymer]]
     copies: st.SearchStrategy[int]
     ligands: st.SearchStrategy[int]
     modifications: st.SearchStrategy[int]
@@ -157,7 +152,7 @@ class _Pool:
         self.dictionary = Dictionary(None)
         self.components: Components | None = None
         self.ligands: list[tuple[int, Ligand]] = []
-        self.modified: dict[Polymer, list[tuple[int, str]]] = {polymer: [] for polymer in POLYMERS.values()}
+        self.modified: dict[type[Polymer], list[tuple[int, str]]] = {polymer: [] for polymer in POLYMERS.values()}
         self._is_read = False
 
     def read(self) -> None:
@@ -181,13 +176,13 @@ class _Pool:
 @st.composite
 def _jobs(draw: st.DrawFn, bounds: _Bounds, pool: _Pool) -> Job:
     pool.read()
-    size = draw(bounds.sizes)
-    chains = draw(st.integers(bounds.min_chains, min(bounds.max_chains, size)))
-    ligands = _chosen(draw, pool.ligands, draw(bounds.ligands), size - chains)
-    room = size - sum(tokens for tokens, _ in ligands)
+    total = draw(bounds.tokens)
+    chains = draw(st.integers(bounds.min_chains, min(bounds.max_chains, total)))
+    ligands = _chosen(draw, pool.ligands, draw(bounds.ligands), total - chains)
+    room = total - sum(tokens for tokens, _ in ligands)
     source = synthesis.source(draw(st.integers(0, 2**16 - 1)))
     ids = chain_ids()
-    sequences: list[Protein | Rna | Dna | Ligand] = []
+    sequences: list[Chain] = []
     for following in reversed(range(chains)):
         tokens, chain = draw(_chains(bounds, pool, room, following, ids, source))
         sequences.append(chain)
@@ -203,7 +198,7 @@ def _jobs(draw: st.DrawFn, bounds: _Bounds, pool: _Pool) -> Job:
         sequences.append(placed)
     seeds = draw(bounds.seeds)
     job = Job("generated", tuple(sequences), tuple(range(1, seeds + 1)), (*links, *bonds))
-    if bonds and count(job, pool.components) != size:  # an atom that would have left stays, since it is bonded
+    if bonds and count(job, pool.components) != total:  # an atom that would have left stays, since it is bonded
         return dataclasses.replace(job, bonded_atom_pairs=tuple(links))
     return job
 
@@ -211,7 +206,7 @@ def _jobs(draw: st.DrawFn, bounds: _Bounds, pool: _Pool) -> Job:
 @st.composite  # a span of its own for each chain, which Hypothesis can then leave out as a whole
 def _chains(
     draw: st.DrawFn, bounds: _Bounds, pool: _Pool, room: int, following: int, ids: Iterator[str], source: synthesis.Source
-) -> tuple[int, Protein | Rna | Dna]:
+) -> tuple[int, Polymer]:
     """A chain, and the tokens of all its copies: those that are left for it and as many chains as follow; all for the last."""
     tokens = draw(st.integers(1, room - following)) if following else room
     polymer = draw(bounds.kinds)
@@ -220,7 +215,7 @@ def _chains(
     templates = draw(bounds.templates)
     copies = math.gcd(tokens, draw(bounds.copies))
     modified = _chosen(draw, pool.modified[polymer], draw(bounds.modifications), tokens // copies - 1)
-    length = tokens // copies - sum(size for size, _ in modified) + len(modified)
+    length = tokens // copies - sum(taken for taken, _ in modified) + len(modified)
     named = tuple(islice(ids, copies))
     chain = synthesis.chain(
         polymer,
@@ -248,7 +243,7 @@ def _chosen(draw: st.DrawFn, pool: Sequence[tuple[int, _T]], number: int, room: 
     return chosen
 
 
-def _atom(draw: st.DrawFn, sequence: Protein | Rna | Dna | Ligand, dictionary: Dictionary) -> Atom:
+def _atom(draw: st.DrawFn, sequence: Chain, dictionary: Dictionary) -> Atom:
     """A heavy atom, by its name, of one of the sequence's residues, none that leaves where residues are joined."""
     length = len(sequence.ccd_codes if isinstance(sequence, Ligand) else sequence.sequence)
     position = draw(st.integers(1, length))
@@ -258,8 +253,13 @@ def _atom(draw: st.DrawFn, sequence: Protein | Rna | Dna | Ligand, dictionary: D
     return sequence.ids[0], position, draw(st.sampled_from(staying))
 
 
-def _check_range(low_name: str, low: object, high_name: str, high: object, least: int, most: int) -> None:
-    for name, value in ((low_name, low), (high_name, high)):
-        check_whole_number(name, value, least, most)
-    if low > high:  # type: ignore[operator]
+def _check_ordered(**bounds: int) -> None:
+    _check_whole(1, **bounds)
+    (low_name, low), (high_name, high) = bounds.items()
+    if low > high:
         raise UsageError(f"{low_name}={low} is more than {high_name}={high}")
+
+
+def _check_whole(least: int, **values: int) -> None:
+    for name, value in values.items():
+        check_whole_number(name, value, least, MAX_TOKENS)

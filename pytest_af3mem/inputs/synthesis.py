@@ -6,11 +6,10 @@ import random
 from collections.abc import Sequence
 from typing import Protocol
 
-from pytest_af3mem.inputs.chains import Dna, Protein, Rna, Template
+from pytest_af3mem.inputs.chains import Dna, Polymer, Protein, Rna, Template
 from pytest_af3mem.inputs.chemistry import RESIDUES, UNKNOWN, Dictionary, query_letters
 
-Polymer = type[Protein] | type[Rna] | type[Dna]
-POLYMERS: dict[str, Polymer] = {"protein": Protein, "rna": Rna, "dna": Dna}
+POLYMERS: dict[str, type[Polymer]] = {"protein": Protein, "rna": Rna, "dna": Dna}
 
 
 # Bytes become letters by a table: a deep alignment is made a hundred times faster than by drawing letters one at a time.
@@ -38,12 +37,12 @@ def source(seed: int | str) -> Source:
     return random.Random(seed) if seed else _Zeros()
 
 
-def residues(polymer: Polymer, length: int, source: Source) -> str:
+def residues(polymer: type[Polymer], length: int, source: Source) -> str:
     """A sequence of `length` standard residues or nucleotides."""
     return source.randbytes(length).translate(_TO_RESIDUE[polymer]).decode()
 
 
-def msa(polymer: Polymer, query: str, depth: int, source: Source) -> str:
+def msa(polymer: type[Polymer], query: str, depth: int, source: Source) -> str:
     """A3M text of `depth` rows, the query first; each other row differs from it in one stretch, with gaps and insertions."""
     rows = [query][:depth]
     length, table = len(query), _TO_ALIGNED[polymer]
@@ -56,7 +55,7 @@ def msa(polymer: Polymer, query: str, depth: int, source: Source) -> str:
 
 
 def chain(
-    polymer: Polymer,
+    polymer: type[Polymer],
     ids: tuple[str, ...],
     length: int,
     source: Source,
@@ -67,7 +66,7 @@ def chain(
     paired_msa_depth: int = 0,
     templates: int = 0,
     template_residues: int | None = None,
-) -> Protein | Rna | Dna:
+) -> Polymer:
     """A chain of `length` residues of which some are the `modified` ones, by their CCD codes; at least one stays standard.
 
     Modified residues stand where AlphaFold 3 takes away the atom that leaves: not last in a protein, nor first in a nucleic
@@ -91,7 +90,7 @@ def chain(
     return Protein(ids, sequence, unpaired, paired, modifications, hits)
 
 
-def parent(polymer: Polymer, code: str, dictionary: Dictionary) -> str:
+def parent(polymer: type[Polymer], code: str, dictionary: Dictionary) -> str:
     """The letter of the standard residue that a modified one stands for, to AlphaFold 3; that of an unknown one for others."""
     letter = dictionary.letter(code)
     return letter if letter in RESIDUES[polymer] else UNKNOWN[polymer][0]

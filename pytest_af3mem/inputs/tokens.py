@@ -6,12 +6,15 @@ The rules lie in its `tokenizer` (model/features.py), `get_link_drop_atoms` (mod
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING
 
 from pytest_af3mem.errors import UsageError
-from pytest_af3mem.inputs.chains import Atom, Dna, Ligand, Protein, Rna
+from pytest_af3mem.inputs.chains import Atom, Chain, Dna, Ligand, Polymer, Protein, Rna
 from pytest_af3mem.inputs.chemistry import HYDROGENS, RESIDUES, UNKNOWN, Components, Dictionary, code_at, smiles_tokens
-from pytest_af3mem.inputs.job import Job
+
+if TYPE_CHECKING:
+    from pytest_af3mem.inputs.job import Job
 
 _AMINO_ACIDS = frozenset(RESIDUES[Protein].values()) | {"UNK", "MSE"}
 _NUCLEOTIDES = frozenset(RESIDUES[Rna].values()) | frozenset(RESIDUES[Dna].values()) | {"N", "DN"}
@@ -19,17 +22,27 @@ _UNKNOWN = frozenset({"UNK", "N", "DN"})
 
 
 def count(job: Job, components: Components | None = None) -> int:
+    """Tokens of a job, as `count_chains` counts them."""
+    return count_chains(job.sequences, components, job.bonded_atom_pairs, job.user_ccd)
+
+
+def count_chains(
+    sequences: Sequence[Chain],
+    components: Components | None = None,
+    bonds: Sequence[tuple[Atom, Atom]] = (),
+    user_ccd: str | None = None,
+) -> int:
     """Tokens of all chains.
 
     1 a residue or nucleotide, an unknown one and selenomethionine included; 1 a heavy atom of a ligand, and of any other
     modified residue without OXT inside a protein chain and without OP3 after a nucleic acid's first residue. A chain of
     unknown residues alone is dropped. `components` is needed for ligands by CCD code and for modifications only.
     """
-    dictionary = Dictionary(components, job.user_ccd)
-    bonded = frozenset(atom for pair in job.bonded_atom_pairs for atom in pair)
-    linked = _linked(job, dictionary) if bonded else frozenset()
+    dictionary = Dictionary(components, user_ccd)
+    bonded = frozenset(atom for pair in bonds for atom in pair)
+    linked = _linked(sequences, bonds, dictionary) if bonded else frozenset()
     total = 0
-    for sequence in job.sequences:
+    for sequence in sequences:
         if is_unknown(sequence):
             continue
         touched = {atom[0] for atom in bonded} & set(sequence.ids)
@@ -40,7 +53,7 @@ def count(job: Job, components: Components | None = None) -> int:
 
 
 def _tokens(
-    sequence: Protein | Rna | Dna | Ligand,
+    sequence: Chain,
     chain: str,
     dictionary: Dictionary,
     bonded: frozenset[Atom],
@@ -66,7 +79,7 @@ def _tokens(
     )
 
 
-def is_unknown(sequence: Protein | Rna | Dna | Ligand) -> bool:
+def is_unknown(sequence: Chain) -> bool:
     """Whether all residues are one unknown; AlphaFold 3 leaves such a chain out (`drop_missing_sequence`)."""
     if isinstance(sequence, Ligand):
         codes = set(sequence.ccd_codes)
@@ -81,7 +94,7 @@ def is_unknown(sequence: Protein | Rna | Dna | Ligand) -> bool:
 
 
 def _is_seen(
-    sequence: Protein | Rna | Dna | Ligand,
+    sequence: Chain,
     chain: str,
     dictionary: Dictionary,
     bonded: frozenset[Atom],
@@ -120,9 +133,7 @@ def _is_seen(
     )
 
 
-def _residue_tokens(
-    sequence: Protein | Rna | Dna, code: str, position: int, dictionary: Dictionary, bonded: Collection[str]
-) -> int:
+def _residue_tokens(sequence: Polymer, code: str, position: int, dictionary: Dictionary, bonded: Collection[str]) -> int:
     """Tokens of a modified residue, of whose atoms the `bonded` ones have bonds of their own."""
     if code in (_AMINO_ACIDS if isinstance(sequence, Protein) else _NUCLEOTIDES):
         return 1
@@ -150,16 +161,16 @@ def _component_tokens(code: str, dictionary: Dictionary, linked: bool) -> int:
     return heavy - (not linked and dictionary.is_glycan(code) and dictionary.has_atom(code, "O1"))
 
 
-def _linked(job: Job, dictionary: Dictionary) -> frozenset[tuple[str, int]]:
+def _linked(sequences: Sequence[Chain], bonds: Sequence[tuple[Atom, Atom]], dictionary: Dictionary) -> frozenset[tuple[str, int]]:
     """Chain and position of the components whose O1 AlphaFold 3 keeps: those bonded there to another residue.
 
     Of several bonds at one atom it looks at the first alone, among those to polymers and among those between ligands.
     """
-    sequences = {chain: sequence for sequence in job.sequences for chain in sequence.ids}
+    named = {chain: sequence for sequence in sequences for chain in sequence.ids}
     used: dict[bool, set[Atom]] = {True: set(), False: set()}
     linked = set()
-    for pair in job.bonded_atom_pairs:
-        ends = [(sequences[chain], code_at(sequences[chain], position), name) for chain, position, name in pair]
+    for pair in bonds:
+        ends = [(named[chain], code_at(named[chain], position), name) for chain, position, name in pair]
         ligands = sum(isinstance(sequence, Ligand) for sequence, _, _ in ends)
         is_glycan = any(dictionary.is_glycan(code) for _, code, _ in ends)
         is_known = not any(is_unknown(sequence) for sequence, _, _ in ends)

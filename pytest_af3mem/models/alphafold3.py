@@ -1,15 +1,17 @@
-"""AlphaFold 3: the only module that knows its insides. ColabFold's wheel, upstream v3.0.2 and later, and changed checkouts."""
+"""AlphaFold 3 as a `Model`: ColabFold's wheel, upstream v3.0.2 and later, and changed checkouts.
+
+Alone this module imports it and knows its config. `alphafold3_files` reads its files; the rules by which it reads inputs and
+counts tokens are in `inputs`, each with the place in its sources that it is of.
+"""
 
 from __future__ import annotations
 
-import ast
 import dataclasses
 import datetime
 import functools
 import importlib.util
 import os
 import pickle
-import re
 import sys
 import tempfile
 from collections import ChainMap
@@ -18,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_af3mem.errors import SetupError, UsageError, near
+from pytest_af3mem.models import alphafold3_files as files
 from pytest_af3mem.models import ccd
 from pytest_af3mem.models.model import Batch, Forward
 
@@ -26,7 +29,10 @@ _CCD_PICKLE = Path("constants", "converters", "ccd.pickle")
 INSTALL = 'pip install "pytest-af3mem[alphafold3]"'
 
 
-# Short names for the settings that people change; any other is given by its dotted path in `model.Model.Config`.
+# Short names for the settings that people change; any other is given by its dotted path in `model.Model.Config`, as these two:
+# how many rows of the pair representation a transition, or an attention without a fused kernel, takes at once.
+PAIR_TRANSITION_SHARDS = "global_config.pair_transition_shard_spec"
+PAIR_ATTENTION_CHUNKS = "global_config.pair_attention_chunk_size"
 _SETTINGS = {
     "num_samples": "heads.diffusion.eval.num_samples",
     "num_steps": "heads.diffusion.eval.steps",
@@ -39,12 +45,6 @@ _SETTINGS = {
 }
 
 
-# `--buckets` of run_alphafold.py, which is a script and not in the package: v3.0.0 to v3.0.3, and from v3.0.4 on
-# (google-deepmind/alphafold3, commit 29596b9).
-_BUCKETS_3_0_0 = (256, 512, 768, 1024, 1280, 1536, 2048, 2560, 3072, 3584, 4096, 4608, 5120)
-NEWEST_BUCKETS = _BUCKETS_3_0_4 = tuple(sorted({128, 384, *_BUCKETS_3_0_0}))
-
-
 # `--max_template_date` of run_alphafold.py. Components without RDKit's conformer and without ideal coordinates need a date.
 _MAX_TEMPLATE_DATE = datetime.date(2021, 9, 30)
 
@@ -55,20 +55,20 @@ class AlphaFold3:
     `family` names one of the models that ColabFold's wheel runs on AlphaFold 3's graph, each with its own config and features.
     """
 
-    name = "alphafold3"
+    name = files.NAME
     packages: tuple[str, ...] = ("alphafold3", "tokamax", "haiku", "colabfold_kernels", "jax")
     settings: tuple[str, ...] = tuple(_SETTINGS)
     fewer_iterations: Mapping[str, Any] = {"num_recycles": 1, "num_steps": 2}
     parameters_follow_settings = True  # Haiku refuses to trace with parameters of another shape, should a change make it untrue
 
-    def __init__(self, family: str = "alphafold3") -> None:
+    def __init__(self, family: str = files.NAME) -> None:
         self._ccd: ccd.Store | None = None
         self._family = family
         if family != AlphaFold3.name:
             self.name = family
 
     def distribution(self) -> str:
-        root = _root()
+        root = files.root()
         if root is None:
             raise SetupError(f"AlphaFold 3 is not installed in {sys.executable}: {INSTALL} (it needs Python 3.12 or 3.13)")
         if (root / "src" / "alphafold3").is_dir():
@@ -78,18 +78,15 @@ class AlphaFold3:
         for package in ("jax", "haiku", "tokamax", "rdkit"):
             if importlib.util.find_spec(package) is None:
                 raise SetupError(f"AlphaFold 3 needs {package}, which is not installed in {sys.executable}: {INSTALL}")
-        if self._family in _stated(root, "AF2_MODELS"):
+        if self._family in files.models(root, "AF2_MODELS"):
             raise SetupError(f"{self._family} cannot be measured: it runs on AlphaFold 2's network, which takes other features")
-        found = _distribution()
-        if found is not None and _is_installed(root):
+        found = files.distribution()
+        if found is not None and files.is_installed(root):
             return f"{found.name} {found.version}"
-        return f"alphafold3 {_version(root)}, a source tree"
+        return f"alphafold3 {files.version(root)}, a source tree"
 
     def buckets(self) -> tuple[int, ...]:
-        root = _root()
-        if root is not None and (stated := _stated_buckets(root)):
-            return stated
-        return _BUCKETS_3_0_0 if root and _version(root) in ("3.0.0", "3.0.1", "3.0.2", "3.0.3") else _BUCKETS_3_0_4
+        return files.buckets()
 
     def components(self, folder: Path, progress: Callable[[str], None]) -> Path:
         return _dictionary(folder, progress).path
@@ -145,66 +142,11 @@ def default_attention(compute_capability: tuple[int, int]) -> str:
     return "triton" if compute_capability >= (8, 0) else "xla"
 
 
-def _root() -> Path | None:
-    """Folder of the `alphafold3` package that an import would find, without importing it."""
-    spec = importlib.util.find_spec("alphafold3")
-    return Path(next(iter(spec.submodule_search_locations))) if spec and spec.submodule_search_locations else None
-
-
-def _distribution() -> importlib.metadata.Distribution | None:
-    """The installed distribution that holds an `alphafold3` package."""
-    for name in ("alphafold3-colabfold", "alphafold3"):
-        try:
-            return importlib.metadata.distribution(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return None
-
-
-def _is_installed(root: Path) -> bool:
-    """Whether `root` belongs to the installed distribution; else it is a source tree put before it on the path."""
-    found = _distribution()
-    return found is not None and Path(str(found.locate_file("alphafold3"))).resolve() == root.resolve()
-
-
-def _version(root: Path) -> str:
-    file = root / "version.py"
-    match = re.search(r"__version__ = '([^']+)'", file.read_text()) if file.exists() else None
-    return match[1] if match else "unknown"
-
-
-def _stated_buckets(root: Path) -> tuple[int, ...] | None:
-    """The default of `--buckets`, where the source tree has its run_alphafold.py beside it."""
-    for folder in (root.parent, root.parent.parent):
-        script = folder / "run_alphafold.py"
-        if not script.exists():
-            continue
-        for node in ast.walk(ast.parse(script.read_text())):
-            if isinstance(node, ast.Call) and node.args and getattr(node.args[0], "value", None) == "buckets":
-                default = node.args[1] if len(node.args) > 1 else _keyword(node, "default")
-                if default is not None:
-                    return tuple(sorted(int(size) for size in ast.literal_eval(default)))
-    return None
-
-
-def _keyword(call: ast.Call, name: str) -> ast.expr | None:
-    return next((keyword.value for keyword in call.keywords if keyword.arg == name), None)
-
-
 def _dictionary(folder: Path, progress: Callable[[str], None]) -> ccd.Store:
-    root = _root()
+    root = files.root()
     built = root / _CCD_PICKLE if root else None
-    letters = _letters(root) if root else {}
+    letters = files.letters(root) if root else {}
     return ccd.prepare(folder, installed=built if built and built.exists() else None, letters=letters, progress=progress)
-
-
-def _letters(root: Path) -> Mapping[str, str]:
-    """CCD code -> the letter that the package has for it (`residue_names.letters_three_to_one`), without importing it."""
-    file = root / "constants" / "residue_names.py"
-    for node in ast.parse(file.read_text()).body if file.exists() else ():
-        if isinstance(node, ast.AnnAssign) and getattr(node.target, "id", None) == "CCD_NAME_TO_ONE_LETTER" and node.value:
-            return dict(ast.literal_eval(node.value))
-    return {}
 
 
 def _borrow_extension() -> None:
@@ -212,8 +154,8 @@ def _borrow_extension() -> None:
 
     So a change of the Python sources is measured without building anything.
     """
-    root, found = _root(), _distribution()
-    if root is None or found is None or _is_installed(root) or any(root.glob("cpp.*.so")):
+    root, found = files.root(), files.distribution()
+    if root is None or found is None or files.is_installed(root) or any(root.glob("cpp.*.so")):
         return
     extension = next(iter(Path(str(found.locate_file("alphafold3"))).glob("cpp.*.so")), None)
     if extension is None:
@@ -272,22 +214,6 @@ def _with_components_of(user_ccd: str, store: ccd.Store | None) -> _Layered:
 
     own = {code: component.to_dict() for code, component in cif_dict.parse_multi_data_cif(user_ccd).items()}
     return _Layered(own, store)  # type: ignore[arg-type]  # only read
-
-
-def family() -> tuple[str, ...]:
-    """The models that the installed package runs, `alphafold3` first, without importing it: many in ColabFold's wheel."""
-    root = _root()
-    others = (*_stated(root, "MODELS"), *_stated(root, "AF2_MODELS")) if root else ()
-    return tuple(dict.fromkeys((AlphaFold3.name, *others)))
-
-
-def _stated(root: Path, name: str) -> tuple[str, ...]:
-    """A tuple of names in the package's model_config.py; empty where there is none, as upstream."""
-    file = root / "model" / "model_config.py"
-    for node in ast.parse(file.read_text()).body if file.exists() else ():
-        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", None) == name:
-            return tuple(ast.literal_eval(node.value))
-    return ()
 
 
 def _featurised_for(family: str, job: Any, featurise: Callable[..., Any]) -> Any:

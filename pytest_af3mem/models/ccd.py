@@ -34,7 +34,7 @@ _FIXED_POINT = {  # decimals that the CCD states, in columns that BinaryCIF hold
     **dict.fromkeys(("pdbx_model_Cartn_x_ideal", "pdbx_model_Cartn_y_ideal", "pdbx_model_Cartn_z_ideal"), 3),
     "formula_weight": 3,
 }
-_HYDROGENS = frozenset({"H", "D"})
+_HYDROGENS = frozenset({"H", "D"})  # as inputs.chemistry has them, which is of another room
 
 
 Component = Mapping[str, list[str]]
@@ -111,7 +111,7 @@ def prepare(
     letters = letters or {}
     digest = hashlib.sha256(json.dumps(letters, sort_keys=True).encode()).hexdigest()[:8]
     path = folder / f"ccd-{source.identity}-letters-{digest}-layout{_LAYOUT}.sqlite"
-    with _translated(folder):
+    with _as_setup_error(folder):
         if not _is_whole(path):
             folder.mkdir(parents=True, exist_ok=True)
             with locked(path.with_suffix(".lock")):
@@ -133,7 +133,7 @@ def _is_whole(path: Path) -> bool:
 
 
 @contextlib.contextmanager
-def _translated(folder: Path) -> Iterator[None]:
+def _as_setup_error(folder: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, sqlite3.Error) as error:

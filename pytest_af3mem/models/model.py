@@ -1,4 +1,4 @@
-"""What is measured, as the probes see it. AlphaFold 3 is one `Model`; any other network can be one too.
+"""What is measured, as a worker sees it. AlphaFold 3 is one `Model`; any other network can be one too.
 
 A model is named on the command line: `--af3-model alphafold3`, `--af3-model package.module:object` for one of your own, or
 the name under which an installed package offers it (`ENTRY_POINTS`). docs/models.md has a complete example.
@@ -16,7 +16,11 @@ from typing import Any, Protocol, runtime_checkable
 
 @dataclass(frozen=True)
 class Batch:
-    """Features of one job as the network takes them: arrays by name, padded to `bucket` tokens of which `tokens` are real."""
+    """Features of one job as the network takes them, padded to `bucket` tokens of which `tokens` are real.
+
+    `features` are NumPy arrays by name, of any shape and of a dtype that JAX has, as AlphaFold 3's `msa`, int8[rows, bucket], and
+    `seq_mask`, bool[bucket]. Batches whose names, shapes and dtypes are equal are one program, whatever the values.
+    """
 
     features: Mapping[str, Any]
     tokens: int
@@ -27,7 +31,9 @@ class Batch:
 class Forward:
     """The network with its settings applied, as two pure functions.
 
-    `init(key, features)` gives the parameters, `apply(parameters, key, features)` the outputs; only shapes are asked of them.
+    `init(key, features)` gives the parameters, `apply(parameters, key, features)` the outputs: trees of arrays. `key`
+    is a `jax.random.PRNGKey`, uint32[2]; `features` are those of a `Batch`. Both are only traced (`jax.eval_shape`, `jax.jit`):
+    they see abstract arrays and never a value. A run fills each parameter with one number.
     `config` is what a report says of the settings; `compiler_options` are the XLA flags that the model is run with;
     `left_to_xla` names tokamax operations (`attention`) that the settings give to XLA by name, which is no fallback.
     """
@@ -72,4 +78,4 @@ class Model(Protocol):
         """Features of one job, given as AlphaFold 3 JSON text."""
 
     def forward(self, settings: Mapping[str, Any], compute_capability: tuple[int, int]) -> Forward:
-        """The network with `settings`, as run on a card of this compute capability. Raises UsageError for a bad setting."""
+        """The network with `settings`, as run on a GPU of this compute capability. Raises UsageError for a bad setting."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 
 from pytest_af3mem.errors import UsageError, near
+from pytest_af3mem.models import alphafold3_files
 from pytest_af3mem.models.model import Model
 
 ENTRY_POINTS = "pytest_af3mem.models"
@@ -17,10 +18,10 @@ def load(name: str) -> Model:
     A name that the installed AlphaFold 3 gives to a model of its family is one too, such as `boltz2` in ColabFold's wheel.
     Raises UsageError for another name, for what cannot be imported, and for an object that is no `Model`.
     """
-    from pytest_af3mem.models import alphafold3
+    from pytest_af3mem.models.alphafold3 import AlphaFold3
 
-    if name in (family := alphafold3.family()):
-        return alphafold3.AlphaFold3(name)
+    if name in (family := alphafold3_files.family()):
+        return AlphaFold3(name)
     offered = {entry.name: entry.value for entry in importlib.metadata.entry_points(group=ENTRY_POINTS)}
     module, colon, attribute = offered.get(name, name).partition(":")
     if not colon:

@@ -1,4 +1,4 @@
-"""Measures the same inputs compiled and on a real card, at several sizes."""
+"""Measures the same inputs compiled and on a real GPU, at several sizes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from pytest_af3mem.errors import NotJudged
 from pytest_af3mem.planning.ask import ask
-from pytest_af3mem.records.calibration import Calibration, Size
+from pytest_af3mem.records.calibration import Calibration, Point
 from pytest_af3mem.records.peak import Peak
 from pytest_af3mem.records.request import Request
 from pytest_af3mem.records.verdict import unmeasured
@@ -41,11 +41,11 @@ def measure(session: Session, sizes: Sequence[int], show: Callable[[str], None])
 
 def record(pairs: Sequence[CompiledAndRun], today: datetime.date) -> Calibration | None:
     """The record of those that have both numbers; None where none has."""
-    sizes = []
+    points = []
     last: Peak | None = None
     for pair in pairs:
         if isinstance(pair.compiled, Peak) and isinstance(pair.run, Peak):
-            sizes.append(Size.of(pair.compiled, pair.run))
+            points.append(Point.of(pair.compiled, pair.run))
             last = pair.run
     if last is None or last.run is None:
         return None
@@ -56,5 +56,5 @@ def record(pairs: Sequence[CompiledAndRun], today: datetime.date) -> Calibration
         date=today.isoformat(),
         model=last.model.distribution,
         software=dict(last.software),
-        sizes=tuple(sizes),
+        points=tuple(points),
     )

@@ -13,7 +13,7 @@ from typing import Any
 
 from pytest_af3mem import gpus
 from pytest_af3mem.errors import NotJudged, UsageError
-from pytest_af3mem.models.alphafold3 import default_attention
+from pytest_af3mem.models.alphafold3 import PAIR_ATTENTION_CHUNKS, PAIR_TRANSITION_SHARDS, default_attention
 from pytest_af3mem.planning.ask import Answer, Search
 from pytest_af3mem.records.peak import Peak
 from pytest_af3mem.records.request import Request, freeze
@@ -40,14 +40,13 @@ BUCKET = "bucket"
 """Not a setting of the model, but one more size to pad to."""
 
 
-# Of AlphaFold 3, the cheapest first, after a bucket. Shards and chunks are the numbers of rows of the pair representation that a
-# transition, or an attention without a fused kernel, takes at once.
+# Of AlphaFold 3, the cheapest first, after a bucket.
 SAVINGS = (
     Saving("return_embeddings", (False,), SAME),
     Saving("return_distogram", (False,), SAME),
     Saving("attention", ("triton",), SAME),
-    Saving("global_config.pair_transition_shard_spec", (((None, 512),), ((None, 256),), ((None, 128),)), SAME),
-    Saving("global_config.pair_attention_chunk_size", (((None, 32),), ((None, 16),)), SAME),
+    Saving(PAIR_TRANSITION_SHARDS, (((None, 512),), ((None, 256),), ((None, 128),)), SAME),
+    Saving(PAIR_ATTENTION_CHUNKS, (((None, 32),), ((None, 16),)), SAME),
     Saving("num_samples", (4, 3, 2, 1), MORE_RUNS),
     Saving("num_msa", (512, 256, 128), OTHER),
 )

@@ -100,7 +100,7 @@ class Plan:
 
     def needed(self, card: str) -> Counter[str]:
         """How many jobs have each slice of a card as the smallest that they fit."""
-        smallest = (next((target for target in self.fitting(job) if target.card == card), None) for job in self.jobs)
+        smallest = (next((target for target in self.fitting(job) if target.whole == card), None) for job in self.jobs)
         return Counter(target.name for target in smallest if target and target.is_slice)
 
     def split(self, card: str) -> tuple[tuple[str, ...], int] | None:

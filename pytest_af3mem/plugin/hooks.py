@@ -141,7 +141,7 @@ def _buckets(config: pytest.Config) -> tuple[int, ...]:
     if measuring is not None and measuring.described:
         return measuring.session.buckets
     if _BUCKETS not in config.stash:
-        from pytest_af3mem.models.alphafold3 import NEWEST_BUCKETS
+        from pytest_af3mem.models.alphafold3_files import NEWEST_BUCKETS
         from pytest_af3mem.session.session import padding
 
         try:

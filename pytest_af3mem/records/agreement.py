@@ -50,7 +50,7 @@ def share(program_bytes: int, allocator_bytes: int) -> float:
     return allocator_bytes / program_bytes - 1 if program_bytes else 0.0
 
 
-def finding(peak: Peak) -> str:
+def why_apart(peak: Peak) -> str:
     """One line where the two witnesses of a run differ by more than 2 %; else empty."""
     if peak.allocator_bytes is None or abs(apart := share(peak.program_bytes, peak.allocator_bytes)) <= AGREE:
         return ""

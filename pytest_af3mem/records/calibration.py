@@ -1,14 +1,13 @@
-"""What a real card once read, beside what was compiled for it without one: records that a compiled number is held against.
+"""What a real GPU once read, beside what was compiled for it without one: records that a compiled number is held against.
 
-One JSON file a card, written by `af3mem calibrate`. Records of the project are in fixtures/calibration, a user's own in the
+One JSON file a GPU, written by `af3mem calibrate`. Records of the project are in fixtures/calibration, a user's own in the
 cache folder.
 """
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from pytest_af3mem.records.measurement import Measurement
 from pytest_af3mem.records.peak import Peak
 from pytest_af3mem.storage import typed
 from pytest_af3mem.storage.files import written_atomically
-from pytest_af3mem.storage.typed import Filled, Positive
+from pytest_af3mem.storage.typed import Filled, Positive, at
 
 _SCHEMA = 1
 _PACKAGE = Path(__file__).parents[1]
@@ -27,8 +26,8 @@ _VERSIONS = ("jax", "jaxlib", "tokamax")
 
 
 @dataclass(frozen=True)
-class Size:
-    """Both numbers of one bucket, in bytes: compiled without the card, and as read on it (see `Peak` and `Run`)."""
+class Point:
+    """Both numbers of one bucket, in bytes: compiled without the GPU, and as read on it (see `Peak` and `Run`)."""
 
     tokens: Positive
     bucket: Positive
@@ -41,11 +40,11 @@ class Size:
 
     @property
     def gap(self) -> float:
-        """How much more the card's allocator gave than was compiled without it: 0.01 is 1 % more."""
+        """How much more the GPU's allocator gave than was compiled without it: 0.01 is 1 % more."""
         return share(self.compiled_bytes, self.allocator_bytes)
 
     @classmethod
-    def of(cls, compiled: Peak, run: Peak) -> Size:
+    def of(cls, compiled: Peak, run: Peak) -> Point:
         assert run.run is not None
         assert run.allocator_bytes is not None
         return cls(
@@ -62,7 +61,7 @@ class Size:
 
 @dataclass(frozen=True)
 class Calibration:
-    """One card, at several sizes. `date` is the day, as 2026-11-24; `model` the distribution that was measured."""
+    """One GPU, at several sizes. `date` is the day, as 2026-11-24; `model` the distribution that was measured."""
 
     target: Filled
     device: str
@@ -70,18 +69,18 @@ class Calibration:
     date: Filled
     model: str
     software: Mapping[str, str]
-    sizes: tuple[Size, ...]
+    points: tuple[Point, ...] = field(metadata=at("sizes"))
 
     def __str__(self) -> str:
-        least, most = min(size.gap for size in self.sizes), max(size.gap for size in self.sizes)
-        tokens = f"{min(size.bucket for size in self.sizes)} to {max(size.bucket for size in self.sizes)} tokens"
+        least, most = min(point.gap for point in self.points), max(point.gap for point in self.points)
+        tokens = f"{min(point.bucket for point in self.points)} to {max(point.bucket for point in self.points)} tokens"
         return (
-            f"{self.target}: the card took {least * 100:+.2f} to {most * 100:+.2f} % of what was compiled "
+            f"{self.target}: the GPU took {least * 100:+.2f} to {most * 100:+.2f} % of what was compiled "
             f"({tokens}, {self.model}, jax {self.software.get('jax', '?')}, driver {self.driver}, {self.date})"
         )
 
     def to_json(self) -> dict[str, Any]:
-        return {"schema": _SCHEMA, **dataclasses.asdict(self)}
+        return {"schema": _SCHEMA, **typed.write(self)}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Calibration:
@@ -90,7 +89,7 @@ class Calibration:
         if stated != _SCHEMA:
             raise InputError("schema", f"is not {_SCHEMA}", str(stated))
         found = typed.read(cls, {name: value for name, value in data.items() if name != "schema"})
-        if not found.sizes:
+        if not found.points:
             raise InputError("sizes", "must not be empty")
         return found
 
@@ -124,7 +123,7 @@ def known(cache_dir: Path) -> tuple[list[Calibration], list[str]]:
 
 
 def beside(measurements: Sequence[Measurement], cache_dir: Path) -> list[str]:
-    """What real cards may be expected to take beyond what was only compiled for them, a line for each target."""
+    """What real GPUs may be expected to take beyond what was only compiled for them, a line for each target."""
     compiled = {one.target: one.peak for one in measurements if one.peak is not None and one.peak.run is None}
     ran = {one.target for one in measurements if one.peak is not None and one.peak.run is not None}
     records, problems = known(cache_dir) if compiled else ([], [])
@@ -145,10 +144,10 @@ def write(folder: Path, record: Calibration) -> Path:
 
 
 def expectation(target: str, records: Sequence[Calibration], software: Mapping[str, str]) -> str:
-    """What a real card may be expected to take beyond a compiled number, in one line; without a record, that nobody knows."""
+    """What a real GPU may be expected to take beyond a compiled number, in one line; without a record, that nobody knows."""
     record = next((one for one in records if one.target == target), None)
     if record is None:
-        return f"{target}: never held against a real card (af3mem calibrate, on one), so how far that differs is not known"
+        return f"{target}: never held against a real GPU (af3mem calibrate, on one), so how far that differs is not known"
     other = [
         f"{name} {record.software[name]}"
         for name in _VERSIONS

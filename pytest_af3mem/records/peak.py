@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -183,7 +182,7 @@ class Peak:
         return self.total_bytes >= self.bytes_of(other)
 
     def to_json(self) -> dict[str, Any]:
-        return dataclasses.asdict(self)
+        return typed.write(self)
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Peak:

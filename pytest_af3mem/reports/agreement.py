@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pytest_af3mem.gpus.size import format_bytes
-from pytest_af3mem.records.agreement import finding, gap, share
+from pytest_af3mem.records.agreement import gap, share, why_apart
 from pytest_af3mem.records.measurement import Measurement
 from pytest_af3mem.records.peak import Peak
 from pytest_af3mem.reports.columns import aligned
@@ -27,7 +27,7 @@ def lines(peak: Peak) -> list[str]:
         f"  {'process':<12}{process}  {read}",
         *(f"    {format_bytes(part.bytes):>22}  {part.cause}" for part in gap(peak)),
         f"  {'device':<12}{run.device}, {run.uuid}, driver {run.driver}",
-        *([f"  {found}"] if (found := finding(peak)) else ()),
+        *([f"  {found}"] if (found := why_apart(peak)) else ()),
     ]
 
 
@@ -57,7 +57,7 @@ def summary(measurements: Sequence[Measurement]) -> list[str]:
                 f"{share(peak.program_bytes, allocator_bytes) * 100:+.2f} %",
             )
         )
-        found.append(finding(peak))
+        found.append(why_apart(peak))
     columns = [column for column in zip(*dict.fromkeys(rows), strict=True) if set(column[1:]) != {"-"}]
     table = aligned(list(zip(*columns, strict=True)), right=range(len(columns)))
     return [*table, *dict.fromkeys(filter(None, found))]

@@ -155,7 +155,7 @@ def _reasons(plan: Plan, job: Planned) -> list[tuple[str, str]]:
 
 def _cards(plan: Plan) -> list[str]:
     """Cards of which slices are among the targets."""
-    return list(dict.fromkeys(target.card for target in plan.targets if target.is_slice))
+    return list(dict.fromkeys(target.whole for target in plan.targets if target.is_slice))
 
 
 def _splits(plan: Plan) -> list[str]:

@@ -11,7 +11,7 @@ _UNKNOWN = "not known from outside; in that process: jax.local_devices()[0].memo
 def render(seen: Occupancy) -> list[str]:
     """What it holds, split into what its pool reserved, what of that is in use, and the rest, each with how that is known."""
     held = "an unknown part" if seen.held_bytes is None else format_bytes(seen.held_bytes)
-    head = f"{seen.name or 'process'} {seen.pid} holds {held} of {format_bytes(seen.memory_bytes)} of {seen.device} ({seen.uuid})"
+    head = f"{seen.name or 'process'} {seen.pid} holds {held} of {format_bytes(seen.memory_bytes)} of {seen.gpu} ({seen.uuid})"
     rows = [("pool, reserved", _reserved(seen)), ("pool, in use", _UNKNOWN), ("outside the pool", _outside(seen))]
     if seen.has_jax is False:
         rows = [("what for", "not known: it has not loaded JAX's CUDA plugin")]

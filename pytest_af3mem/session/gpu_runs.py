@@ -41,7 +41,7 @@ class GpuRuns:
                     return dataclasses.replace(peak, tokens=request.tokens, bucket=request.bucket, seconds=0.0, cached=True)
         if reason := trust.why_unified(os.environ):
             needed_bytes = self._pool.compile(dataclasses.replace(request, method="compiled")).total_bytes
-            raise NotJudged(f"{reason}; {trust.spilled(needed_bytes, request.target)}")
+            raise NotJudged(f"{reason}; {trust.what_would_spill(needed_bytes, request.target)}")
         reply = self._ask({"do": "run", "request": request.to_json()}, request.target)
         answer = answering.accepted(request, self._pool.installation, reply)
         self._known.append((program, answer.signature, answer.peak))

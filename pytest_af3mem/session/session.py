@@ -19,7 +19,7 @@ from pytest_af3mem.gpus import local
 from pytest_af3mem.inputs import ambient, generate, reading
 from pytest_af3mem.inputs import tokens as counting
 from pytest_af3mem.inputs.job import Job
-from pytest_af3mem.models.alphafold3 import NEWEST_BUCKETS
+from pytest_af3mem.models.alphafold3_files import NEWEST_BUCKETS
 from pytest_af3mem.models.ccd import Store
 from pytest_af3mem.records.peak import Peak
 from pytest_af3mem.records.request import Installation, Request, freeze

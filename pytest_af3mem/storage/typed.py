@@ -12,7 +12,7 @@ import json
 import math
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, NamedTuple, NoReturn, TypeVar, Union, cast
 
 from pytest_af3mem.errors import InputError, near
@@ -49,12 +49,32 @@ def read(kind: type[_Record], data: object, path: str = "", *, others: bool = Fa
         raise InputError(path, "is nested too deeply") from None
 
 
+def write(record: object) -> dict[str, Any]:
+    """The inverse of `read`: what JSON can hold of a record, each field where it stands there."""
+    found: dict[str, Any] = {}
+    for item in dataclasses.fields(cast(Any, record)):
+        outer, last = _place(item)
+        if item.init:
+            _branch(found, outer)[last] = plain(getattr(record, item.name))
+    return found
+
+
+def _place(item: dataclasses.Field[Any]) -> tuple[Sequence[str], str]:
+    *outer, last = item.metadata.get("at", (item.name,))
+    return outer, last
+
+
+def _branch(tree: dict[str, Any], keys: Sequence[str]) -> dict[str, Any]:
+    """The object that these keys lead to, made where it is not there."""
+    return functools.reduce(lambda found, key: found.setdefault(key, {}), keys, tree)
+
+
 def parse(text: str | bytes) -> Any:
-    """What a text holds. Raises InputError for what is no JSON, and for keys that appear twice."""
+    """What a text holds. Raises InputError for what is not valid JSON, and for keys that appear twice."""
     try:
         return Node.parse(text.decode() if isinstance(text, bytes) else text).value
     except UnicodeDecodeError as error:
-        raise InputError("", "is no text in UTF-8") from error
+        raise InputError("", "is not text in UTF-8") from error
 
 
 def read_text(data: object) -> str:
@@ -78,7 +98,7 @@ def plain(value: object) -> Any:
     if isinstance(value, list | tuple):
         return [plain(part) for part in value]
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {item.name: plain(getattr(value, item.name)) for item in dataclasses.fields(value)}
+        return write(value)
     return str(value)
 
 
@@ -105,9 +125,8 @@ def _record(kind: type, others: bool = False) -> _Read:
     for item in dataclasses.fields(kind):
         if not item.init:
             continue
-        *outer, last = item.metadata.get("at", (item.name,))
-        branch = functools.reduce(lambda found, key: found.setdefault(key, {}), outer, tree)
-        branch[last] = _field(item, hints[item.name])
+        outer, last = _place(item)
+        _branch(tree, outer)[last] = _field(item, hints[item.name])
     put = _object(tree, others)
 
     def read(value: Any) -> Any:

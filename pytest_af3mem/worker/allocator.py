@@ -1,7 +1,7 @@
-"""Peak memory by running on a device: what AlphaFold 3's runner does, once to compile and to see, once more in a steady state.
+"""Peak memory by running on a GPU: what AlphaFold 3's runner does, once to compile and to see, once more in a steady state.
 
 One process makes one measurement and ends, since JAX's counter of the peak cannot be set back. On JAX's CPU device the same
-steps run and nothing is counted, which `surroundings.refusal` then says: such a reading never becomes a peak.
+steps run and nothing is counted, which `trust.why_not_trusted` then says: such a reading never becomes a peak.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any
 
 from pytest_af3mem.errors import NotJudged, OutOfMemory, first_line
 from pytest_af3mem.gpus import nvml
+from pytest_af3mem.gpus.local import WITHOUT_GPU
 from pytest_af3mem.gpus.size import format_bytes
 from pytest_af3mem.models.model import Forward
 from pytest_af3mem.records.peak import Run
@@ -32,16 +33,16 @@ _VALUE = 0.01  # of every parameter: memory does not depend on it
 
 
 @dataclass
-class DeviceUsage:
-    """What NVML says of one device while this process measures: before it touched the device, and the most since."""
+class GpuWatch:
+    """What NVML says of one GPU while this process measures: before it touched the GPU, and the most since."""
 
     uuid: str
-    before: nvml.Usage
+    before: nvml.GpuMemory
     largest: dict[int, int | None] = field(default_factory=dict)
     used_bytes: int = 0
     gap_seconds: float = 0.0
 
-    def keep(self, usage: nvml.Usage) -> None:
+    def keep(self, usage: nvml.GpuMemory) -> None:
         self.used_bytes = max(self.used_bytes, usage.used_bytes)
         for pid, held in usage.processes.items():
             known = self.largest.get(pid)
@@ -60,7 +61,7 @@ class DeviceUsage:
 
     @property
     def tenants(self) -> tuple[GpuProcess, ...]:
-        """The other processes that held memory of the device, before or meanwhile."""
+        """The other processes that held memory of the GPU, before or meanwhile."""
         return tuple(
             GpuProcess(pid, nvml.process_name(pid), held)
             for pid, held in sorted({**self.before.processes, **self.largest}.items())
@@ -96,17 +97,17 @@ class Reading:
 
 
 def device() -> Any:
-    """The device that this process runs on. Raises NotJudged where JAX finds none."""
+    """The JAX device that this process runs on, the GPU where it was shown one. Raises NotJudged where JAX finds none."""
     import jax
 
     try:
         return jax.devices()[0]
     except RuntimeError as error:
-        way_out = 'pip install "pytest-af3mem[gpu]" where the model is; --af3-method compiled needs no GPU'
+        way_out = f'pip install "pytest-af3mem[gpu]" where the model is; {WITHOUT_GPU}'
         raise NotJudged(f"JAX cannot use the GPU ({first_line(error)}): {way_out}") from error
 
 
-def stated() -> dict[str, str]:
+def client_variables() -> dict[str, str]:
     """The variables that JAX's client was made with. To be asked when it was made: a model may set some."""
     return {name: os.environ[name] for name in VARIABLES if name in os.environ}
 
@@ -117,11 +118,11 @@ def compute_capability(device: Any) -> tuple[int, int]:
     return int(major), int(minor or 0)
 
 
-def parameters(forward: Forward, features: Mapping[str, Any]) -> Any:
-    """Shapes of the network's parameters, as its own `init` makes them."""
+def parameter_shapes(forward: Forward, features: Mapping[str, Any]) -> Any:
+    """Shapes and dtypes of the network's parameters (a tree of `jax.ShapeDtypeStruct`), as its own `init` makes them."""
     import jax
 
-    with _translated("initialising the model", None):
+    with _as_not_judged("initialising the model", None):
         return jax.eval_shape(forward.init, jax.random.PRNGKey(0), dict(features))
 
 
@@ -148,20 +149,21 @@ def run(
 ) -> Reading:
     """Runs the program twice. Raises OutOfMemory, or NotJudged with the reason, when it does not come to an end.
 
-    `parameters` are shapes; `packages` as for `compiled.compile`. Nothing of it stays on the device.
+    `parameters` are shapes, as `parameter_shapes` gives them; `features` are NumPy arrays by name, as a `Batch` has them;
+    `packages` as for `compiled.compile`. Nothing of it stays on the device.
     """
     import jax
 
     fresh = counters(device)
     show("putting parameters and features on the device")
-    with _translated("putting parameters and features on the device", device), jax.default_device(device):
+    with _as_not_judged("putting parameters and features on the device", device), jax.default_device(device):
         arguments = (_filled(parameters, device), jax.random.PRNGKey(0), jax.device_put(dict(features), device))
         jax.block_until_ready(arguments)
     loaded = counters(device)
     show("compiling")
-    with _translated("tracing", device), jax.default_device(device):
+    with _as_not_judged("tracing", device), jax.default_device(device):
         lowered = jax.jit(compiled.program(forward)).lower(*arguments)
-    with _translated("compiling", device):
+    with _as_not_judged("compiling", device):
         options: Any = dict(forward.compiler_options)
         program = lowered.compile(compiler_options=options)
     tuned = counters(device)
@@ -184,10 +186,10 @@ def run(
     return Reading(analysis, counted, sampler.gap_seconds)
 
 
-def record(reading: Reading, watched: DeviceUsage, device: str, driver: str) -> tuple[Run, int, int | None]:
+def record(reading: Reading, watched: GpuWatch, device: str, driver: str) -> tuple[Run, int, int | None]:
     """What a believed reading comes to, the allocator's peak, and what NVML says of this process, in bytes."""
     counted = reading.counted
-    assert counted is not None  # or it was refused
+    assert counted is not None  # or it was meaning_of
     peak_bytes = counted.final.peak_bytes
     exact = peak_bytes > counted.compiled.peak_bytes
     process_bytes = watched.largest[watched.own] if watched.own is not None else None
@@ -211,7 +213,7 @@ def record(reading: Reading, watched: DeviceUsage, device: str, driver: str) -> 
     return run, peak_bytes, process_bytes
 
 
-def live() -> Counter[str]:
+def live_arrays() -> Counter[str]:
     """Arrays that are alive on the device, as `f32[128,32]`, and how many of each."""
     import jax
 
@@ -220,7 +222,7 @@ def live() -> Counter[str]:
 
 
 @contextlib.contextmanager
-def watching(gauge: nvml.Gauge, watched: DeviceUsage) -> Iterator[None]:
+def watching(gauge: nvml.Gauge, watched: GpuWatch) -> Iterator[None]:
     """Reads NVML in a thread meanwhile."""
     with Sampler(gauge.read, watched.keep, _NVML_SECONDS) as sampler:
         yield
@@ -239,36 +241,30 @@ def _call(program: Any, arguments: tuple[Any, ...], device: Any) -> None:
     import jax
     import numpy as np
 
-    with _translated("running", device):
+    with _as_not_judged("running", device):
         jax.tree.map(np.asarray, program(*arguments))
 
 
 @contextlib.contextmanager
-def _translated(doing: str, device: Any) -> Iterator[None]:
+def _as_not_judged(doing: str, device: Any) -> Iterator[None]:
     try:
         yield
     except MemoryError:
         raise
     except Exception as error:
-        raise refused(error, doing, counters(device) if device is not None else None) from error
+        raise meaning_of(error, doing, counters(device) if device is not None else None) from error
 
 
-def refused(error: BaseException, doing: str, now: Counters | None) -> NotJudged:
+def meaning_of(error: BaseException, doing: str, now: Counters | None) -> NotJudged:
     """What an error while `doing` something means: out of GPU memory is a result, all else is not judged."""
     failure = out_of_memory.read(str(error))
     if failure is None:
         return NotJudged(f"the model fails while {doing}: {first_line(error)}")
-    if failure.cause is Cause.DEVICE:
-        asked = failure.line if failure.asked_bytes is None else f"asked for {format_bytes(failure.asked_bytes)} more"
-        at = f", with {format_bytes(now.in_use_bytes)} in use of a limit of {format_bytes(now.limit_bytes)}" if now else ""
-        return OutOfMemory(
-            f"the GPU ran out of memory while {doing}: {asked}{at}",
-            asked_bytes=failure.asked_bytes,
-            limit_bytes=now.limit_bytes if now else None,
-        )
-    reasons = {
-        Cause.KERNEL: f"a kernel does not run on this GPU, which is no lack of its memory, while {doing}",
-        Cause.HOST: f"the host ran out of memory, not the GPU, while {doing}",
-        Cause.DRIVER: f"the driver failed while {doing}",
-    }
-    return NotJudged(f"{reasons[failure.cause]}: {failure.line}")
+    what = f"{failure.cause.value} while {doing}"
+    if failure.cause is not Cause.GPU:
+        return NotJudged(f"{what}: {failure.line}")
+    asked = failure.line if failure.asked_bytes is None else f"asked for {format_bytes(failure.asked_bytes)} more"
+    if now is None:
+        return OutOfMemory(f"{what}: {asked}", asked_bytes=failure.asked_bytes)
+    at = f"with {format_bytes(now.in_use_bytes)} in use of a limit of {format_bytes(now.limit_bytes)}"
+    return OutOfMemory(f"{what}: {asked}, {at}", asked_bytes=failure.asked_bytes, limit_bytes=now.limit_bytes)

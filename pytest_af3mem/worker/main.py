@@ -6,9 +6,9 @@ import json
 import os
 import sys
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from pytest_af3mem.errors import Af3memError, NotJudged, first_line
 from pytest_af3mem.gpus import nvml
@@ -20,41 +20,64 @@ if TYPE_CHECKING:
     from pytest_af3mem.worker.running import GpuWorker
 
 
-def _serve(options: Mapping[str, Any], read: Any, write: Any) -> None:
-    def say(message: Mapping[str, Any]) -> None:
-        write.write(json.dumps(message) + "\n")
-        write.flush()
+def main(options: Mapping[str, Any]) -> None:
+    """Serves until standard input ends. `options` are those that the pool started this process with."""
+    sys.argv = sys.argv[:1]  # tokamax parses it with absl, and refuses options that are not its own
+    os.set_inheritable(options["replies"], False)
+    replies = os.fdopen(options["replies"], "w")
+    os.environ.update(options["environment"])
+    nvml.lend(options["nvml"])
+    if not os.environ.get("XLA_FLAGS", "x").strip():
+        del os.environ["XLA_FLAGS"]  # XLA aborts the process on flags that are only blanks
+    if options["path"]:
+        sys.path.insert(0, options["path"])
+    fingerprint.ignore_bytecode(options["path"])
+    _serve(options, sys.stdin, replies)
 
-    from pytest_af3mem.worker.running import GpuWorker
+
+def _serve(options: Mapping[str, Any], messages: Iterable[str], replies: IO[str]) -> None:
+    """Answers until the messages end, or the host's memory does. The worker is made for the first of them."""
+
+    def say(reply: Mapping[str, Any]) -> None:
+        replies.write(json.dumps(reply) + "\n")
+        replies.flush()
 
     worker: GpuWorker | None = None
-    for line in read:
-        message = json.loads(line)
-        number = message["number"]
+    for message in map(json.loads, messages):
         try:
-            if worker is None:
-                worker = GpuWorker(
-                    options["model"],
-                    Path(options["folder"]),
-                    results=Path(options["results"]),
-                    progress=lambda text: say({"progress": text}),
-                    path=Path(options["path"]) if options["path"] else None,
-                )
+            worker = worker or _made(options, lambda text: say({"progress": text}))
             value = _answer(worker, message)
-        except Af3memError as error:
-            traceback.print_exception(error.__cause__ or error)
-            say({"number": number, **protocol.failure(error)})
-        except MemoryError:
-            traceback.print_exc()
-            text = "the worker ran out of host memory; --af3-workers 1 needs less"
-            say({"number": number, **protocol.failure(NotJudged(text)), "last": True})
-            return
         except Exception as error:
-            traceback.print_exc()
-            say({"number": number, **protocol.failure(NotJudged(f"the worker failed: {first_line(error)}"))})
+            known = _as_known(error)
+            traceback.print_exception(error.__cause__ or error if known is error else error)
+            is_last = isinstance(error, MemoryError)
+            say({"number": message["number"], **protocol.failure(known), **({"last": True} if is_last else {})})
+            if is_last:
+                return
         else:
-            say({"number": number, "value": value, "notes": worker.cache.problems})
+            say({"number": message["number"], "value": value, "notes": worker.cache.problems})
             worker.cache.problems = []
+
+
+def _made(options: Mapping[str, Any], progress: Callable[[str], None]) -> GpuWorker:
+    from pytest_af3mem.worker.running import GpuWorker  # not before `ignore_bytecode`, for it measures too
+
+    return GpuWorker(
+        options["model"],
+        Path(options["folder"]),
+        results=Path(options["results"]),
+        progress=progress,
+        path=Path(options["path"]) if options["path"] else None,
+    )
+
+
+def _as_known(error: Exception) -> Af3memError:
+    """What the other end is told of an error."""
+    if isinstance(error, Af3memError):
+        return error
+    if isinstance(error, MemoryError):
+        return NotJudged("the worker ran out of host memory; --af3-workers 1 needs less")
+    return NotJudged(f"the worker failed: {first_line(error)}")
 
 
 def _answer(worker: GpuWorker, message: Mapping[str, Any]) -> Any:
@@ -77,18 +100,3 @@ def _answer(worker: GpuWorker, message: Mapping[str, Any]) -> Any:
         case "sequence":
             return worker.sequence([Request.from_json(one) for one in message["requests"]], message["full"])
     raise NotJudged(f"the worker does not know how to {message['do']!r}")
-
-
-def main(options: Mapping[str, Any]) -> None:
-    """Serves until standard input ends. `options` are those that the pool started this process with."""
-    sys.argv = sys.argv[:1]  # tokamax parses it with absl, and refuses options that are not its own
-    os.set_inheritable(options["replies"], False)
-    replies = os.fdopen(options["replies"], "w")
-    os.environ.update(options["environment"])
-    nvml.lend(options["nvml"])
-    if not os.environ.get("XLA_FLAGS", "x").strip():
-        del os.environ["XLA_FLAGS"]  # XLA aborts the process on flags that are only blanks
-    if options["path"]:
-        sys.path.insert(0, options["path"])
-    fingerprint.ignore_bytecode(options["path"])
-    _serve(options, sys.stdin, replies)

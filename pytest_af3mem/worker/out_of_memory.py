@@ -1,6 +1,6 @@
 """What an error of XLA, CUDA or a kernel says: which memory ran out, and how much was asked for. Text in, record out.
 
-XLA gives all of it as one exception with a status word; RESOURCE_EXHAUSTED alone may be the card's memory, a multiprocessor's
+XLA gives all of it as one exception with a status word; RESOURCE_EXHAUSTED alone may be the GPU's memory, a multiprocessor's
 shared memory or the host's. Only the first is a result.
 """
 
@@ -13,12 +13,12 @@ from fractions import Fraction
 
 
 class Cause(Enum):
-    """What failed. Only DEVICE says something of the model's need: it is more than the card has."""
+    """What failed, in words. Only GPU says something of the model's need: it is more than the GPU has."""
 
-    DEVICE = "GPU memory"
-    KERNEL = "kernel"
-    HOST = "host memory"
-    DRIVER = "driver"
+    GPU = "the GPU ran out of memory"
+    KERNEL = "a kernel does not run on this GPU, which is no lack of its memory,"
+    HOST = "the host ran out of memory, not the GPU,"
+    DRIVER = "the driver failed"
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,8 @@ _CAUSES = (
     (Cause.HOST, r"on host:|host_bfc|pinned host memory|of host memory|Failed to allocate host memory|std::bad_alloc"),
     (Cause.KERNEL, r"Shared memory size limit exceeded|out of resource: shared memory|CUDA_ERROR_LAUNCH_\w+"),
     (Cause.KERNEL, r"failed to launch on the GPU|Failed to launch CUDA (?:kernel|graph)|cudaLaunchKernel failed"),
-    (Cause.DEVICE, r"[Oo]ut of memory while trying to allocate|Failed to allocate request for|ran out of memory trying"),
-    (Cause.DEVICE, r"CUDA_ERROR_OUT_OF_MEMORY|cudaErrorMemoryAllocation|cuMemAllocAsync failed to allocate"),
+    (Cause.GPU, r"[Oo]ut of memory while trying to allocate|Failed to allocate request for|ran out of memory trying"),
+    (Cause.GPU, r"CUDA_ERROR_OUT_OF_MEMORY|cudaErrorMemoryAllocation|cuMemAllocAsync failed to allocate"),
     (Cause.DRIVER, r"CUDA_ERROR_\w+|failed call to cuInit|no supported devices found|Unable to initialize backend"),
     (Cause.DRIVER, r"[Bb]ackend '\w+' failed to initialize|Unable to use CUDA|Unknown backend"),
 )
@@ -57,7 +57,7 @@ def read(message: str) -> Failure | None:
         if found := re.search(pattern, message):
             start = message.rfind("\n", 0, found.start()) + 1
             line = message[start:].partition("\n")[0].strip()
-            return Failure(cause, line[:300], _amount(message) if cause is Cause.DEVICE else None)
+            return Failure(cause, line[:300], _amount(message) if cause is Cause.GPU else None)
     return None
 
 

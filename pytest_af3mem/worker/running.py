@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from pytest_af3mem.errors import NotJudged, OutOfMemory
 from pytest_af3mem.gpus import nvml
 from pytest_af3mem.models import model as models
+from pytest_af3mem.records.job_sequence import Step
 from pytest_af3mem.records.peak import Peak
 from pytest_af3mem.records.request import Request
+from pytest_af3mem.storage import typed
 from pytest_af3mem.worker import allocator, trust
 from pytest_af3mem.worker.compiling import Worker
 from pytest_af3mem.worker.trust import Surroundings
@@ -24,29 +27,29 @@ from pytest_af3mem.worker.xla import compile as compiled
 
 
 class GpuWorker(Worker):
-    """Answers one request on the device that this process was shown."""
+    """Answers one request on the GPU that this process was shown."""
 
     def run(self, request: Request, uuid: str, full: bool) -> dict[str, Any]:
         """As an `Answer`, the peak that was read. Raises OutOfMemory; NotJudged where it is not believed."""
         start = time.perf_counter()
         gauge = nvml.Gauge(uuid)
         with contextlib.closing(gauge):
-            watched = allocator.DeviceUsage(uuid, gauge.read())
+            watched = allocator.GpuWatch(uuid, gauge.read())
             batch = self._featurised(request)
             device = allocator.device()
             around = Surroundings(
                 target=request.target,
                 platform=device.platform,
                 device=device.device_kind,
-                environment=allocator.stated(),
+                environment=allocator.client_variables(),
                 fresh=allocator.counters(device),
                 tenants=watched.tenants,
                 unnamed_bytes=watched.unnamed_bytes,
             )
             _check(trust.why_not_measurable(around))
-            forward, parameters = self._network(request, batch, device, full)
+            forward, run = self._network(request, batch, device, full)
             with _unless_shared(around, watched), allocator.watching(gauge, watched):
-                reading = allocator.run(forward, parameters, batch.features, device, self._model.packages, self._progress)
+                reading = run()
         around = dataclasses.replace(
             around,
             final=reading.counted.final if reading.counted else None,
@@ -66,11 +69,11 @@ class GpuWorker(Worker):
         try:
             batch = self._featurised(request)
             device = allocator.device()
-            forward, parameters = self._network(request, batch, device, full)
-            allocator.run(forward, parameters, batch.features, device, self._model.packages, self._progress)
+            forward, run = self._network(request, batch, device, full)
+            run()
         finally:
             self._progress = show
-        around = Surroundings(request.target, device.platform, device.device_kind, allocator.stated())
+        around = Surroundings(request.target, device.platform, device.device_kind, allocator.client_variables())
         return {
             "steps": [(text, round(seconds, 3)) for text, seconds in steps],
             "seconds": round(time.perf_counter() - start, 3),
@@ -87,29 +90,31 @@ class GpuWorker(Worker):
             batch = self._featurised(request)
             if device is None:
                 device = allocator.device()
-                before = allocator.live()
-            forward, parameters = self._network(request, batch, device, full)
-            counted = allocator.run(forward, parameters, batch.features, device, self._model.packages, self._progress).counted
-            del forward
-            steps.append(
-                {
-                    "tokens": batch.tokens,
-                    "bucket": batch.bucket,
-                    "peak_bytes": counted.final.peak_bytes if counted else None,
-                    "left_bytes": counted.left.in_use_bytes - counted.fresh.in_use_bytes if counted else None,
-                    "left_arrays": dict(allocator.live() - before),
-                }
+                before = allocator.live_arrays()
+            counted = self._network(request, batch, device, full)[1]().counted
+            step = Step(
+                batch.tokens,
+                batch.bucket,
+                peak_bytes=counted.final.peak_bytes if counted else None,
+                left_bytes=counted.left.in_use_bytes - counted.fresh.in_use_bytes if counted else None,
+                left_arrays=allocator.live_arrays() - before,
             )
+            steps.append(typed.write(step))
         return steps
 
-    def _network(self, request: Request, batch: models.Batch, device: Any, full: bool) -> tuple[models.Forward, Any]:
-        """The network as it is run here, and the shapes of its parameters."""
+    def _network(
+        self, request: Request, batch: models.Batch, device: Any, full: bool
+    ) -> tuple[models.Forward, Callable[[], allocator.Reading]]:
+        """The network as it is run here, and what runs it on this batch."""
         self._progress("setting up the network")
         fewer: Mapping[str, Any] = {} if full else getattr(self._model, "fewer_iterations", {})
         forward = self._model.forward({**fewer, **dict(request.settings)}, allocator.compute_capability(device))
-        return forward, self._parameter_shapes(request, batch, lambda: allocator.parameters(forward, batch.features))
+        shapes = self._parameter_shapes(request, batch, lambda: allocator.parameter_shapes(forward, batch.features))
+        return forward, functools.partial(
+            allocator.run, forward, shapes, batch.features, device, self._model.packages, self._progress
+        )
 
-    def _believed(self, peak: Peak, reading: allocator.Reading, watched: allocator.DeviceUsage, around: Surroundings) -> Peak:
+    def _believed(self, peak: Peak, reading: allocator.Reading, watched: allocator.GpuWatch, around: Surroundings) -> Peak:
         """The peak of the program as it was compiled here, with what was read of the GPU."""
         driver = next(gpu.driver for gpu in nvml.visible_gpus()[0] if gpu.uuid == watched.uuid)
         run, allocator_bytes, process_bytes = allocator.record(reading, watched, around.device, driver)
@@ -129,7 +134,7 @@ def _check(reason: str) -> None:
 
 
 @contextlib.contextmanager
-def _unless_shared(around: Surroundings, watched: allocator.DeviceUsage) -> Iterator[None]:
+def _unless_shared(around: Surroundings, watched: allocator.GpuWatch) -> Iterator[None]:
     """Running out of memory is a result of the model's only where nobody else held any."""
     try:
         yield

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from pytest_af3mem import gpus
+from pytest_af3mem.gpus.local import WITHOUT_GPU
 from pytest_af3mem.gpus.size import format_bytes
 
-# A context of CUDA takes a few hundred MiB, an idle device next to nothing (the driver's own reserve is not counted).
+# A context of CUDA takes a few hundred MiB, an idle GPU next to nothing (the driver's own reserve is not counted).
 _UNNAMED_BYTES = 64 * 2**20
-_WITHOUT_GPU = "--af3-method compiled needs no GPU"
 
 
 # What JAX reads when it makes its client for a GPU: jaxlib.xla_client.generate_pjrt_gpu_plugin_options (jaxlib 0.10.2) and
@@ -28,7 +28,7 @@ VARIABLES = (
 
 @dataclass(frozen=True)
 class Counters:
-    """JAX's counters of one device's allocator at one moment, in bytes."""
+    """JAX's counters of one GPU's allocator at one moment, in bytes."""
 
     in_use_bytes: int
     peak_bytes: int
@@ -39,7 +39,7 @@ class Counters:
 
 @dataclass(frozen=True)
 class GpuProcess:
-    """Another process that holds memory of the device; `held_bytes` is None where the driver does not tell."""
+    """Another process that holds memory of the GPU; `held_bytes` is None where the driver does not tell."""
 
     pid: int
     name: str
@@ -69,12 +69,12 @@ class Surroundings:
 
 def why_not_trusted(around: Surroundings) -> str:
     """Why the reading is not judged, and the way out; empty where it can be believed."""
-    return why_not_measurable(around) or _counters(around)
+    return why_not_measurable(around) or _why_wrong_counters(around)
 
 
 def why_not_measurable(around: Surroundings) -> str:
     """The same before anything was read: what would make any reading worthless."""
-    return _device(around) or why_no_counters(around.environment) or _preallocated(around) or _shared(around)
+    return _why_other_device(around) or why_no_counters(around.environment) or _why_preallocated(around) or _why_shared(around)
 
 
 def why_no_counters(environment: Mapping[str, str]) -> str:
@@ -99,7 +99,7 @@ def why_unified(environment: Mapping[str, str]) -> str:
     )
 
 
-def spilled(needed_bytes: int, target: str) -> str:
+def what_would_spill(needed_bytes: int, target: str) -> str:
     """What unified memory would mean for a program that asks for so much on `target`."""
     memory_bytes = gpus.find(target).memory_bytes
     of = f"of the {format_bytes(memory_bytes)} of {target}"
@@ -115,19 +115,19 @@ def _number(text: str) -> float:
         return 0.0
 
 
-def _device(around: Surroundings) -> str:
+def _why_other_device(around: Surroundings) -> str:
     if around.platform not in ("gpu", "cuda"):
-        return f"JAX ran on {around.device} ({around.platform}) and not on a GPU, which takes pytest-af3mem[gpu]; {_WITHOUT_GPU}"
+        return f"JAX ran on {around.device} ({around.platform}) and not on a GPU, which takes pytest-af3mem[gpu]; {WITHOUT_GPU}"
     if around.no_nvml:
-        return f"the GPU cannot be watched ({around.no_nvml}): install nvidia-ml-py and NVIDIA's driver; {_WITHOUT_GPU}"
+        return f"the GPU cannot be watched ({around.no_nvml}): install nvidia-ml-py and NVIDIA's driver; {WITHOUT_GPU}"
     if around.device != (asked := gpus.find(around.target)).description:
         return (
-            f"JAX ran on {around.device}, and {asked.name} ({asked.description}) was asked for: name what is here; {_WITHOUT_GPU}"
+            f"JAX ran on {around.device}, and {asked.name} ({asked.description}) was asked for: name what is here; {WITHOUT_GPU}"
         )
     return ""
 
 
-def _preallocated(around: Surroundings) -> str:
+def _why_preallocated(around: Surroundings) -> str:
     stated = around.environment.get("XLA_PYTHON_CLIENT_PREALLOCATE", "")
     pool = around.fresh.pool_bytes if around.fresh else 0
     way_out = "the model sets it, or made JAX's client before it was asked to: leave XLA_PYTHON_CLIENT_PREALLOCATE alone"
@@ -138,7 +138,7 @@ def _preallocated(around: Surroundings) -> str:
     return ""
 
 
-def _shared(around: Surroundings) -> str:
+def _why_shared(around: Surroundings) -> str:
     if around.tenants:
         held = [
             f"{one.name or 'a process'} (pid {one.pid}{f', {format_bytes(one.held_bytes)}' if one.held_bytes else ''})"
@@ -153,7 +153,7 @@ def _shared(around: Surroundings) -> str:
     return ""
 
 
-def _counters(around: Surroundings) -> str:
+def _why_wrong_counters(around: Surroundings) -> str:
     fresh, final = around.fresh, around.final
     if fresh is None or final is None:
         return f"JAX has no memory counters for {around.device}: its allocator cannot be read"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pytest_af3mem.models.alphafold3 import family
+from pytest_af3mem.models.alphafold3_files import family
 from pytest_af3mem.session.session import Session
 from pytest_af3mem.session.settings import Settings
 

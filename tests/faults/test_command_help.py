@@ -10,7 +10,7 @@ import pytest
 from pytest_af3mem import __version__
 from pytest_af3mem.commands import cli
 from pytest_af3mem.errors import SetupError
-from pytest_af3mem.models import alphafold3
+from pytest_af3mem.models import alphafold3, alphafold3_files
 
 COMMANDS = [module.__name__.rpartition(".")[2] for module in cli._COMMANDS]
 each_command = pytest.mark.parametrize("module", cli._COMMANDS, ids=COMMANDS)
@@ -78,6 +78,6 @@ def test_as_a_module():
 
 def test_a_clone_in_the_current_folder_is_called_one(tmp_path, monkeypatch):
     (tmp_path / "alphafold3" / "src" / "alphafold3").mkdir(parents=True)
-    monkeypatch.setattr(alphafold3, "_root", lambda: tmp_path / "alphafold3")
+    monkeypatch.setattr(alphafold3_files, "root", lambda: tmp_path / "alphafold3")
     with pytest.raises(SetupError, match=rf"alphafold3 is a clone of AlphaFold 3 .* --path {tmp_path}/alphafold3 measures it"):
         alphafold3.AlphaFold3().distribution()

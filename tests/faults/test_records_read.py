@@ -12,7 +12,7 @@ import pytest
 
 from pytest_af3mem.errors import InputError, UsageError
 from pytest_af3mem.records.baseline import Entry
-from pytest_af3mem.records.calibration import Calibration, Size
+from pytest_af3mem.records.calibration import Calibration, Point
 from pytest_af3mem.records.job_sequence import Step
 from pytest_af3mem.records.measurement import Measurement
 from pytest_af3mem.records.peak import Holder, Kernels, Peak
@@ -106,7 +106,7 @@ def test_what_is_no_object_is_refused(data):
 
 def test_records_come_back_as_they_were(a_run, a_request, an_installation):
     peak = a_run(holders=(Holder("x", "carry", -5, "f32[5]", "net.py:7", 2),), kernels=Kernels(1, ("a in b",)))
-    calibration = Calibration("h100-80gb", "d", "1", "2026-11-24", "m", {}, (Size(1, 1, 1, 1, 1, 1, 1, None),))
+    calibration = Calibration("h100-80gb", "d", "1", "2026-11-24", "m", {}, (Point(1, 1, 1, 1, 1, 1, 1, None),))
     for record in (a_request(settings=(("a", (1, (True,))),)), an_installation(), Step(1, 1, None, -5, {"f32": 1}), calibration):
         data = json.loads(json.dumps(record.to_json() if hasattr(record, "to_json") else dataclasses.asdict(record)))
         again = type(record).from_json(data) if hasattr(record, "from_json") else typed.read(type(record), data)
@@ -154,7 +154,7 @@ def test_changed_reports_raise_nothing_of_pythons(a_measurement, a_run, a_reques
     others = [
         (Request, a_request(settings=(("a", 1),)).to_json()),
         (Installation, dataclasses.asdict(an_installation())),
-        (Calibration, Calibration("t", "d", "1", "2026", "m", {}, (Size(1, 1, 1, 1, 1, 1, 1, None),)).to_json()),
+        (Calibration, Calibration("t", "d", "1", "2026", "m", {}, (Point(1, 1, 1, 1, 1, 1, 1, None),)).to_json()),
     ]
     refused = 0
     for _ in range(CASES):

@@ -16,7 +16,7 @@ MODELS = HERE.parent / "models"
 
 def _reason():
     try:
-        found = local.here(os.environ)
+        found = local.local_gpus(os.environ)
     except NotJudged as error:
         return str(error)
     return "" if local.targets(os.environ) else f"the catalogue has none of {', '.join(gpu.name for gpu in found)}"

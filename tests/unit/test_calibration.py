@@ -1,4 +1,4 @@
-"""Records of cards: written, read, held against. Numbers are invented."""
+"""Records of GPUs: written, read, held against. Numbers are invented."""
 
 import dataclasses
 import datetime
@@ -9,13 +9,13 @@ import pytest
 from pytest_af3mem.errors import NotJudged, SetupError
 from pytest_af3mem.planning.calibrate import CompiledAndRun, record
 from pytest_af3mem.records import calibration
-from pytest_af3mem.records.calibration import Calibration, Size
+from pytest_af3mem.records.calibration import Calibration, Point
 
 SOFTWARE = {"jax": "0.10.2", "jaxlib": "0.10.2", "tokamax": "0.0.12"}
-SIZES = (Size(256, 256, 1000, 1001, 1002, 1002, 2000, 2500), Size(1024, 1024, 4000, 4000, 4040, 4040, 5000, None))
-RECORD = Calibration("h100-80gb", "NVIDIA H100 80GB HBM3", "570.1", "2026-11-24", "alphafold3-colabfold 3.1.18", SOFTWARE, SIZES)
+POINTS = (Point(256, 256, 1000, 1001, 1002, 1002, 2000, 2500), Point(1024, 1024, 4000, 4000, 4040, 4040, 5000, None))
+RECORD = Calibration("h100-80gb", "NVIDIA H100 80GB HBM3", "570.1", "2026-11-24", "alphafold3-colabfold 3.1.18", SOFTWARE, POINTS)
 LINE = (
-    "h100-80gb: the card took +0.20 to +1.00 % of what was compiled "
+    "h100-80gb: the GPU took +0.20 to +1.00 % of what was compiled "
     "(256 to 1024 tokens, alphafold3-colabfold 3.1.18, jax 0.10.2, driver 570.1, 2026-11-24)"
 )
 
@@ -66,7 +66,7 @@ def test_expectation():
 
 def test_without_a_record_it_says_so():
     assert calibration.expectation("l4-24gb", [RECORD], SOFTWARE) == (
-        "l4-24gb: never held against a real card (af3mem calibrate, on one), so how far that differs is not known"
+        "l4-24gb: never held against a real GPU (af3mem calibrate, on one), so how far that differs is not known"
     )
 
 
@@ -78,7 +78,7 @@ def test_a_record_is_made_of_whole_pairs(a_peak, a_run, a_request):
         CompiledAndRun(a_request(), compiled, NotJudged("no GPU is visible")),
     )
     made = record([half, whole], datetime.date(2026, 11, 24))
-    assert made.sizes == (Size(1000, 1024, 1000, run.program_bytes, 1002, read.steady_peak_bytes, read.pool_bytes, 2500),)
+    assert made.points == (Point(1000, 1024, 1000, run.program_bytes, 1002, read.steady_peak_bytes, read.pool_bytes, 2500),)
     assert (made.target, made.device, made.driver, made.date) == ("h100-80gb", read.device, read.driver, "2026-11-24")
     assert (whole.is_whole, whole.problems, half.is_whole) == (True, [], False)
     assert half.problems == ["GPU peak not judged: no GPU is visible [1000 tokens, bucket 1024, h100-80gb, compiled]"]
@@ -98,5 +98,5 @@ def test_beside_what_was_compiled(a_measurement, a_run, tmp_path):
     calibration.write(tmp_path / "calibration", RECORD)
     (tmp_path / "calibration" / "torn.json").write_text("{")
     line, problem = calibration.beside([compiled], tmp_path)
-    assert line.startswith("h100-80gb: the card took +0.20 to +1.00 % of what was compiled")
+    assert line.startswith("h100-80gb: the GPU took +0.20 to +1.00 % of what was compiled")
     assert "torn.json is not used" in problem

@@ -5,6 +5,8 @@ import sqlite3
 import pytest
 
 from pytest_af3mem.errors import SetupError
+from pytest_af3mem.inputs import chemistry
+from pytest_af3mem.models import ccd
 from pytest_af3mem.models.ccd import prepare
 
 WATER = {
@@ -136,3 +138,7 @@ def test_a_damaged_store_is_built_again(installed, tmp_path):
     assert again.path == store.path
     assert len(again) > 0
     again.close()
+
+
+def test_hydrogens_are_those_of_inputs():
+    assert ccd._HYDROGENS == chemistry.HYDROGENS

@@ -64,5 +64,5 @@ def test_something_is_missing():
 
 
 def test_calibrations_are_shown():
-    line = "h100-80gb: the card took +0.20 to +1.00 % of what was compiled (256 to 1024 tokens, ...)"
+    line = "h100-80gb: the GPU took +0.20 to +1.00 % of what was compiled (256 to 1024 tokens, ...)"
     assert f"calibration       {line}" in render_text(findings(calibrations=(line,))).splitlines()

@@ -50,13 +50,13 @@ def nominal_gb(gpu):
 @pytest.mark.parametrize(("name", "compute_capability"), CARDS.items())
 def test_card(name, compute_capability):
     gpu = gpus.find(name)
-    assert (gpu.name, gpu.card, gpu.is_slice) == (name, name, False)
+    assert (gpu.name, gpu.whole, gpu.is_slice) == (name, name, False)
     assert gpu.compute_capability == compute_capability
 
 
 @pytest.mark.parametrize(("card", "profiles"), PROFILES.items())
 def test_profiles_of_a_card_small_to_large(card, profiles):
-    assert tuple(gpu.name for gpu in SLICES if gpu.card == card) == tuple(f"{card}/{profile}" for profile in profiles)
+    assert tuple(gpu.name for gpu in SLICES if gpu.whole == card) == tuple(f"{card}/{profile}" for profile in profiles)
 
 
 def test_cards_come_before_slices():
@@ -92,13 +92,13 @@ def test_more_memory_in_the_name_is_more_memory():
 
 @pytest.mark.parametrize("card", PROFILES)
 def test_memory_grows_with_the_profile(card):
-    slices = [gpu for gpu in SLICES if gpu.card == card]
+    slices = [gpu for gpu in SLICES if gpu.whole == card]
     assert slices == sorted(slices, key=lambda gpu: (gpu.memory_bytes, gpu.core_count))
 
 
 @every_slice
 def test_slice_is_part_of_its_card(gpu):
-    card = gpus.find(gpu.card)
+    card = gpus.find(gpu.whole)
     assert not card.is_slice
     assert gpu.compute_capability == card.compute_capability
     assert gpu.architecture is card.architecture
@@ -110,7 +110,7 @@ def test_slice_is_part_of_its_card(gpu):
 
 @every_slice
 def test_slices_fit_side_by_side(gpu):
-    card = gpus.find(gpu.card)
+    card = gpus.find(gpu.whole)
     compute_slices = int(gpu.name.split("/")[1][0])
     instances = min(7 // compute_slices, card.memory_bytes // gpu.memory_bytes)
     assert instances * gpu.core_count <= card.core_count

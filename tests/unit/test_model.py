@@ -1,7 +1,7 @@
 import pytest
 
 from pytest_af3mem.errors import SetupError, UsageError
-from pytest_af3mem.models import alphafold3
+from pytest_af3mem.models import alphafold3_files
 from pytest_af3mem.models.registry import ENTRY_POINTS, load
 
 SOURCE = """
@@ -16,7 +16,7 @@ half = "has none of this"
 
 @pytest.fixture(autouse=True)
 def module(tmp_path, monkeypatch):
-    monkeypatch.setattr(alphafold3, "_root", lambda: None)  # as where none is installed
+    monkeypatch.setattr(alphafold3_files, "root", lambda: None)  # as where none is installed
     (tmp_path / "models_of_mine.py").write_text(SOURCE)
     monkeypatch.syspath_prepend(tmp_path)
 
@@ -78,14 +78,14 @@ def wheel(tmp_path, monkeypatch):
     text = "MODELS = (\n    'alphafold3',\n    'boltz2',  # and why\n)\nAF2_MODELS = ('af2_ptm',)\n"
     (tmp_path / "alphafold3" / "model" / "model_config.py").write_text(f"raise ImportError\n{text}")
     (tmp_path / "alphafold3" / "model" / "model.py").write_text("")
-    monkeypatch.setattr(alphafold3, "_root", lambda: tmp_path / "alphafold3")
+    monkeypatch.setattr(alphafold3_files, "root", lambda: tmp_path / "alphafold3")
     monkeypatch.setattr("importlib.util.find_spec", lambda name: name)
 
 
 @pytest.mark.usefixtures("wheel")
 def test_the_family_is_read_without_importing_it():
-    assert alphafold3.family() == ("alphafold3", "boltz2", "af2_ptm")
-    assert [load(name).name for name in alphafold3.family()] == ["alphafold3", "boltz2", "af2_ptm"]
+    assert alphafold3_files.family() == ("alphafold3", "boltz2", "af2_ptm")
+    assert [load(name).name for name in alphafold3_files.family()] == ["alphafold3", "boltz2", "af2_ptm"]
     with pytest.raises(UsageError, match="unknown model 'boltz3'; did you mean boltz2"):
         load("boltz3")
     with pytest.raises(SetupError, match="af2_ptm cannot be measured: it runs on AlphaFold 2's network"):

@@ -7,7 +7,7 @@ import pytest
 
 from pytest_af3mem.errors import NotJudged
 from pytest_af3mem.gpus import nvml
-from pytest_af3mem.gpus.nvml import Gauge, Usage, VisibleGpu, visible_gpus
+from pytest_af3mem.gpus.nvml import Gauge, GpuMemory, VisibleGpu, visible_gpus
 
 DRIVER = "570.124.06"
 
@@ -94,8 +94,8 @@ def test_gpus(pynvml):
     assert gpus == [
         VisibleGpu("NVIDIA H200", 80, DRIVER, "GPU-0", index=0),
         VisibleGpu("NVIDIA L4", 80, DRIVER, "GPU-1", index=1),
-        VisibleGpu("NVIDIA A100 MIG 1g.5gb", 80, DRIVER, "MIG-2/0", card="GPU-2", index=2),
-        VisibleGpu("NVIDIA A100 MIG 2g.10gb", 80, DRIVER, "MIG-2/5", card="GPU-2", index=2),
+        VisibleGpu("NVIDIA A100 MIG 1g.5gb", 80, DRIVER, "MIG-2/0", parent_uuid="GPU-2", index=2),
+        VisibleGpu("NVIDIA A100 MIG 2g.10gb", 80, DRIVER, "MIG-2/5", parent_uuid="GPU-2", index=2),
     ]
     assert [gpu.is_slice for gpu in gpus] == [False, False, True, True]
     assert (reason, pynvml.ended) == ("", [True])
@@ -132,7 +132,7 @@ def test_gauge(pynvml):
     gauge = Gauge("MIG-2/5")
     assert pynvml.ended == []
     pynvml.processes = [SimpleNamespace(pid=12, usedGpuMemory=5), SimpleNamespace(pid=13, usedGpuMemory=None)]
-    assert gauge.read() == Usage(7, 80, {12: 5, 13: None})
+    assert gauge.read() == GpuMemory(7, 80, {12: 5, 13: None})
     gauge.close()
     assert pynvml.ended == [True]
 
@@ -141,7 +141,7 @@ def test_gauge_with_a_driver_that_lacks_the_second_version(pynvml):
     original = pynvml.nvmlDeviceGetMemoryInfo
     pynvml.nvmlDeviceGetMemoryInfo = lambda handle, version=None: failing("Not Found")() if version else original(handle)
     gauge = Gauge("GPU-0")
-    assert gauge.read() == Usage(9, 80)
+    assert gauge.read() == GpuMemory(9, 80)
     gauge.close()
 
 

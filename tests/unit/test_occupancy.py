@@ -87,7 +87,7 @@ class Gauge:
         self.uuid = uuid
 
     def read(self):
-        return nvml.Usage(9 * GIB, 80 * GIB, {os.getpid(): 8 * GIB} if self.uuid == "GPU-1" else {})
+        return nvml.GpuMemory(9 * GIB, 80 * GIB, {os.getpid(): 8 * GIB} if self.uuid == "GPU-1" else {})
 
     def close(self):
         pass

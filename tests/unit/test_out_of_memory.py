@@ -99,7 +99,7 @@ NOT_JUDGED = {
 @pytest.mark.parametrize(("message", "asked_bytes"), DEVICE.values(), ids=DEVICE)
 def test_the_cards_memory(message, asked_bytes):
     failure = read(message)
-    assert (failure.cause, failure.asked_bytes) == (Cause.DEVICE, asked_bytes)
+    assert (failure.cause, failure.asked_bytes) == (Cause.GPU, asked_bytes)
     assert failure.line == message.strip()
 
 

@@ -5,9 +5,9 @@ import os
 import pytest
 
 from pytest_af3mem.errors import NotJudged, OutOfMemory
-from pytest_af3mem.gpus.nvml import Usage
+from pytest_af3mem.gpus.nvml import GpuMemory
 from pytest_af3mem.records.peak import Kernels
-from pytest_af3mem.worker.allocator import Counted, DeviceUsage, Reading, record, refused
+from pytest_af3mem.worker.allocator import Counted, GpuWatch, Reading, meaning_of, record
 from pytest_af3mem.worker.environment import environment
 from pytest_af3mem.worker.trust import Counters, GpuProcess
 from pytest_af3mem.worker.xla.compile import Compiled
@@ -30,32 +30,32 @@ def test_a_stated_share_of_the_gpu_is_kept(name):
 
 
 def watched(before, *since):
-    seen = DeviceUsage("GPU-1", before)
+    seen = GpuWatch("GPU-1", before)
     for usage in since:
         seen.keep(usage)
     return seen
 
 
 def test_the_largest_of_each_is_kept():
-    seen = watched(Usage(0, 80), Usage(5, 80, {OWN: 4}), Usage(9, 80, {OWN: 8}), Usage(7, 80, {OWN: 6}))
+    seen = watched(GpuMemory(0, 80), GpuMemory(5, 80, {OWN: 4}), GpuMemory(9, 80, {OWN: 8}), GpuMemory(7, 80, {OWN: 6}))
     assert (seen.own, seen.largest[seen.own], seen.used_bytes, seen.tenants, seen.unnamed_bytes) == (OWN, 8, 9, (), 0)
 
 
 def test_who_was_there_before_and_who_came():
-    seen = watched(Usage(3, 80, {1: 3}), Usage(5, 80, {1: 3, OWN: 2}), Usage(9, 80, {OWN: 8, 2**22 + 1: None}))
+    seen = watched(GpuMemory(3, 80, {1: 3}), GpuMemory(5, 80, {1: 3, OWN: 2}), GpuMemory(9, 80, {OWN: 8, 2**22 + 1: None}))
     assert seen.own == OWN
     assert [(one.pid, one.held_bytes) for one in seen.tenants] == [(1, 3), (2**22 + 1, None)]
 
 
 def test_in_a_container_that_is_told_other_numbers():
-    seen = watched(Usage(0, 80), Usage(9, 80, {2**22 + 5: 8}))
+    seen = watched(GpuMemory(0, 80), GpuMemory(9, 80, {2**22 + 5: 8}))
     assert (seen.own, seen.tenants) == (2**22 + 5, ())
-    seen.keep(Usage(9, 80, {2**22 + 5: 8, 2**22 + 6: 1}))
+    seen.keep(GpuMemory(9, 80, {2**22 + 5: 8, 2**22 + 6: 1}))
     assert (seen.own, seen.tenants) == (None, (GpuProcess(2**22 + 5, "", 8), GpuProcess(2**22 + 6, "", 1)))
 
 
 def test_in_a_container_that_is_told_nothing():
-    seen = watched(Usage(2 * GIB, 80 * GIB), Usage(9 * GIB, 80 * GIB))
+    seen = watched(GpuMemory(2 * GIB, 80 * GIB), GpuMemory(9 * GIB, 80 * GIB))
     assert (seen.own, seen.tenants, seen.unnamed_bytes, seen.used_bytes) == (None, (), 2 * GIB, 9 * GIB)
 
 
@@ -63,7 +63,9 @@ NOW = Counters(in_use_bytes=GIB, peak_bytes=2 * GIB, largest_bytes=GIB, pool_byt
 
 
 def test_out_of_gpu_memory_is_a_result():
-    error = refused(RuntimeError("RESOURCE_EXHAUSTED: Out of memory while trying to allocate 85899345920 bytes."), "running", NOW)
+    error = meaning_of(
+        RuntimeError("RESOURCE_EXHAUSTED: Out of memory while trying to allocate 85899345920 bytes."), "running", NOW
+    )
     assert isinstance(error, OutOfMemory)
     assert (error.asked_bytes, error.limit_bytes) == (80 * GIB, 75 * GIB)
     assert str(error) == (
@@ -72,7 +74,7 @@ def test_out_of_gpu_memory_is_a_result():
 
 
 def test_out_of_gpu_memory_beside_the_allocator():
-    error = refused(
+    error = meaning_of(
         RuntimeError("RESOURCE_EXHAUSTED: Failed to load in-memory CUBIN: CUDA_ERROR_OUT_OF_MEMORY: oom"), "compiling", None
     )
     assert (error.asked_bytes, error.limit_bytes) == (None, None)
@@ -98,7 +100,7 @@ def test_out_of_gpu_memory_beside_the_allocator():
     ],
 )
 def test_anything_else_is_not_judged(text, reason):
-    error = refused(RuntimeError(text), "running", NOW)
+    error = meaning_of(RuntimeError(text), "running", NOW)
     assert type(error) is NotJudged
     assert str(error) == reason + text
 
@@ -114,7 +116,7 @@ def reading(compile_peak, peak, sampled):
 
 
 def test_a_run_that_peaks_higher_than_its_compile_is_counted_exactly():
-    seen = watched(Usage(1, 80), Usage(90, 80, {OWN: 88}))
+    seen = watched(GpuMemory(1, 80), GpuMemory(90, 80, {OWN: 88}))
     seen.gap_seconds = 0.0234
     run, allocator_bytes, process_bytes = record(reading(compile_peak=15, peak=32, sampled=31), seen, "NVIDIA L4", "570")
     assert (allocator_bytes, process_bytes) == (32, 88)
@@ -131,13 +133,16 @@ def test_a_run_that_peaks_higher_than_its_compile_is_counted_exactly():
 
 def test_a_compile_that_peaks_higher_hides_the_run_which_then_is_sampled():
     run, allocator_bytes, process_bytes = record(
-        reading(compile_peak=40, peak=40, sampled=31), watched(Usage(0, 80), Usage(90, 80, {OWN: None})), "NVIDIA L4", "570"
+        reading(compile_peak=40, peak=40, sampled=31),
+        watched(GpuMemory(0, 80), GpuMemory(90, 80, {OWN: None})),
+        "NVIDIA L4",
+        "570",
     )
     assert (allocator_bytes, run.compile_peak_bytes, run.steady_peak_bytes, run.allocator_gap_ms) == (40, 40, 31, 2.1)
     assert (process_bytes, run.process_note) == (None, "the driver does not tell what a process holds")
 
 
 def test_a_process_that_nvml_does_not_name():
-    run, _, process_bytes = record(reading(15, 32, 31), watched(Usage(0, 80), Usage(90, 80)), "NVIDIA L4", "570")
+    run, _, process_bytes = record(reading(15, 32, 31), watched(GpuMemory(0, 80), GpuMemory(90, 80)), "NVIDIA L4", "570")
     assert (process_bytes, run.device_bytes) == (None, 90)
     assert run.process_note == "NVML does not name this process here, as in a container"

@@ -11,6 +11,7 @@ from pytest_af3mem.inputs.chains import Dna, Ligand, Protein, Rna
 from pytest_af3mem.inputs.job import Job
 from pytest_af3mem.inputs.strategies import BUCKETS
 from pytest_af3mem.inputs.tokens import count
+from pytest_af3mem.models.alphafold3_files import NEWEST_BUCKETS
 
 PLAIN = {"ligands": (), "smiles": (), "modifications": ()}
 CODES = {"ligands": ("ATP", "MG", ("BMA", "BMA")), "smiles": (), "modifications": ("SEP", "PSU")}
@@ -89,6 +90,10 @@ def test_ligands_modifications_and_bonds_shrink_away_and_to_the_fewest_tokens():
     assert modified.sequences == (Protein(("A",), "SA", modifications=(("SEP", 1),)),)
     bonded = smallest(jobs(max_tokens=100, **CODES), lambda job: job.bonded_atom_pairs)
     assert len(bonded.sequences) == 2
+
+
+def test_buckets_are_those_of_the_newest_alphafold3():
+    assert BUCKETS == NEWEST_BUCKETS
 
 
 def test_edges_of_buckets_come_up_often():

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from pytest_af3mem.worker.trust import Counters, GpuProcess, Surroundings, spilled, why_no_counters, why_not_trusted
+from pytest_af3mem.worker.trust import Counters, GpuProcess, Surroundings, what_would_spill, why_no_counters, why_not_trusted
 
 GIB = 2**30
 FRESH = Counters(in_use_bytes=0, peak_bytes=0, largest_bytes=0, pool_bytes=0, limit_bytes=75 * GIB)
@@ -128,7 +128,7 @@ def test_unified_memory(name, value):
     ],
 )
 def test_what_unified_memory_would_mean(needed_bytes, text):
-    assert spilled(needed_bytes, "l4-24gb") == text
+    assert what_would_spill(needed_bytes, "l4-24gb") == text
 
 
 @pytest.mark.parametrize(

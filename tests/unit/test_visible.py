@@ -12,7 +12,8 @@ H100 = [
     for index, letter in enumerate("abc")
 ]
 SLICES = [
-    VisibleGpu("NVIDIA A100-SXM4-80GB MIG 1g.10gb", 10 * GIB, "570", f"MIG-{letter}", card="GPU-card", index=0) for letter in "xy"
+    VisibleGpu("NVIDIA A100-SXM4-80GB MIG 1g.10gb", 10 * GIB, "570", f"MIG-{letter}", parent_uuid="GPU-card", index=0)
+    for letter in "xy"
 ]
 MIXED = [H100[0], VisibleGpu("NVIDIA L4", 22 * GIB, "570", "GPU-l4", index=1)]
 
@@ -33,25 +34,25 @@ MIXED = [H100[0], VisibleGpu("NVIDIA L4", 22 * GIB, "570", "GPU-l4", index=1)]
 )
 def test_seen(stated, left):
     environment = {} if stated is None else {"CUDA_VISIBLE_DEVICES": stated}
-    assert local.seen(H100, environment) == [H100[index] for index in left]
+    assert local.visible_among(H100, environment) == [H100[index] for index in left]
 
 
 def test_seen_slices():
-    assert local.seen(SLICES, {}) == SLICES
-    assert local.seen(SLICES, {"CUDA_VISIBLE_DEVICES": "MIG-y"}) == [SLICES[1]]
-    assert local.seen(SLICES, {"CUDA_VISIBLE_DEVICES": "0"}) == [SLICES[0]]  # of a card CUDA takes the first
-    assert local.seen(SLICES, {"CUDA_VISIBLE_DEVICES": "GPU-card"}) == [SLICES[0]]
+    assert local.visible_among(SLICES, {}) == SLICES
+    assert local.visible_among(SLICES, {"CUDA_VISIBLE_DEVICES": "MIG-y"}) == [SLICES[1]]
+    assert local.visible_among(SLICES, {"CUDA_VISIBLE_DEVICES": "0"}) == [SLICES[0]]  # of a card CUDA takes the first
+    assert local.visible_among(SLICES, {"CUDA_VISIBLE_DEVICES": "GPU-card"}) == [SLICES[0]]
 
 
 def test_an_index_that_may_mean_either_of_two():
     with pytest.raises(NotJudged) as caught:
-        local.seen(MIXED, {"CUDA_VISIBLE_DEVICES": "0"})
+        local.visible_among(MIXED, {"CUDA_VISIBLE_DEVICES": "0"})
     assert str(caught.value) == (
         "CUDA_VISIBLE_DEVICES=0 may mean any of NVIDIA H100 80GB HBM3, NVIDIA L4: set CUDA_DEVICE_ORDER=PCI_BUS_ID as well, "
         "or name the GPU by its UUID (nvidia-smi -L)"
     )
     by_slot = {"CUDA_VISIBLE_DEVICES": "1", "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
-    assert local.seen(MIXED, by_slot) == local.seen(MIXED, {"CUDA_VISIBLE_DEVICES": "GPU-l4"}) == [MIXED[1]]
+    assert local.visible_among(MIXED, by_slot) == local.visible_among(MIXED, {"CUDA_VISIBLE_DEVICES": "GPU-l4"}) == [MIXED[1]]
 
 
 @pytest.fixture

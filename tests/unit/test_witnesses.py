@@ -28,7 +28,7 @@ def test_a_compile_that_needs_more_than_the_run(a_run):
     peak = a_run(dataclasses.replace(a_run().run, compile_peak_bytes=9 * GIB), allocator_bytes=9 * GIB, process_bytes=None)
     assert agreement.gap(peak)[1] == Part("scratch of the compile, beyond the run's peak", GIB - 4 * MIB)
     assert peak.program_bytes + sum(part.bytes for part in agreement.gap(peak)) == peak.allocator_bytes
-    assert agreement.finding(peak) == (
+    assert agreement.why_apart(peak) == (
         "the two witnesses differ by +12.5 %: compiled 8.00 GiB, the GPU's allocator 9.00 GiB, most of it scratch of the "
         "compile, beyond the run's peak [1000 tokens, bucket 1024, h100-80gb, run]"
     )
@@ -38,12 +38,12 @@ def test_a_compile_that_needs_more_than_the_run(a_run):
 def test_a_gap_beyond_two_percent_is_a_finding(a_run, percent, found):
     allocator_bytes = 8 * GIB * percent // 100
     peak = a_run(dataclasses.replace(a_run().run, steady_peak_bytes=allocator_bytes), allocator_bytes=allocator_bytes)
-    assert bool(agreement.finding(peak)) is found
+    assert bool(agreement.why_apart(peak)) is found
 
 
 def test_what_was_only_compiled_has_no_second_witness(a_peak, a_measurement):
     peak = a_peak()
-    assert (agreement.gap(peak), agreement.finding(peak), agreement_report.lines(peak)) == ((), "", [])
+    assert (agreement.gap(peak), agreement.why_apart(peak), agreement_report.lines(peak)) == ((), "", [])
     assert agreement_report.summary([a_measurement()]) == []
 
 

@@ -14,27 +14,29 @@ TESTS = Path(__file__).parents[1]
 CODE = """
 import itertools, json, os, sys
 from pathlib import Path
-from pytest_af3mem.worker import running
-from pytest_af3mem.worker.xla import compile, nvml, running, surroundings
-from pytest_af3mem.records.request import Request
+from pytest_af3mem.gpus import nvml
 from pytest_af3mem.inputs.generate import generate
+from pytest_af3mem.records.request import Request
+from pytest_af3mem.worker import allocator, trust
+from pytest_af3mem.worker.environment import ENVIRONMENT
+from pytest_af3mem.worker.running import GpuWorker
 
-os.environ.update(compiled.ENVIRONMENT)
+os.environ.update(ENVIRONMENT)
 calls = itertools.count(1)
 refused = sys.argv[1]
 
 def counters(device):
     call = next(calls)
-    return surroundings.Counters(call, call + 10**6, call, call + 2 * 10**6, 10**9)
+    return trust.Counters(call, call + 10**6, call, call + 2 * 10**6, 10**9)
 
 def read(self):
-    return nvml.Usage(next(calls), 10**9, {os.getpid(): 3 * 10**6} if next(calls) > 2 else {})
+    return nvml.GpuMemory(next(calls), 10**9, {os.getpid(): 3 * 10**6} if next(calls) > 2 else {})
 
-running.counters = counters
+allocator.counters = counters
 nvml.Gauge.read = read
-surroundings.hindrance = lambda around: ""
-surroundings.refusal = lambda around: refused
-worker = card_worker.CardWorker("analytic:Analytic", Path(sys.argv[2]), results=Path(sys.argv[2]), progress=lambda text: None)
+trust.why_not_measurable = lambda around: ""
+trust.why_not_trusted = lambda around: refused
+worker = GpuWorker("analytic:Analytic", Path(sys.argv[2]), results=Path(sys.argv[2]), progress=lambda text: None)
 request = Request(generate(100).to_json(), 100, (128, 256), "h100-80gb", "run")
 try:
     found = worker.run(request, "GPU-stand-in", False)
