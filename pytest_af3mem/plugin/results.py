@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from pytest_af3mem.plugin.attached import Attached
 from pytest_af3mem.records.measurement import Measurement
-from pytest_af3mem.reports import terminal
-from pytest_af3mem.reports.failures import Failure, brief
+from pytest_af3mem.reports.failures import Failure
 
 
 @dataclass
@@ -32,16 +32,10 @@ class Results:
         if report.when == "setup":
             self._tests.pop(test, None)
         phase = self._tests.setdefault(test, {}).setdefault(report.when, _Phase())
-        phase.measurements += map(Measurement.from_json, getattr(report, "af3mem", ()))
-        if report.failed and getattr(report, "af3mem_ours", False):
+        attached = Attached.read(report)
+        phase.measurements += attached.measurements
+        if report.failed and attached.is_ours:
             phase.failures.append(Failure.of(report, root))
-
-    def abridge(self, report: pytest.TestReport) -> None:
-        """Lets the line of a failed test in pytest's short summary begin with the difference, where a verdict failed it."""
-        crash = getattr(report.longrepr, "reprcrash", None)
-        failed = terminal.failed([Measurement.from_json(one) for one in getattr(report, "af3mem", ())])
-        if crash and failed and failed[0].verdict and failed[0].verdict.line in crash.message:
-            crash.message = brief(failed[0])
 
     @property
     def measurements(self) -> list[Measurement]:
