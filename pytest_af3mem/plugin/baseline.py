@@ -14,9 +14,9 @@ import pytest
 from pytest_af3mem.errors import Af3memError, UsageError
 from pytest_af3mem.gpus.size import EXACT, Size
 from pytest_af3mem.plugin import baseline_file
-from pytest_af3mem.plugin.attached import Attached
 from pytest_af3mem.plugin.full_run import Ran, Run, refused, unused, why_partial
 from pytest_af3mem.plugin.naming import Names
+from pytest_af3mem.plugin.results import Attached
 from pytest_af3mem.records.baseline import Baseline, Entry
 from pytest_af3mem.records.measurement import Measurement
 from pytest_af3mem.records.peak import Peak

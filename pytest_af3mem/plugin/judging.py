@@ -11,11 +11,11 @@ import pytest
 
 from pytest_af3mem.errors import Af3memError
 from pytest_af3mem.plugin.asking import Asking
-from pytest_af3mem.plugin.attached import TITLE, Attached, with_section
 from pytest_af3mem.plugin.attempt import Attempt
 from pytest_af3mem.plugin.fixture import explain, failed_test
 from pytest_af3mem.plugin.limits import Limits
 from pytest_af3mem.plugin.markers import measures
+from pytest_af3mem.plugin.results import TITLE, Attached, with_section
 from pytest_af3mem.reports import junit, terminal
 from pytest_af3mem.session.session import Session
 

@@ -14,6 +14,7 @@ from typing import Any
 from pytest_af3mem.errors import InputError
 from pytest_af3mem.gpus.size import MOST
 from pytest_af3mem.records import holders
+from pytest_af3mem.records.conditions import conditions
 from pytest_af3mem.records.peak import Kernels, Peak
 from pytest_af3mem.storage import typed
 from pytest_af3mem.storage.document import Node
@@ -85,7 +86,7 @@ class Entry:
     @property
     def conditions(self) -> str:
         """As `Peak.conditions`."""
-        return f"[{self.tokens} tokens, bucket {self.bucket}, {self.target}, {self.method}]"
+        return conditions(self.tokens, self.bucket, self.target, self.method)
 
     @property
     def versions(self) -> Mapping[str, str]:
