@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
+import pytest
+
 from pytest_af3mem.errors import Af3memError, NotJudged, UsageError
 from pytest_af3mem.gpus.size import EXACT, Size
 from pytest_af3mem.planning import sides
@@ -30,8 +32,8 @@ class Against:
         self._tolerance = settings.tolerance
         self._session = Session(self._side.settings, answers=False)
 
-    def reference(self, test: str, request: Request, answer: object, tolerance: Size | None) -> Reference:
-        """What an answer is held against: the peak for the same request there, with its settings; or why there is none."""
+    def reference(self, item: pytest.Item, request: Request, answer: object, tolerance: Size | None) -> Reference:
+        """What an answer is compared with: the peak for the same request there, with its settings; or why there is none."""
         allowed = tolerance or self._tolerance or EXACT
         if not isinstance(answer, Peak):
             return Reference(None, tolerance=allowed)
@@ -42,7 +44,7 @@ class Against:
         except Af3memError as error:
             what = "is not judged" if isinstance(error, NotJudged) else "cannot be measured"
             return Reference(None, f"--af3-against {self._side.text!r} {what}: {error}", allowed)
-        return Reference(Entry.of(test, peak), tolerance=allowed)
+        return Reference(Entry.of(item.nodeid, peak), tolerance=allowed)
 
     def close(self) -> None:
         self._session.close()

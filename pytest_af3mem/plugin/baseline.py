@@ -20,6 +20,7 @@ from pytest_af3mem.plugin.results import Attached
 from pytest_af3mem.records.baseline import Baseline, Entry
 from pytest_af3mem.records.measurement import Measurement
 from pytest_af3mem.records.peak import Peak
+from pytest_af3mem.records.request import Request
 from pytest_af3mem.records.verdict import Reference
 from pytest_af3mem.session.settings import OPTIONS, Settings
 
@@ -48,12 +49,12 @@ class BaselineHooks:
         self._run = Run(narrowed=_narrowed(config))
         self._running: dict[str, Ran] = {}
 
-    def reference(self, item: pytest.Item, answer: object, method: str, tolerance: Size | None) -> Reference:
+    def reference(self, item: pytest.Item, request: Request, answer: object, tolerance: Size | None) -> Reference:
         """What an answer for a test with `af3_baseline` is compared with."""
         if tolerance is None:
             tolerance = self._settings.tolerance
         if tolerance is None:
-            tolerance = _TOLERANCE_OF_RUNS if method == "run" else EXACT
+            tolerance = _TOLERANCE_OF_RUNS if request.method == "run" else EXACT
         if not isinstance(answer, Peak):
             return Reference(None, tolerance=tolerance)
         measured = Entry.of(self._names.name(item.nodeid), answer)

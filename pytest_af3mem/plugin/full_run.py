@@ -55,7 +55,7 @@ def why_partial(run: Run) -> str | None:
 def covers(run: Run, file: Path, exists: Callable[[Path], bool] = Path.exists) -> bool:
     """Whether the tests of a file would all have been collected: it is in a place of the run, and was read, or is gone.
 
-    A file that is there and was not read was left out by somebody: `collect_ignore`, `python_files`, `norecursedirs`, ...
+    A file that is there and was not read was left out on purpose: `collect_ignore`, `python_files`, `norecursedirs`, ...
     """
     return any(file.is_relative_to(place) for place in run.places) and (file in run.modules or not exists(file))
 

@@ -69,7 +69,7 @@ class Judging:
         try:
             yield
             is_over = when != "setup"
-            if when == "call" and attempt.marks.measure:
+            if when == "call" and attempt.marks.ask:
                 self._add_marked(attempt)
             if is_over:
                 self._asking.answer_all(attempt)
@@ -93,7 +93,7 @@ class Judging:
             raise failed_test(str(error)) from None
         if not attempt.requests:
             what = "budget" if attempt.marks.budgets else "baseline"
-            why = why_nothing_measured(attempt, self._wide)
+            why = _why_nothing_measured(attempt, self._wide)
             raise failed_test(f"GPU peak not judged: the test has a {what}, but it never called gpu_peak{why}")
 
     @pytest.hookimpl(wrapper=True)
@@ -124,7 +124,7 @@ class Judging:
         if attempt is not None and attempt.item is item:
             attached.measurements += attempt.measurements
             attached.for_baseline = attempt.marks.baseline is not None
-            # Hypothesis draws other sizes each time, so that what such a test did not measure is no orphan.
+            # Hypothesis draws other inputs each time, so that what such a test did not measure is no orphan.
             attached.is_steady = not getattr(getattr(item, "obj", None), "is_hypothesis_test", False)
             if report.failed and attempt.measurements:
                 report.sections.append((TITLE, "\n\n".join(map(terminal.section, with_section(attempt.measurements)))))
@@ -137,7 +137,7 @@ class Judging:
         return report
 
 
-def why_nothing_measured(attempt: Attempt, wide: dict[str, str]) -> str:
+def _why_nothing_measured(attempt: Attempt, wide: dict[str, str]) -> str:
     """Why a test has measured nothing, if that is known; `wide` as in `Judging`."""
     if attempt.marks.tokens or attempt.marks.up_to:
         if issubclass(getattr(attempt.item, "cls", None) or object, unittest.TestCase):

@@ -21,10 +21,9 @@ from pytest_af3mem.session.settings import Settings
 class Limits:
     """Judges answers. `notes`, for the end of the run, gets a line for each input that could not be written."""
 
-    def __init__(self, settings: Settings, baseline: BaselineHooks | None, against: Against | None, notes: list[str]):
+    def __init__(self, settings: Settings, baseline: BaselineHooks | Against | None, notes: list[str]):
         self._settings = settings
         self._baseline = baseline
-        self._against = against
         self._notes = notes
         self._started_in = Path.cwd()  # a test may change it
 
@@ -64,12 +63,9 @@ class Limits:
         """What an answer is compared with, for tests that are marked `af3_baseline`."""
         if attempt.marks.baseline is None:
             return None
-        tolerance = attempt.marks.baseline.tolerance
-        if self._against:
-            return self._against.reference(attempt.item.nodeid, request, answer, tolerance)
-        if self._baseline:
-            return self._baseline.reference(attempt.item, answer, request.method, tolerance)
-        return Reference(None, "no baseline to hold it against: name the file with --af3-baseline FILE")
+        if self._baseline is None:
+            return Reference(None, "no baseline to compare it with: name the file with --af3-baseline FILE")
+        return self._baseline.reference(attempt.item, request, answer, attempt.marks.baseline.tolerance)
 
     def _write_input(self, culprit: Request, attempt: Attempt) -> Path | None:
         """The file, from where pytest was started; None, and a note, where it cannot be written."""
@@ -79,5 +75,5 @@ class Limits:
             return folder / path.relative_to(self._started_in / folder)
         except OSError as error:
             test = attempt.item.nodeid
-            self._notes.append(f"the AlphaFold 3 input of {test} could not be kept in {folder / 'failing'}: {error.strerror}")
+            self._notes.append(f"the AlphaFold 3 input of {test} could not be written to {folder / 'failing'}: {error.strerror}")
             return None

@@ -32,7 +32,7 @@ class Marks:
         return (*(bucket for bucket in buckets if bucket < self.up_to), self.up_to)
 
     @property
-    def measure(self) -> bool:
+    def ask(self) -> bool:
         """Whether they ask for something to be measured."""
         return bool(self.tokens or self.up_to or self.budgets or self.baseline)
 

@@ -38,14 +38,14 @@ class Parts:
             raise UsageError("--af3-update-baseline needs to know the file: --af3-baseline FILE")
         baseline = BaselineHooks(config, settings) if settings.baseline else None
         if settings.against and baseline:
-            raise UsageError("--af3-against and --af3-baseline both say what tests are held against: leave one out")
+            raise UsageError("--af3-against and --af3-baseline both say what tests are compared with: leave one out")
         against = Against(settings) if settings.against else None
         if against:
             opened.callback(against.close)
         session = Session(settings)
         opened.callback(session.close)
         notes: list[str] = []
-        limits = Limits(settings, baseline, against, notes)
+        limits = Limits(settings, against or baseline, notes)
         asking = Asking(session, Progress(config), limits.judge)
         hooks: dict[str, object] = {
             "af3mem-judging": Judging(session, asking, limits),
