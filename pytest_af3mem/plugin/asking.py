@@ -15,11 +15,10 @@ from pytest_af3mem.plugin.attempt import Answer, Attempt, Generated, Origin
 from pytest_af3mem.plugin.fixture import failed_test
 from pytest_af3mem.plugin.progress import Progress
 from pytest_af3mem.records.job_sequence import JobSequence
-from pytest_af3mem.records.measurement import Measurement
+from pytest_af3mem.records.measurement import Measurement, not_passed
 from pytest_af3mem.records.peak import Peak
 from pytest_af3mem.records.request import Request, freeze
 from pytest_af3mem.records.verdict import not_judged, unmeasured
-from pytest_af3mem.reports import terminal
 from pytest_af3mem.session.session import Session
 
 Judge = Callable[[Attempt, Request, Answer], list[Measurement]]
@@ -50,7 +49,7 @@ class Asking:
         except NotJudged as error:
             raise NotJudged(unmeasured(error, request.conditions).line) from error
         if _is_in_hypothesis():  # which then looks for the smallest job that is over
-            for one in terminal.failed(self._judge(attempt, request, peak)):
+            for one in not_passed(self._judge(attempt, request, peak)):
                 raise failed_test(one.verdict.line if one.verdict else "")
         return peak
 

@@ -16,6 +16,7 @@ from pytest_af3mem.plugin.fixture import explain, failed_test
 from pytest_af3mem.plugin.limits import Limits
 from pytest_af3mem.plugin.markers import measures
 from pytest_af3mem.plugin.results import TITLE, Attached, with_section
+from pytest_af3mem.records.measurement import not_passed
 from pytest_af3mem.reports import junit, terminal
 from pytest_af3mem.session.session import Session
 
@@ -81,7 +82,7 @@ class Judging:
             if is_over:
                 self._limits.judge_all(attempt, raised)
                 attempt.item.user_properties[:] = junit.replaced(attempt.item.user_properties, attempt.all_measurements)
-        if failed := terminal.failed(attempt.measurements):
+        if failed := not_passed(attempt.measurements):
             raise failed_test("\n".join(one.verdict.line for one in failed if one.verdict))
 
     def _add_marked(self, attempt: Attempt) -> None:

@@ -10,10 +10,9 @@ from pytest_af3mem.plugin import failing_inputs
 from pytest_af3mem.plugin.against import Against
 from pytest_af3mem.plugin.attempt import Answer, Attempt
 from pytest_af3mem.plugin.baseline import BaselineHooks
-from pytest_af3mem.records.measurement import Measurement
+from pytest_af3mem.records.measurement import Measurement, not_passed
 from pytest_af3mem.records.request import Request
 from pytest_af3mem.records.verdict import Reference
-from pytest_af3mem.reports import terminal
 from pytest_af3mem.session import reproduce
 from pytest_af3mem.session.settings import Settings
 
@@ -46,7 +45,7 @@ class Limits:
     def judge_all(self, attempt: Attempt, raised: bool) -> None:
         """Judges the answers of a phase. If it fails, the input that failed, or that it asked for last, is written to a file."""
         found = {request: self.judge(attempt, request, answer) for request, answer in attempt.answers.items()}
-        failed = [request for request, measurements in found.items() if terminal.failed(measurements)]
+        failed = [request for request, measurements in found.items() if not_passed(measurements)]
         culprit = attempt.last if attempt.last in failed or (raised and not failed) else failed[-1] if failed else None
         if culprit is not None and (file := self._write_input(culprit, attempt)):
             attempt.input_file = str(file)

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_af3mem.records.measurement import Measurement
-from pytest_af3mem.reports import terminal
+from pytest_af3mem.records.measurement import Measurement, not_passed
 from pytest_af3mem.reports.failures import Failure
 
 TITLE = "GPU memory of AlphaFold 3"  # of the section of a failed test
@@ -40,7 +39,7 @@ class Attached:
 
 def with_section(measurements: Sequence[Measurement]) -> list[Measurement]:
     """Those that a failed test has a section for: what failed it, else what it measured last, else all."""
-    return terminal.failed(measurements) or [one for one in measurements if one.input] or list(measurements)
+    return not_passed(measurements) or [one for one in measurements if one.input] or list(measurements)
 
 
 class Results:

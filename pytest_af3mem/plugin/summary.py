@@ -15,6 +15,7 @@ from pytest_af3mem.models.alphafold3 import AlphaFold3, default_attention
 from pytest_af3mem.plugin.baseline import BaselineHooks
 from pytest_af3mem.plugin.results import TITLE, Attached, Results, with_section
 from pytest_af3mem.records import calibration
+from pytest_af3mem.records.measurement import not_passed
 from pytest_af3mem.reports import agreement, growth, terminal
 from pytest_af3mem.reports.failures import brief
 from pytest_af3mem.reports.write import annotate, summarize, write
@@ -96,6 +97,6 @@ class Summary:
 def _abridge(report: pytest.TestReport) -> None:
     """Lets the line of a failed test in pytest's short summary begin with the difference, where a verdict failed it."""
     crash = getattr(report.longrepr, "reprcrash", None)
-    failed = terminal.failed(Attached.read(report).measurements)
+    failed = not_passed(Attached.read(report).measurements)
     if crash and failed and failed[0].verdict and failed[0].verdict.line in crash.message:
         crash.message = brief(failed[0])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -153,3 +153,23 @@ def _verdict(found: _Judged) -> Verdict | None:
         raise InputError("verdict", f"must be {', '.join(names)} or null", repr(found.verdict))
     outcome = Outcome(found.verdict)
     return Verdict(outcome, found.line or "", found.reason, found.budget_bytes, found.baseline_bytes, found.improved)
+
+
+def not_passed(measurements: Sequence[Measurement]) -> list[Measurement]:
+    """Those that are not a pass."""
+    return [one for one in measurements if one.verdict is not None and one.verdict.outcome is not Outcome.WITHIN]
+
+
+def grouped(measurements: Sequence[Measurement]) -> list[list[Measurement]]:
+    """Inputs of one test that came to the same, as Hypothesis makes many."""
+    groups: dict[tuple[object, ...], list[Measurement]] = {}
+    for one in measurements:
+        verdict = (
+            (one.verdict.outcome, one.verdict.budget_bytes, one.verdict.baseline_bytes, one.verdict.reason)
+            if one.verdict
+            else None
+        )
+        settings = str(one.peak.model.config) if one.peak else None
+        alike = (one.test, one.bucket, one.target, one.method, one.peak and one.peak.total_bytes, settings, verdict)
+        groups.setdefault(alike, []).append(one)
+    return list(groups.values())

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pytest_af3mem.gpus.size import format_bytes
-from pytest_af3mem.records.measurement import Measurement
+from pytest_af3mem.records.measurement import Measurement, grouped, not_passed
 from pytest_af3mem.records.verdict import Outcome
 from pytest_af3mem.reports import terminal
 
@@ -64,13 +64,13 @@ def headline(measurements: Sequence[Measurement], failures: Sequence[Failure] = 
 
 def first(measurements: Sequence[Measurement]) -> list[Measurement]:
     """The failed ones before the others, both in the order that they had."""
-    return sorted(measurements, key=lambda one: not terminal.failed([one]))
+    return sorted(measurements, key=lambda one: not not_passed([one]))
 
 
 def stories(measurements: Sequence[Measurement], failures: Sequence[Failure] = ()) -> list[Story]:
     """One for each failed measurement, those that came to the same as one, then one for each test that failed otherwise."""
     told = []
-    for one, *_ in terminal.grouped(terminal.failed(measurements)):
+    for one, *_ in grouped(not_passed(measurements)):
         assert one.verdict is not None
         section = [line.removeprefix("  ") for line in terminal.section(one).splitlines() if line != one.verdict.line]
         told.append(Story(one.test, one.verdict.line, "\n".join(section), one.verdict.outcome))

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from pytest_af3mem.records.conditions import conditions
-from pytest_af3mem.records.measurement import Measurement
-from pytest_af3mem.reports.terminal import grouped
+from pytest_af3mem.records.measurement import Measurement, grouped
 
 _NAMES = ("conditions", "total_bytes", "live_bytes", "budget_bytes", "baseline_bytes", "verdict")
 

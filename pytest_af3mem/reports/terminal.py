@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pytest_af3mem.errors import shown
 from pytest_af3mem.gpus.size import format_bytes
 from pytest_af3mem.records.holders import by_component, explained
-from pytest_af3mem.records.measurement import Measurement
+from pytest_af3mem.records.measurement import Measurement, grouped
 from pytest_af3mem.records.peak import Kernels, Peak
-from pytest_af3mem.records.verdict import Outcome, percent
+from pytest_af3mem.records.verdict import percent
 from pytest_af3mem.reports import agreement as agreement_report
 from pytest_af3mem.reports import growth
 
@@ -46,21 +46,6 @@ def table(measurements: Sequence[Measurement]) -> list[str]:
         width = max(map(len, column))
         aligned.append([cell.rjust(width) if column[0] in NUMBERS else cell.ljust(width) for cell in column])
     return [shown("  ".join(row).rstrip()) for row in zip(*aligned, strict=True)]
-
-
-def grouped(measurements: Sequence[Measurement]) -> list[list[Measurement]]:
-    """Inputs of one test that came to the same, as Hypothesis makes many."""
-    groups: dict[tuple[object, ...], list[Measurement]] = {}
-    for one in measurements:
-        verdict = (
-            (one.verdict.outcome, one.verdict.budget_bytes, one.verdict.baseline_bytes, one.verdict.reason)
-            if one.verdict
-            else None
-        )
-        settings = str(one.peak.model.config) if one.peak else None
-        alike = (one.test, one.bucket, one.target, one.method, one.peak and one.peak.total_bytes, settings, verdict)
-        groups.setdefault(alike, []).append(one)
-    return list(groups.values())
 
 
 def _cells(alike: Sequence[Measurement]) -> tuple[str, ...]:
@@ -172,8 +157,3 @@ def _fallbacks(kernels: Kernels) -> list[str]:
         f"  fell back to XLA: {operation} in {', '.join(found) if len(found) <= _FEW else f'{len(found)} components'}"
         for operation, found in places.items()
     ]
-
-
-def failed(measurements: Sequence[Measurement]) -> list[Measurement]:
-    """Those that are not a pass."""
-    return [one for one in measurements if one.verdict is not None and one.verdict.outcome is not Outcome.WITHIN]

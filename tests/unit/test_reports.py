@@ -1,6 +1,7 @@
 import json as standard_json
 
 from pytest_af3mem import __version__
+from pytest_af3mem.records.measurement import not_passed
 from pytest_af3mem.records.peak import Holder, Kernels
 from pytest_af3mem.records.verdict import judge, not_judged
 from pytest_af3mem.reports import json, terminal
@@ -123,7 +124,7 @@ def test_section_of_what_was_not_judged(a_measurement):
 
 def test_failed_are_those_that_are_not_a_pass(a_measurement, a_peak):
     within, over, lost = a_measurement(), a_measurement(verdict=judge(a_peak(), GIB)), unjudged(a_measurement)
-    assert terminal.failed([within, over, a_measurement(verdict=None), lost]) == [over, lost]
+    assert not_passed([within, over, a_measurement(verdict=None), lost]) == [over, lost]
 
 
 def test_json_report(a_measurement, a_peak):
