@@ -66,9 +66,9 @@ def measured(sizes: tuple[int, ...], cache_dir: Path, *, workers: int = 1, warm_
     session = Session(Settings(target=TARGET, cache_dir=cache_dir, workers=workers))
     try:
         if warm_up:
-            session.wait(session.pool.submit(session.request(size=warm_up)))
+            session.wait(session.pool.submit(session.request(tokens=warm_up)))
         start = time.perf_counter()
-        for answer in [session.pool.submit(session.request(size=size)) for size in sizes]:
+        for answer in [session.pool.submit(session.request(tokens=size)) for size in sizes]:
             session.wait(answer)
         return time.perf_counter() - start
     finally:

@@ -62,7 +62,7 @@ def run(parsed: argparse.Namespace, settings: Settings) -> int:
 def _rehearse(session: Session, sizes: list[int]) -> int:
     status = OK
     for size in sizes:
-        request, compiled = (session.request(size=size, method=method) for method in ("run", "compiled"))
+        request, compiled = (session.request(tokens=size, method=method) for method in ("run", "compiled"))
         try:
             print(f"{size} tokens: {session.wait(session.pool.submit(compiled), show)}")
             found = session.pool.rehearse(request)

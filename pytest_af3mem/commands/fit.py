@@ -48,7 +48,7 @@ def run(parsed: argparse.Namespace, settings: Settings) -> int:
     limit_bytes = fraction(parsed).of(target.memory_bytes)
     stated = {name: [value for _, value in values] for name, values in axes(parsed).items()}
     with asking(settings) as session:
-        request = session.request(size=size(parsed.tokens), options=job_options(parsed), settings=chosen(parsed))
+        request = session.request(tokens=size(parsed.tokens), options=job_options(parsed), model_settings=chosen(parsed))
         (found,) = run_searches(session, [fit.search(request, limit_bytes, fit.savings_of(session, stated, request))], show)
         notes = session.pool.notes
     deliver(settings, "\n".join([*notes, report.render_text(found)]), report.render_json(found))

@@ -59,12 +59,12 @@ def run(parsed: argparse.Namespace, settings: Settings) -> int:
         if parsed.job:
             job = _only_job(session, parsed.job, strict=parsed.strict)
             note(parsed.job, job)
-            request = session.request(job, settings=chosen(parsed))
+            request = session.request(job, model_settings=chosen(parsed))
             command = reproduce.command(settings, request, job=parsed.job)
         else:
             tokens = size(parsed.tokens)
-            request = session.request(size=tokens, options=options, settings=chosen(parsed))
-            command = reproduce.command(settings, request, size=tokens, options=freeze(options))
+            request = session.request(tokens=tokens, options=options, model_settings=chosen(parsed))
+            command = reproduce.command(settings, request, tokens=tokens, options=freeze(options))
         try:
             answer: Peak | NotJudged = session.wait(session.pool.submit(request), show)
         except NotJudged as error:

@@ -34,7 +34,7 @@ class Pair:
 
 def measure(session: Session, sizes: Sequence[int], show: Callable[[str], None]) -> list[Pair]:
     """Each size compiled and run; compiling goes on beside what the GPU does."""
-    requests = [session.request(size=size, method=method) for size in sizes for method in ("run", "compiled")]
+    requests = [session.request(tokens=size, method=method) for size in sizes for method in ("run", "compiled")]
     answers = ask(session, requests, show)
     return [Pair(*one) for one in zip(requests[::2], answers[1::2], answers[::2], strict=True)]
 

@@ -80,7 +80,7 @@ def _search(
     while high - low > 1:
         at = _expected_edge(sizes, limit_bytes, target, known) if len(peaks) < _GUESSES else (low + high) // 2
         at = min(max(at, low + 1), high - 1)
-        answer = yield session.request(size=sizes[at], target=target.name, settings=settings)
+        answer = yield session.request(tokens=sizes[at], target=target.name, model_settings=settings)
         if isinstance(answer, NotJudged):
             return Capacity(target, limit_bytes, peaks.get(low), peaks.get(high), f"{sizes[at]} tokens: {answer}")
         known.append(answer)

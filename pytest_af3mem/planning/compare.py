@@ -102,7 +102,9 @@ def compare(
             asked = {}
             for side in (one for one in (old, new) if one.settings == settings):
                 with _named(side):
-                    asked[side.name] = [session.request(size=size, options=options, settings=side.chosen) for size in sizes]
+                    asked[side.name] = [
+                        session.request(tokens=size, options=options, model_settings=side.chosen) for size in sizes
+                    ]
                     for request in asked[side.name]:
                         session.pool.submit(request)
             for side in (one for one in (old, new) if one.name in asked):

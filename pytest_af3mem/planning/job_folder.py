@@ -179,7 +179,7 @@ def _read(
         else:
             name = job.name
             try:
-                found = session.request(job, target=target.name, settings=settings)
+                found = session.request(job, target=target.name, model_settings=settings)
             except Exception as error:
                 found = error
         if isinstance(found, SetupError):

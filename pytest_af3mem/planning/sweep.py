@@ -134,7 +134,7 @@ def _planned(session: Session, grid: Grid) -> list[tuple[str, Mapping[str, str],
         for name, (_, value) in zip(grid.axes, values, strict=True):
             base = base.changed(name, value, session.installation.settings)
         first = grid.targets[0].name
-        one = [session.request(size=size, options=base.options, settings=base.settings, target=first) for size in sizes]
+        one = [session.request(tokens=size, options=base.options, model_settings=base.settings, target=first) for size in sizes]
         planned += [
             (target.name, changed, [session.retarget(request, target.name) for request in one]) for target in grid.targets
         ]

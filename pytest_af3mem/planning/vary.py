@@ -69,7 +69,7 @@ def vary(
     asked = [("", "", base)]
     for name, values in axes.items():
         asked += [(name, text, base.changed(name, value, session.installation.settings)) for text, value in values]
-    requests = [session.request(size=one.tokens, options=one.options, settings=one.settings) for _, _, one in asked]
+    requests = [session.request(tokens=one.tokens, options=one.options, model_settings=one.settings) for _, _, one in asked]
     owners: dict[str, str] = {}
     same: list[str | None] = []
     for (over, text, _), request in zip(asked, requests, strict=True):

@@ -120,11 +120,11 @@ class Asking:
     ) -> Request:
         return self._session.request(
             job,
-            size=generated.tokens if generated else None,
+            tokens=generated.tokens if generated else None,
             options=dict(generated.options) if generated else None,
             target=target,
             method=method,
-            settings=dict(attempt.marks.model_settings),
+            model_settings=dict(attempt.marks.model_settings),
         )
 
     def _answer(self, attempt: Attempt, request: Request) -> Peak:

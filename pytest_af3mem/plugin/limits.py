@@ -36,7 +36,7 @@ class Limits:
         generated = attempt.requests[request].generated
         command = None
         if generated:
-            command = reproduce.command(self._settings, request, size=generated.tokens, options=generated.options)
+            command = reproduce.command(self._settings, request, tokens=generated.tokens, options=generated.options)
         return [
             Measurement.of(attempt.item.nodeid, request, answer, budget_bytes=limit, reference=reference, command=command)
             for limit in limits or [None]

@@ -28,13 +28,15 @@ def command(
     settings: Settings,
     request: Request,
     *,
-    size: int | None = None,
+    tokens: int | None = None,
     options: Iterable[tuple[str, Any]] = (),
     job: Path | None = None,
 ) -> str:
-    """The shell command that makes the same request again in a session with these settings, for a generated job of
-    `size` tokens or one in a file."""
-    words = ["af3mem", "measure", *(("--job", str(job)) if job else ("--tokens", str(size))), "--target", request.target]
+    """The shell command that makes the same request again in a session with these settings.
+
+    Its job is generated with so many `tokens` and these `options`, or the one in a file.
+    """
+    words = ["af3mem", "measure", *(("--job", str(job)) if job else ("--tokens", str(tokens))), "--target", request.target]
     for name, value in options:
         flag = f"--{name.replace('_', '-')}"
         if name == "smiles":

@@ -7,7 +7,7 @@ import contextlib
 import dataclasses
 import os
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +16,8 @@ from typing import Any
 from pytest_af3mem import gpus
 from pytest_af3mem.errors import Af3memError, UsageError, near
 from pytest_af3mem.gpus import local
-from pytest_af3mem.inputs import ambient, generate, reading, tokens
+from pytest_af3mem.inputs import ambient, generate, reading
+from pytest_af3mem.inputs import tokens as counting
 from pytest_af3mem.inputs.job import Job
 from pytest_af3mem.models.alphafold3 import NEWEST_BUCKETS
 from pytest_af3mem.models.ccd import Store
@@ -76,20 +77,20 @@ class Session:
         The dictionary, which comes with the model, is asked for by those alone that name a component or an atom.
         """
         jobs = reading.read(path, strict=strict)
-        if any(tokens.needs_components(job) or job.bonded_atom_pairs for job in jobs):
+        if any(counting.needs_components(job) or job.bonded_atom_pairs for job in jobs):
             return reading.read(path, components=self.components, strict=strict)
         return jobs
 
     def tokens(self, job: Job) -> int:
         """Tokens of a job. Raises UsageError for a component that is in no dictionary, and for a job of which none are left."""
-        found = tokens.count(job, self.components if tokens.needs_components(job) else None)
+        found = counting.count(job, self.components if counting.needs_components(job) else None)
         if not found:
             raise UsageError("no chain has a residue that is known: AlphaFold 3 leaves such chains out")
         return found
 
-    def check_settings(self, settings: Mapping[str, Any]) -> None:
+    def check_settings(self, model_settings: Iterable[str]) -> None:
         """Raises UsageError for a setting that the model does not name; dotted paths are left to the model."""
-        for name in settings:
+        for name in model_settings:
             if "." not in name and name not in self.installation.settings:
                 hint = near(name, self.installation.settings)
                 raise UsageError(f"{self.installation.model} has no setting {name!r}{hint} (or use a dotted path)")
@@ -98,21 +99,21 @@ class Session:
         self,
         job: Job | None = None,
         *,
-        size: int | None = None,
+        tokens: int | None = None,
         options: Mapping[str, Any] | None = None,
         target: str | None = None,
         method: str | None = None,
-        settings: Mapping[str, Any] | None = None,
+        model_settings: Mapping[str, Any] | None = None,
     ) -> Request:
-        """The request for a job, or for a generated one of `size` tokens. Raises UsageError for what cannot be."""
-        settings = settings or {}
-        self.check_settings(settings)
+        """The request for a job, or for a generated one of so many tokens. Raises UsageError for what is not possible."""
+        model_settings = model_settings or {}
+        self.check_settings(model_settings)
         if job is None:
-            assert size is not None
+            assert tokens is not None
             options = options or {}
-            job = generate.generate(size, **options, components=self.components if generate.needs_components(options) else None)
+            job = generate.generate(tokens, **options, components=self.components if generate.needs_components(options) else None)
         else:
-            reading.check(job, self.components if tokens.needs_components(job) else None)
+            reading.check(job, self.components if counting.needs_components(job) else None)
         target = gpus.find(target).name if target else self.settings.target
         return Request(
             job=job.to_json(),
@@ -120,7 +121,7 @@ class Session:
             buckets=self.buckets,
             target=target,
             method=self.method(target, method),
-            settings=freeze(settings),
+            settings=freeze(model_settings),
         )
 
     def method(self, target: str, method: str | None = None) -> str:

@@ -19,12 +19,12 @@ from pytest_af3mem.session.settings import Settings
 TARGET = "h100-80gb"
 MODEL = Path(find_spec("alphafold3").origin).parents[1]
 VARIED = {
-    "one protein": {"size": 256},
-    "in the middle of its bucket": {"size": 200},
-    "with a ligand": {"size": 256, "options": {"ligands": "ATP"}},
-    "with an ion": {"size": 129, "options": {"ligands": "MG"}},
-    "with an MSA": {"size": 250, "options": {"msa_depth": 40}},
-    "three chains, MSAs and a ligand": {"size": 255, "options": {"chains": 3, "msa_depth": 7, "ligands": "NAG"}},
+    "one protein": {"tokens": 256},
+    "in the middle of its bucket": {"tokens": 200},
+    "with a ligand": {"tokens": 256, "options": {"ligands": "ATP"}},
+    "with an ion": {"tokens": 129, "options": {"ligands": "MG"}},
+    "with an MSA": {"tokens": 250, "options": {"msa_depth": 40}},
+    "three chains, MSAs and a ligand": {"tokens": 255, "options": {"chains": 3, "msa_depth": 7, "ligands": "NAG"}},
 }
 
 
@@ -51,14 +51,14 @@ def test_every_input_of_a_bucket_has_the_same_peak_and_the_featurisers_token_cou
     answers = {name: session.pool.submit(session.request(**asked)) for name, asked in VARIED.items()}
     peaks = {name: session.wait(answer) for name, answer in answers.items()}
 
-    assert {name: peak.tokens for name, peak in peaks.items()} == {name: asked["size"] for name, asked in VARIED.items()}
+    assert {name: peak.tokens for name, peak in peaks.items()} == {name: asked["tokens"] for name, asked in VARIED.items()}
     assert {peak.bucket for peak in peaks.values()} == {256}
     assert len(set(peaks.values())) == 1
     assert sum(not peak.cached for peak in peaks.values()) == 1
 
 
 def test_the_peak_is_what_xla_will_ask_for_with_the_kernels_of_the_card(session):
-    peak = session.wait(session.pool.submit(session.request(size=256)))
+    peak = session.wait(session.pool.submit(session.request(tokens=256)))
 
     assert peak.total_bytes == peak.argument_bytes + peak.output_bytes + peak.temp_bytes - peak.alias_bytes
     assert peak.argument_bytes + peak.output_bytes < peak.live_bytes <= peak.total_bytes
@@ -71,7 +71,7 @@ def test_the_peak_is_what_xla_will_ask_for_with_the_kernels_of_the_card(session)
 
 
 def test_who_holds_the_peak_is_told_to_the_byte_in_the_models_own_names(session):
-    peak = session.wait(session.pool.submit(session.request(size=256)))
+    peak = session.wait(session.pool.submit(session.request(tokens=256)))
 
     assert peak.unattributed == ""
     sums = Counter[str]()
@@ -94,7 +94,7 @@ def test_who_holds_the_peak_is_told_to_the_byte_in_the_models_own_names(session)
 def test_fewer_recycles_and_diffusion_steps_leave_the_program_as_large_as_it_is(session):
     """What a real run leaves out to save time; tests/gpu sees the same on a card. Costs a compile."""
     usual, fewer = (
-        session.wait(session.pool.submit(session.request(size=256, settings=settings)))
+        session.wait(session.pool.submit(session.request(tokens=256, model_settings=settings)))
         for settings in ({}, AlphaFold3.fewer_iterations)
     )
     assert (fewer.model.config["num_recycles"], fewer.model.config["num_steps"]) == (1, 2)
@@ -148,7 +148,7 @@ def test_half_an_edit_is_not_judged_with_the_models_own_error(tmp_path, cache_di
     session = Session(Settings(cache_dir=cache_dir, path=tree))
 
     with pytest.raises(NotJudged, match=r"the model does not initialise: AttributeError: .*not_written_yet"):
-        session.wait(session.pool.submit(session.request(size=256)))
+        session.wait(session.pool.submit(session.request(tokens=256)))
     session.close()
 
 
@@ -163,7 +163,7 @@ def test_half_an_edit_is_not_judged_with_the_models_own_error(tmp_path, cache_di
 )
 def test_a_setting_that_cannot_be_is_refused(session, settings, text):
     with pytest.raises(UsageError) as caught:
-        session.wait(session.pool.submit(session.request(size=256, settings=settings)))
+        session.wait(session.pool.submit(session.request(tokens=256, model_settings=settings)))
     assert text in str(caught.value)
 
 

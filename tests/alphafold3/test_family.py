@@ -14,7 +14,7 @@ def shapes():
     def run(model):
         session = Session(Settings(model=model, workers=1))
         try:
-            return session.pool.featurise(session.request(size=200))["shapes"]
+            return session.pool.featurise(session.request(tokens=200))["shapes"]
         finally:
             session.close()
 

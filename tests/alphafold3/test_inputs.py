@@ -202,7 +202,7 @@ def signatures():
 def test_the_featuriser_counts_what_we_count(session, signatures, name, tmp_path):
     path = tmp_path / "job.json"
     path.write_text(job(name).to_json())
-    request = replace(session.request(size=1), job=job(name).to_json(), tokens=session.tokens(job(name)))
+    request = replace(session.request(tokens=1), job=job(name).to_json(), tokens=session.tokens(job(name)))
     if "bond" not in name or "hydrogen" not in name:  # which is refused
         assert session.read(path) == [job(name)]
         assert session.request(job(name)) == request
@@ -240,12 +240,12 @@ def test_what_we_refuse_of_templates_and_components_the_featuriser_fails_on(sess
     with pytest.raises(InputError):
         session.request(job)
     with pytest.raises(Af3memError):
-        session.pool.featurise(replace(session.request(size=7), job=job.to_json()))
+        session.pool.featurise(replace(session.request(tokens=7), job=job.to_json()))
 
 
 @pytest.mark.parametrize(("kinds", "code"), [("protein", "SEC"), ("protein", "ASX"), ("rna", "6MZ"), ("rna", "B8T")])
 def test_the_featuriser_takes_the_msa_of_a_generated_modification(session, kinds, code):
-    request = session.request(size=60, options={"kinds": kinds, "modifications": code, "msa_depth": 3})
+    request = session.request(tokens=60, options={"kinds": kinds, "modifications": code, "msa_depth": 3})
     assert session.pool.featurise(request)["tokens"] == 60
 
 
@@ -287,10 +287,10 @@ def test_the_featuriser_counts_what_we_count_of_any_job(session, signatures, job
 @given(tokens=st.integers(1, 700), mix=st.fixed_dictionaries({"seed": st.integers(0, 9)}, optional=MIXES))
 def test_generated_jobs_have_the_tokens_that_were_asked_for(session, tokens, mix):
     try:
-        request = session.request(size=tokens, options=mix)
+        request = session.request(tokens=tokens, options=mix)
     except UsageError as error:
         tokens = int(re.search(r"(?:at least|nearest is) (\d+)", str(error))[1])
-        request = session.request(size=tokens, options=mix)
+        request = session.request(tokens=tokens, options=mix)
 
     assert session.pool.featurise(request)["tokens"] == tokens
 

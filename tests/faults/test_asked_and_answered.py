@@ -209,7 +209,7 @@ def test_a_reply_of_another_question_is_not_judged_in_a_session(tmp_path, projec
     settings = Settings(model="analytic:Analytic", path=project.models, cache_dir=tmp_path / "cache", no_cache=True)
     session = Session(settings)
     try:
-        request = session.request(size=100)
+        request = session.request(tokens=100)
         ask = session.pool._ask
 
         def mixed_up(message, seconds):

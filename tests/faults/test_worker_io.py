@@ -166,7 +166,7 @@ def test_waiting_for_others_takes_no_time_of_ones_own(monkeypatch):
 
 def test_a_worker_says_that_it_waits_for_another_process(session_with, project, tmp_path):
     session = session_with(sys.executable, cache_dir=tmp_path / "cache")
-    request = session.request(size=100)
+    request = session.request(tokens=100)
     identity = peak_identity(session.installation, request, session.pool.signature(request))
     with Cache(tmp_path / "cache").only_one("peaks", identity):
         answer = session.pool.submit(request)

@@ -103,7 +103,7 @@ def test_a_real_worker_outlives_the_thread_that_started_it(project):
         thread.join()
         (worker,) = session.pool._idle
         time.sleep(1.2)  # it looks for its parent once a second
-        assert session.pool.featurise(session.request(size=100))["bucket"] == 128
+        assert session.pool.featurise(session.request(tokens=100))["bucket"] == 128
         assert session.pool._idle == [worker]
 
 

@@ -20,7 +20,7 @@ MODEL = MADE_BEFORE if "AF3MEM_FEATURES" in os.environ else {"model": "alphafold
 
 def peak(session_of, cache_dir, full):
     session = session_of(**MODEL, cache_dir=cache_dir, full_run=full)
-    return session.wait(session.pool.submit(session.request(size=256)))
+    return session.wait(session.pool.submit(session.request(tokens=256)))
 
 
 def test_recycles_and_diffusion_steps_leave_the_peak_as_it_is(session_of, tmp_path):

@@ -21,7 +21,7 @@ HOLD = "import jax, jax.numpy as jnp; x = jnp.zeros(2**28).block_until_ready(); 
 def measured(session_of):
     def measure(size=SIZE, method="run", **settings):
         session = session_of(**settings)
-        return session.wait(session.pool.submit(session.request(size=size, method=method)))
+        return session.wait(session.pool.submit(session.request(tokens=size, method=method)))
 
     return measure
 
@@ -82,7 +82,7 @@ def test_another_process_on_the_gpu_is_refused(measured):
 
 def test_two_at_once_take_turns(session_of):
     session = session_of(workers=2)
-    answers = [session.pool.submit(session.request(size=size, method="run")) for size in (SIZE, SIZE - 1000)]
+    answers = [session.pool.submit(session.request(tokens=size, method="run")) for size in (SIZE, SIZE - 1000)]
     peaks = [session.wait(answer) for answer in answers]
     assert peaks[0] > peaks[1]
     assert lock_path(peaks[0].run.uuid).exists()
@@ -90,7 +90,7 @@ def test_two_at_once_take_turns(session_of):
 
 def test_an_equal_program_is_run_once_a_session(session_of):
     session = session_of()
-    first, second = (session.wait(session.pool.submit(session.request(size=size, method="run"))) for size in (500, 510))
+    first, second = (session.wait(session.pool.submit(session.request(tokens=size, method="run"))) for size in (500, 510))
     assert (first.total_bytes, first.cached, second.total_bytes, second.cached, second.tokens) == (
         first.total_bytes,
         False,
@@ -102,7 +102,7 @@ def test_an_equal_program_is_run_once_a_session(session_of):
 
 def test_a_sequence_of_jobs(session_of, target):
     session = session_of()
-    sequence = session.pool.sequence([session.request(size=size) for size in (SIZE // 2, SIZE)])
+    sequence = session.pool.sequence([session.request(tokens=size) for size in (SIZE // 2, SIZE)])
     assert sequence.device == target
     assert not sequence.leaks, sequence
     assert sequence.excess_bytes <= 4 * MIB
@@ -110,7 +110,7 @@ def test_a_sequence_of_jobs(session_of, target):
 
 def test_a_leak_in_a_sequence(session_of):
     session = session_of("misbehaving:Leaking")
-    sequence = session.pool.sequence([session.request(size=size) for size in (SIZE // 2, SIZE)])
+    sequence = session.pool.sequence([session.request(tokens=size) for size in (SIZE // 2, SIZE)])
     assert sequence.steps[-1].left_arrays == {f"float32[{SIZE // 2},3]": 1, f"float32[{SIZE},3]": 1}
     assert sequence.steps[-1].left_bytes >= 4 * SIZE * 3
 

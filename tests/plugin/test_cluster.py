@@ -77,7 +77,7 @@ def test_an_answer_that_is_here_is_not_made_again_when_its_worker_is_lost(cluste
     settings = Settings.read({"model": "analytic:Analytic", "path": project.models, "cache_dir": tmp_path / "cache"})
     session = Session(settings, lambda stated: room.Cluster(stated, cluster.scheduler_address))
     with contextlib.closing(session):
-        assert session.wait(session.pool.submit(session.request(size=10))).bucket == 128
+        assert session.wait(session.pool.submit(session.request(tokens=10))).bucket == 128
         deadline = time.monotonic() + 10
         while (kept := [key for key in cluster.scheduler.tasks if key.startswith("measure")]) and time.monotonic() < deadline:
             time.sleep(0.05)

@@ -57,7 +57,7 @@ def test_auto_compiles_without_a_gpu(project):
 
 
 def test_a_rehearsal_makes_every_step_and_no_number(session):
-    found = session.pool.rehearse(session.request(size=100, method="run"))
+    found = session.pool.rehearse(session.request(tokens=100, method="run"))
     assert [text for text, _ in found["steps"]] == [
         "importing the model",
         "featurising",
@@ -73,7 +73,7 @@ def test_a_rehearsal_makes_every_step_and_no_number(session):
 
 
 def test_a_sequence_that_leaves_nothing(session):
-    sequence = session.pool.sequence([session.request(size=size, method="run") for size in (100, 200)])
+    sequence = session.pool.sequence([session.request(tokens=size, method="run") for size in (100, 200)])
     assert [(step.tokens, step.bucket) for step in (*sequence.steps, sequence.alone)] == [(100, 128), (200, 256), (200, 256)]
     assert not sequence.leaks
     assert (sequence.excess_bytes, sequence.device) == (None, "JAX's CPU device")
@@ -150,13 +150,13 @@ def test_running_out_of_gpu_memory_has_the_status_of_over(project, out_of_memory
 
 
 def test_the_command_runs_again(session):
-    command = reproduce.command(session.settings, session.request(size=100, method="run"), size=100)
+    command = reproduce.command(session.settings, session.request(tokens=100, method="run"), tokens=100)
     assert command.startswith("af3mem measure --tokens 100 --target h100-80gb --method run --model analytic:Analytic")
 
 
 def test_jax_without_cudas_libraries_falls_back_and_is_refused(session):
     """As with the extra `compile` on a machine that has a GPU: the worker is shown one that its JAX cannot use."""
-    message = {"do": "rehearse", "request": session.request(size=100, method="run").to_json()}
+    message = {"do": "rehearse", "request": session.request(tokens=100, method="run").to_json()}
     found = session.pool._ask_once(message, worker_environment.environment(os.environ, "GPU-1"))
     assert found["reason"].startswith("JAX ran on cpu (cpu) and not on a GPU, which takes pytest-af3mem[gpu]; ")
 
@@ -177,12 +177,12 @@ def test_all_the_way_to_a_device_that_is_no_gpu(session, a_driver_without_a_gpu)
     """By NVML, the lock and a worker of its own: what JAX then ran on is no GPU, and no number comes of it."""
     assert session.method("h100-80gb", "auto") == "run"
     with pytest.raises(NotJudged, match=r"^JAX ran on cpu \(cpu\) and not on a GPU, "):
-        session.wait(session.pool.submit(session.request(size=100, method="run")))
+        session.wait(session.pool.submit(session.request(tokens=100, method="run")))
     assert gpu_lock.lock_path("GPU-stand-in").exists()
 
 
 def test_with_unified_memory_it_is_said_how_much_would_spill(session, a_driver_without_a_gpu, monkeypatch, needed_bytes):
-    request = session.request(size=100, method="run")
+    request = session.request(tokens=100, method="run")
     monkeypatch.setenv("XLA_CLIENT_MEM_FRACTION", "3.2")
     with pytest.raises(NotJudged, match=r"^unified memory is on \(XLA_CLIENT_MEM_FRACTION=3.2\): ") as caught:
         session.wait(session.pool.submit(request))
@@ -199,7 +199,7 @@ def test_with_unified_memory_it_is_said_how_much_would_spill(session, a_driver_w
     ],
 )
 def test_what_is_refused_before_a_worker_starts(session, a_driver_without_a_gpu, monkeypatch, variable, value, reason):
-    request = session.request(size=100, method="run")
+    request = session.request(tokens=100, method="run")
     monkeypatch.setenv(variable, value)
     with pytest.raises(NotJudged, match=f"^{reason}"):
         session.wait(session.pool.submit(request))

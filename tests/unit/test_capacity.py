@@ -28,7 +28,7 @@ def searched(a_request, a_peak):
 
     def run(limit_bytes, need, fails_at=None, known=None):
         session = SimpleNamespace(
-            request=lambda size, target, settings: a_request(tokens=size, buckets=tuple(SIZES), target=target)
+            request=lambda tokens, target, model_settings: a_request(tokens=tokens, buckets=tuple(SIZES), target=target)
         )
         searching = capacity._search(session, gpus.find("h100-80gb"), limit_bytes, SIZES, {}, [] if known is None else known)
         measured = []

@@ -91,7 +91,7 @@ def command(tmp_path, a_request):
         session = Session(Settings.read({"cache_dir": tmp_path / "cache", **stated}))
         session.close()
         return reproduce.command(
-            session.settings, a_request(target="l4-24gb", settings=tuple(settings.items())), size=500, options=options
+            session.settings, a_request(target="l4-24gb", settings=tuple(settings.items())), tokens=500, options=options
         )
 
     return run
