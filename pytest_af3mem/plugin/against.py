@@ -29,22 +29,19 @@ class Against:
         if self._side.settings == settings and not self._side.chosen:
             rule = "is what the tests measure: name another Python, source tree or revision ('installed' leaves --af3-path out)"
             raise UsageError(f"--af3-against {settings.against!r} {rule}")
-        self._tolerance = settings.tolerance
         self._session = Session(self._side.settings, answers=False)
 
-    def reference(self, item: pytest.Item, request: Request, answer: object, tolerance: Size | None) -> Reference:
-        """What an answer is compared with: the peak for the same request there, with its settings; or why there is none."""
-        allowed = tolerance or self._tolerance or EXACT
-        if not isinstance(answer, Peak):
-            return Reference(None, tolerance=allowed)
+    def reference(self, item: pytest.Item, request: Request, peak: Peak, tolerance: Size | None) -> Reference:
+        """What a peak is compared with: that for the same request there, with its settings; or why there is none."""
+        tolerance = tolerance or EXACT
         try:
             settings = tuple(sorted({**dict(request.settings), **self._side.chosen}.items()))
             asked = dataclasses.replace(request, buckets=self._session.buckets, settings=settings)
-            peak = self._session.wait(self._session.pool.submit(asked))
+            other = self._session.wait(self._session.pool.submit(asked))
         except Af3memError as error:
             what = "is not judged" if isinstance(error, NotJudged) else "cannot be measured"
-            return Reference(None, f"--af3-against {self._side.text!r} {what}: {error}", allowed)
-        return Reference(Entry.of(item.nodeid, peak), tolerance=allowed)
+            return Reference(None, f"--af3-against {self._side.text!r} {what}: {error}", tolerance)
+        return Reference(Entry.of(item.nodeid, other), tolerance=tolerance)
 
     def close(self) -> None:
         self._session.close()

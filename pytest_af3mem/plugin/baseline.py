@@ -49,20 +49,14 @@ class BaselineHooks:
         self._run = Run(narrowed=_narrowed(config))
         self._running: dict[str, Ran] = {}
 
-    def reference(self, item: pytest.Item, request: Request, answer: object, tolerance: Size | None) -> Reference:
-        """What an answer for a test with `af3_baseline` is compared with."""
-        if tolerance is None:
-            tolerance = self._settings.tolerance
-        if tolerance is None:
-            tolerance = _TOLERANCE_OF_RUNS if request.method == "run" else EXACT
-        if not isinstance(answer, Peak):
-            return Reference(None, tolerance=tolerance)
-        measured = Entry.of(self._names.name(item.nodeid), answer)
+    def reference(self, item: pytest.Item, request: Request, peak: Peak, tolerance: Size | None) -> Reference:
+        """The entry that a peak is compared with, or why there is none."""
+        measured = Entry.of(self._names.name(item.nodeid), peak)
         found = self._baseline.find(measured) or self._baseline.find(self._names.earlier(measured))
         return Reference(
             entry=found,
             reason=None if found else self._baseline.why_none(measured),
-            tolerance=tolerance,
+            tolerance=tolerance or (_TOLERANCE_OF_RUNS if request.method == "run" else EXACT),
             accepting=self._settings.update_baseline,
             accept=_accept(self._config, self._names.plain(item.nodeid)),
         )

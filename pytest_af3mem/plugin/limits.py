@@ -11,6 +11,7 @@ from pytest_af3mem.plugin.against import Against
 from pytest_af3mem.plugin.attempt import Answer, Attempt
 from pytest_af3mem.plugin.baseline import BaselineHooks
 from pytest_af3mem.records.measurement import Measurement, not_passed
+from pytest_af3mem.records.peak import Peak
 from pytest_af3mem.records.request import Request
 from pytest_af3mem.records.verdict import Reference
 from pytest_af3mem.session import reproduce
@@ -59,12 +60,13 @@ class Limits:
         attempt.answers, attempt.last = {}, None
 
     def _reference(self, attempt: Attempt, request: Request, answer: Answer) -> Reference | None:
-        """What an answer is compared with, for tests that are marked `af3_baseline`."""
-        if attempt.marks.baseline is None:
+        """What a peak is compared with, for tests that are marked `af3_baseline`."""
+        if attempt.marks.baseline is None or not isinstance(answer, Peak):
             return None
         if self._baseline is None:
             return Reference(None, "no baseline to compare it with: name the file with --af3-baseline FILE")
-        return self._baseline.reference(attempt.item, request, answer, attempt.marks.baseline.tolerance)
+        tolerance = attempt.marks.baseline.tolerance or self._settings.tolerance
+        return self._baseline.reference(attempt.item, request, answer, tolerance)
 
     def _write_input(self, culprit: Request, attempt: Attempt) -> Path | None:
         """The file, from where pytest was started; None, and a note, where it cannot be written."""
