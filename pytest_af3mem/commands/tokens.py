@@ -14,7 +14,8 @@ from pytest_af3mem.commands import OK, USAGE
 from pytest_af3mem.commands.arguments import Parser, asking, deliver, note
 from pytest_af3mem.errors import SetupError, shown
 from pytest_af3mem.inputs.buckets import bucket
-from pytest_af3mem.models.alphafold3 import NEWEST_BUCKETS, AlphaFold3
+from pytest_af3mem.models.alphafold3 import AlphaFold3
+from pytest_af3mem.models.alphafold3_files import NEWEST_BUCKETS
 from pytest_af3mem.planning.job_folder import Place, files, read, why
 from pytest_af3mem.reports import tokens as report
 from pytest_af3mem.session.session import Session

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
+import pytest
+
 from pytest_af3mem.errors import Af3memError, NotJudged, UsageError
 from pytest_af3mem.gpus.size import EXACT, Size
 from pytest_af3mem.planning import sides
@@ -27,22 +29,19 @@ class Against:
         if self._side.settings == settings and not self._side.model_settings:
             rule = "is what the tests measure: name another Python, source tree or revision ('installed' leaves --af3-path out)"
             raise UsageError(f"--af3-against {settings.against!r} {rule}")
-        self._tolerance = settings.tolerance
         self._session = Session(self._side.settings, answers=False)
 
-    def reference(self, test: str, request: Request, answer: object, tolerance: Size | None) -> Reference:
-        """What an answer is held against: the peak for the same request there, with its settings; or why there is none."""
-        allowed = tolerance or self._tolerance or EXACT
-        if not isinstance(answer, Peak):
-            return Reference(None, tolerance=allowed)
+    def reference(self, item: pytest.Item, request: Request, peak: Peak, tolerance: Size | None) -> Reference:
+        """What a peak is compared with: that for the same request there, with its settings; or why there is none."""
+        tolerance = tolerance or EXACT
         try:
             settings = tuple(sorted({**dict(request.settings), **self._side.model_settings}.items()))
             asked = dataclasses.replace(request, buckets=self._session.buckets, settings=settings)
-            peak = self._session.wait(self._session.pool.submit(asked))
+            other = self._session.wait(self._session.pool.submit(asked))
         except Af3memError as error:
             what = "is not judged" if isinstance(error, NotJudged) else "cannot be measured"
-            return Reference(None, f"--af3-against {self._side.text!r} {what}: {error}", allowed)
-        return Reference(Entry.of(test, peak), tolerance=allowed)
+            return Reference(None, f"--af3-against {self._side.text!r} {what}: {error}", tolerance)
+        return Reference(Entry.of(item.nodeid, other), tolerance=tolerance)
 
     def close(self) -> None:
         self._session.close()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 import pytest
 
@@ -13,9 +13,6 @@ from pytest_af3mem.inputs.job import Job
 from pytest_af3mem.records.job_sequence import JobSequence
 from pytest_af3mem.records.peak import Peak
 from pytest_af3mem.records.verdict import judge
-
-if TYPE_CHECKING:
-    from pytest_af3mem.plugin.asking import Answering
 
 
 def failed_test(text: str) -> BaseException:
@@ -39,14 +36,26 @@ def explain(op: str, left: object, right: object) -> list[str] | None:
     return [f"GPU peak {format_bytes(left.total_bytes)} is not {what} {format_bytes(limit_bytes)} {left.conditions}"]
 
 
+class Asker(Protocol):
+    """Who measures for the running test. Each raises UsageError, or NotJudged with the whole line of a verdict."""
+
+    def measure(
+        self, job: Job | None, tokens: int | None, target: str | None, method: str | None, options: Mapping[str, Any]
+    ) -> Peak: ...
+
+    def sequence(self, jobs: Sequence[Job], target: str | None) -> JobSequence: ...
+
+    def shapes(self, job: Job | None, tokens: int | None, options: Mapping[str, Any]) -> dict[str, str]: ...
+
+
 class GpuPeak:
     """The `gpu_peak` fixture.
 
     It lives as long as the session and knows the test that is running, so that it can be used under Hypothesis' `@given`.
     """
 
-    def __init__(self, answering: Answering):
-        self._answering = answering
+    def __init__(self, asker: Asker):
+        self._asker = asker
 
     def __call__(
         self,
@@ -61,8 +70,8 @@ class GpuPeak:
 
         Args:
           job: The job to measure. Without it one is generated, of exactly `tokens` tokens.
-          tokens: Size of the generated job; by default what `af3_tokens` gives the test.
-          target: Card or MIG slice, such as "a100-40gb"; by default that of the test's budget, else of `--af3-target`.
+          tokens: Tokens of the generated job; by default what `af3_tokens` gives the test.
+          target: GPU or MIG slice, such as "a100-40gb"; by default that of the test's budget, else of `--af3-target`.
           method: "compiled", "run" or "auto"; by default that of `--af3-method`.
           **options: Of the generated job, as for `af3_tokens`: chains, ligands, msa_depth, ...; see `inputs.generate.Mix`.
 
@@ -70,7 +79,7 @@ class GpuPeak:
         """
         __tracebackhide__ = True
         try:
-            return self._answering.measure(job, tokens, target, method, options)
+            return self._asker.measure(job, tokens, target, method, options)
         except Af3memError as error:
             raise failed_test(str(error)) from None
 
@@ -82,7 +91,7 @@ class GpuPeak:
         """
         __tracebackhide__ = True
         try:
-            return self._answering.sequence(jobs, target)
+            return self._asker.sequence(jobs, target)
         except Af3memError as error:
             raise failed_test(str(error)) from None
 
@@ -94,6 +103,6 @@ class GpuPeak:
         """
         __tracebackhide__ = True
         try:
-            return self._answering.shapes(job, tokens, options)
+            return self._asker.shapes(job, tokens, options)
         except Af3memError as error:
             raise failed_test(str(error)) from None

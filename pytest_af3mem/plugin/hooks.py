@@ -12,19 +12,20 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_af3mem.errors import Af3memError, UsageError
+from pytest_af3mem.errors import Af3memError, UsageError, shown
 from pytest_af3mem.plugin.markers import MARKERS, measures
 from pytest_af3mem.session.settings import OPTIONS, Settings, is_true, resolve_auto
 
 if TYPE_CHECKING:
     from pytest_af3mem.plugin.fixture import GpuPeak
     from pytest_af3mem.plugin.marks import Marks
-    from pytest_af3mem.plugin.measuring import Measuring
+    from pytest_af3mem.plugin.parts import Parts
+    from pytest_af3mem.session.session import Session
 
 
 _OFF = "needs --af3-gpu: it measures GPU memory of AlphaFold 3"
 _NAMES = [option.name for option in OPTIONS]
-_KEY: pytest.StashKey[Measuring] = pytest.StashKey()
+_PARTS: pytest.StashKey[Parts] = pytest.StashKey()
 _BUCKETS: pytest.StashKey[tuple[int, ...]] = pytest.StashKey()
 
 
@@ -39,25 +40,35 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    for line in MARKERS:
-        config.addinivalue_line("markers", line)
+    for marker in MARKERS.values():
+        config.addinivalue_line("markers", marker.help)
     try:
-        stated = config.getoption("af3_gpu") or os.environ.get("AF3MEM_GPU") or from_ini(config, "af3_gpu")
-        if not is_true(stated or False, "--af3-gpu"):
+        switch = config.getoption("af3_gpu") or os.environ.get("AF3MEM_GPU") or from_ini(config, "af3_gpu")
+        if not is_true(switch or False, "--af3-gpu"):
             return
-        from pytest_af3mem.plugin.measuring import Measuring
+        from pytest_af3mem.plugin.parts import Parts
         from pytest_af3mem.session import host
 
-        measuring = Measuring(config, read_settings(config))
+        with contextlib.ExitStack() as opened:
+            opened.enter_context(host.ends_on_signals())
+            parts = Parts.open(config, read_settings(config), opened)
+            config.add_cleanup(opened.pop_all().close)
     except Af3memError as error:
         raise pytest.UsageError(str(error)) from None
-    config.stash[_KEY] = measuring
-    signals = contextlib.ExitStack()
-    signals.enter_context(host.ends_on_signals())
-    config.add_cleanup(signals.close)
-    config.pluginmanager.register(measuring, "af3mem-measuring")
-    if measuring.keeping:
-        config.pluginmanager.register(measuring.keeping, "af3mem-baseline")
+    config.stash[_PARTS] = parts
+    for name, hooks in parts.hooks.items():
+        config.pluginmanager.register(hooks, name)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Asks for the model, so that one that cannot be measured ends the run before any test."""
+    parts = session.config.stash.get(_PARTS, None)
+    if parts and not session.config.option.collectonly:
+        try:
+            _ = parts.session.installation
+        except Af3memError as error:
+            raise pytest.UsageError(shown(str(error))) from None
 
 
 def read_settings(config: pytest.Config, names: Collection[str] = _NAMES) -> Settings:
@@ -92,15 +103,15 @@ def from_ini(config: pytest.Config, name: str) -> str:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Checks the markers of each test, also where nothing is measured, and runs it once for each size."""
+    """Checks the markers of each test, also where nothing is measured, and runs it once for each number of tokens."""
     asked = _checked(metafunc.definition, metafunc.fixturenames)
     if asked is None:
         return
     config = metafunc.config
-    if sizes := asked.all_sizes(_buckets(config) if asked.up_to else ()):
+    if tokens := asked.all_tokens(_buckets(config) if asked.up_to else ()):
         if "af3_tokens" not in metafunc.fixturenames:  # a test need not take the argument
             metafunc.fixturenames.append("af3_tokens")
-        metafunc.parametrize("af3_tokens", sizes)
+        metafunc.parametrize("af3_tokens", tokens)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -124,29 +135,34 @@ def _checked(node: pytest.Item, fixtures: Collection[str]) -> Marks | None:
         return None
     from pytest_af3mem.plugin import marks
 
-    measuring = node.config.stash.get(_KEY, None)
+    session = _session(node.config)
     try:
         marks.check_names(node, node.config.getini("markers"))
         asked = marks.of(node, fixtures)
-        if measuring is not None and measuring.described:
-            measuring.session.check_settings(dict(asked.settings))
+        if session:
+            session.check_settings(dict(asked.model_settings))
     except Af3memError as error:
         raise pytest.fail.Exception(f"{node.nodeid}: {error}", pytrace=False) from None
     return asked if ours else None
 
 
+def _session(config: pytest.Config) -> Session | None:
+    """The session that measures, which knows the model; None where tests are only listed."""
+    return None if config.option.collectonly or _PARTS not in config.stash else config.stash[_PARTS].session
+
+
 def _buckets(config: pytest.Config) -> tuple[int, ...]:
     """The padding sizes that a run with `--af3-gpu` has, also where tests are only listed, so that their names are the same."""
-    measuring = config.stash.get(_KEY, None)
-    if measuring is not None and measuring.described:
-        return measuring.session.buckets
+    if session := _session(config):
+        return session.buckets
     if _BUCKETS not in config.stash:
         from pytest_af3mem.models.alphafold3_files import NEWEST_BUCKETS
         from pytest_af3mem.session.session import padding
 
         try:
-            settings = measuring.session.settings if measuring else read_settings(config, ["buckets"])
-            if not settings.buckets and not measuring:
+            parts = config.stash.get(_PARTS, None)
+            settings = parts.session.settings if parts else read_settings(config, ["buckets"])
+            if not settings.buckets and not parts:
                 settings = read_settings(config, ["model", "python", "path"])
             config.stash[_BUCKETS], why = padding(settings)
         except Af3memError as error:  # which a run with --af3-gpu ends with
@@ -160,7 +176,7 @@ def _buckets(config: pytest.Config) -> tuple[int, ...]:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if _KEY not in config.stash:
+    if _PARTS not in config.stash:
         for item in items:
             if measures(item, getattr(item, "fixturenames", ())):
                 item.add_marker(pytest.mark.skip(reason=_OFF))
@@ -170,9 +186,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def gpu_peak(request: pytest.FixtureRequest) -> GpuPeak:
     """Peak GPU memory of AlphaFold 3 inference: `gpu_peak(tokens=1024) <= "12 GiB"`.
 
-    Called without arguments it measures the size that `af3_tokens` gives the test.
+    Called without arguments it measures the number of tokens that `af3_tokens` gives the test.
     """
-    measuring = request.config.stash.get(_KEY, None)
-    if measuring is None:
+    if _PARTS not in request.config.stash:
         pytest.skip(_OFF)
-    return measuring.gpu_peak
+    return request.config.stash[_PARTS].gpu_peak

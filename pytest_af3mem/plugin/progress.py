@@ -21,7 +21,7 @@ class Progress:
         self._config = config
         self._is_shown = False
         self._since: float | None = None
-        self._is_told = False
+        self._is_said = False
 
     def show(self, text: str) -> None:
         """What is going on, twice a second."""
@@ -31,17 +31,17 @@ class Progress:
             return
         if self._reporter.isatty:
             self._rewrite(text)
-        elif not self._is_told and now - self._since >= PATIENCE_SECONDS:
-            self._is_told = True
+        elif not self._is_said and now - self._since >= PATIENCE_SECONDS:
+            self._is_said = True
             self._line(text)
 
     def end(self, request: Request, outcome: str) -> None:
-        """It is there: what became of a request that a test waited for."""
+        """What became of a request that a test waited for."""
         if self._is_shown:
             self._rewrite("")
-        if self._is_told and self._since is not None:
+        if self._is_said and self._since is not None:
             self._line(f"{request.conditions} {outcome} after {time.monotonic() - self._since:.0f} s")
-        self._since, self._is_told = None, False
+        self._since, self._is_said = None, False
 
     @property
     def _reporter(self) -> Any:

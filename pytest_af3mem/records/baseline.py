@@ -1,27 +1,23 @@
-"""The committed file of accepted peaks: read, searched, changed and written whole.
+"""The committed file of accepted peaks: as text, searched, and changed. Pure functions.
 
-It is made for review: entries sorted, the number of each in a short line of its own and what explains it in those below, with the
-keys of the JSON report, and nothing that changes when the memory does not, such as times or digests.
+It is made for review: entries sorted, the number of each in a short line of its own and what explains it in those below, with
+the keys of the JSON report, and nothing that changes when the memory does not, such as times or digests.
 """
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
-import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
-from pytest_af3mem.errors import InputError, SetupError, UsageError
+from pytest_af3mem.errors import InputError
 from pytest_af3mem.gpus.size import MOST
 from pytest_af3mem.records import holders
+from pytest_af3mem.records.conditions import conditions
 from pytest_af3mem.records.peak import Kernels, Peak
 from pytest_af3mem.storage import typed
 from pytest_af3mem.storage.document import Node
-from pytest_af3mem.storage.files import written_atomically
 from pytest_af3mem.storage.typed import Filled, Positive, Signed, at
 
 SCHEMA = 1
@@ -90,7 +86,7 @@ class Entry:
     @property
     def conditions(self) -> str:
         """As `Peak.conditions`."""
-        return f"[{self.tokens} tokens, bucket {self.bucket}, {self.target}, {self.method}]"
+        return conditions(self.tokens, self.bucket, self.target, self.method)
 
     @property
     def versions(self) -> Mapping[str, str]:
@@ -179,54 +175,6 @@ _EMPTY = f'{{"schema": {SCHEMA}, "measurements": []}}\n'
 def differing_versions(before: Entry, after: Entry) -> list[str]:
     """Versions that are not those of the baseline: `jax 0.10.1, now 0.10.2`."""
     return _differences(before.versions, after.versions, "{name} {old}, now {new}")
-
-
-def read(path: Path) -> Baseline:
-    """The baseline in a file; an empty one where there is no file yet. Raises UsageError."""
-    try:
-        return Baseline.parse(path.read_bytes().decode())
-    except FileNotFoundError:
-        return Baseline()
-    except OSError as error:
-        raise UsageError(f"baseline {str(path)!r} cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise UsageError(f"baseline {str(path)!r} is no text in UTF-8") from error
-    except InputError as error:
-        raise UsageError(f"baseline {str(path)!r}: {error}") from error
-
-
-def change(path: Path, how: Callable[[Baseline], Baseline]) -> tuple[Baseline, Baseline]:
-    """Changes the file as it is now, and only if something differs; returns it before and after. Raises Af3memError.
-
-    Runs that change the same file at once do it in turn.
-    """
-    path = path.resolve()  # the file that a link names, and not the link, is replaced
-    try:
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            with contextlib.suppress(OSError):  # where no lock can be made, each works for itself
-                fcntl.flock(folder, fcntl.LOCK_EX)  # on the folder, for the file is replaced, and nothing is to be left behind
-            before = read(path)
-            after = how(before)
-            if (text := after.render()) != before.render():
-                _check_written(text, after, path)
-                with written_atomically(path, of_the_user=True) as unfinished:
-                    unfinished.write_text(text)
-            return before, after
-        finally:
-            os.close(folder)
-    except OSError as error:
-        raise SetupError(f"baseline {str(path)!r} cannot be written: {error.strerror}") from error
-
-
-def _check_written(text: str, meant: Baseline, path: Path) -> None:
-    """Raises UsageError for what the next run could not read: what is accepted then stays."""
-    try:
-        found = Baseline.parse(text)
-    except InputError as error:
-        raise UsageError(f"baseline {str(path)!r} is left as it is, for what would be written cannot be read: {error}") from error
-    if found.render() != text or found.by_key.keys() != meant.by_key.keys():
-        raise UsageError(f"baseline {str(path)!r} is left as it is, for what would be written would be read otherwise")
 
 
 def _differences(before: Mapping[str, str], after: Mapping[str, str], how: str = "{name} ({old}, now {new})") -> list[str]:

@@ -1,4 +1,4 @@
-"""One row of a report: a peak or the reason why there is none, with its verdict and what it was held against."""
+"""One row of a report: a peak or the reason why there is none, with its verdict and what it was compared with."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ class Measurement:
     """One line of every report: which test asked, what was measured, how it was judged (None: against nothing).
 
     `peak` is None when nothing was measured, and the verdict is then NOT_JUDGED, as it is for a peak that has no baseline to be
-    held against; or OVER, where a real GPU ran out of memory. `baseline` is the entry that the peak was compared with, and
-    `accept` the command that makes the peak the new baseline, where the old one refuses it. `command` measures the same again
-    from a shell. `input` is the file in which the AlphaFold 3 JSON of a failed one was kept. `detail` is what a failed worker
-    printed last; it is for the terminal and not in reports.
+    compared with; or OVER, where a real GPU ran out of memory. `baseline` is the entry that the peak was compared with, and
+    `accept` the command that makes the peak the new baseline, where it is over the old one. `command` measures the same again
+    from a shell. `input` is the file with the AlphaFold 3 JSON of a failed one. `detail` is what a failed worker printed last,
+    for the terminal alone.
     """
 
     test: str
@@ -53,7 +53,7 @@ class Measurement:
 
     def to_json(self, holders: int | None = HOLDERS) -> dict[str, Any]:
         """One entry of the JSON report, schema 1, with so many `holders` of the peak, the largest first (None: all)."""
-        judged = self.verdict or Verdict(Outcome.WITHIN, "")
+        verdict = self.verdict
         peak = self.peak.to_json() if self.peak else _NO_PEAK
         return {
             "test": self.test,
@@ -62,12 +62,12 @@ class Measurement:
             "bucket": self.bucket,
             "target": self.target,
             "method": self.method,
-            "budget_bytes": judged.budget_bytes,
-            "baseline_bytes": judged.baseline_bytes,
-            "verdict": self.verdict.outcome.value if self.verdict else None,
-            "reason": judged.reason,
-            "line": judged.line or None,
-            "improved": judged.improved,
+            "budget_bytes": verdict and verdict.budget_bytes,
+            "baseline_bytes": verdict and verdict.baseline_bytes,
+            "verdict": verdict and verdict.outcome.value,
+            "reason": verdict and verdict.reason,
+            "line": (verdict and verdict.line) or None,
+            "improved": bool(verdict and verdict.improved),
             "command": self.command,
             "input": self.input,
             "holders": list(peak["holders"] or ())[:holders],
@@ -112,49 +112,47 @@ class Measurement:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Measurement:
         """The inverse of `to_json`, but for holders that were left out. Raises InputError for what is no such entry."""
-        known = typed.read(_Row, data, others=True)
-        verdict = None
-        if known.verdict is not None:
-            judged = (known.line or "", known.reason, known.budget_bytes, known.baseline_bytes, known.improved)
-            verdict = Verdict(_outcome(known.verdict), *judged)
-        places = (known.test, known.tokens, known.bucket, known.target, known.method)
         return cls(
-            *places,
+            **vars(typed.read(_Row, data, others=True)),
             peak=None if data.get("total_bytes") is None else Peak.from_json(data),
-            verdict=verdict,
-            command=known.command,
-            input=known.input,
-            accept=known.accept,
-            baseline=known.baseline,
+            verdict=_verdict(typed.read(_Judged, data, others=True)),
         )
 
 
 @dataclass(frozen=True)
 class _Row:
-    """What stands in a report's entry beside the peak."""
+    """What stands in a report's entry beside the peak and the verdict."""
 
     test: Filled
     tokens: Positive
     bucket: Positive
     target: Filled
     method: Filled
+    command: str | None
+    input: str | None
+    accept: str | None
+    baseline: Entry | None
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """What stands there of the verdict."""
+
     verdict: str | None
     line: str | None
     reason: str | None
     budget_bytes: int | None
     baseline_bytes: int | None
-    command: str | None
-    input: str | None
-    accept: str | None
-    baseline: Entry | None
     improved: bool = False
 
 
-def _outcome(text: str) -> Outcome:
-    try:
-        return Outcome(text)
-    except ValueError:
-        raise InputError("verdict", f"must be {', '.join(one.value for one in Outcome)} or null", repr(text)) from None
+def _verdict(found: _Judged) -> Verdict | None:
+    if found.verdict is None:
+        return None
+    if found.verdict not in (names := [one.value for one in Outcome]):
+        raise InputError("verdict", f"must be {', '.join(names)} or null", repr(found.verdict))
+    outcome = Outcome(found.verdict)
+    return Verdict(outcome, found.line or "", found.reason, found.budget_bytes, found.baseline_bytes, found.improved)
 
 
 def not_passed(measurements: Sequence[Measurement]) -> list[Measurement]:

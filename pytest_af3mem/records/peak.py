@@ -9,6 +9,7 @@ from typing import Any
 from pytest_af3mem import gpus
 from pytest_af3mem.errors import UsageError
 from pytest_af3mem.gpus.size import Size, format_bytes
+from pytest_af3mem.records.conditions import conditions
 from pytest_af3mem.storage import typed
 from pytest_af3mem.storage.typed import Filled, Positive, Signed
 
@@ -146,7 +147,7 @@ class Peak:
     @property
     def conditions(self) -> str:
         """What the number belongs to: `[3072 tokens, bucket 3072, a100-40gb, compiled]`."""
-        return f"[{self.tokens} tokens, bucket {self.bucket}, {self.target}, {self.method}]"
+        return conditions(self.tokens, self.bucket, self.target, self.method)
 
     def bytes_of(self, other: Peak | str | int | Size) -> int:
         """`other` in bytes, as this peak compares with it: percentages are of this peak's target."""

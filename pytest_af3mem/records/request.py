@@ -10,6 +10,7 @@ from typing import Any
 
 from pytest_af3mem.errors import UsageError
 from pytest_af3mem.inputs.buckets import bucket
+from pytest_af3mem.records.conditions import conditions
 from pytest_af3mem.storage import typed
 from pytest_af3mem.storage.cache import digest
 from pytest_af3mem.storage.typed import Filled, Positive
@@ -65,7 +66,7 @@ class Request:
     @property
     def conditions(self) -> str:
         """As `Peak.conditions`."""
-        return f"[{self.tokens} tokens, bucket {self.bucket}, {self.target}, {self.method}]"
+        return conditions(self.tokens, self.bucket, self.target, self.method)
 
     @cached_property
     def stated(self) -> str:

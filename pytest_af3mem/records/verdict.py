@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
@@ -29,7 +28,7 @@ def worst(outcomes: Iterable[Outcome]) -> Outcome:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What came of holding one peak against a budget, a baseline or both; `line` is the whole story in one line.
+    """One peak compared with a budget, a baseline or both; `line` says all of it.
 
     `improved` is a peak so far below the baseline that the baseline should be updated.
     """
@@ -59,7 +58,7 @@ class Reference:
 
 @dataclass(frozen=True)
 class _Side:
-    """One of the two judgements: its part of the line, what stands behind the line, and why it could not be made."""
+    """One of the two judgements: its part of the line, a note that ends the line, and why it could not be made."""
 
     outcome: Outcome
     text: str = ""
@@ -77,13 +76,14 @@ def judge(peak: Peak, budget_bytes: int | None, reference: Reference | None = No
     sides += [] if reference is None else [_against_baseline(peak, reference)]
     outcome = worst(side.outcome for side in sides)
     reason = next((side.reason for side in sides if side.reason), None)
-    entry = reference.entry if reference else None
-    found = Verdict(outcome, "", reason, budget_bytes, entry.total_bytes if entry else None, any(side.improved for side in sides))
     if outcome is Outcome.NOT_JUDGED:
-        return dataclasses.replace(found, line=shown(f"GPU peak not judged: {reason} {peak.conditions}"))
-    told = " and ".join(side.text for side in sides if side.outcome is outcome)
-    notes = "".join(f"; {note}" for side in sides if (note := side.reason or side.note))
-    return dataclasses.replace(found, line=shown(f"GPU peak {format_bytes(peak.total_bytes)} is {told} {peak.conditions}{notes}"))
+        line = f"GPU peak not judged: {reason} {peak.conditions}"
+    else:
+        relations = " and ".join(side.text for side in sides if side.outcome is outcome)
+        notes = "".join(f"; {note}" for side in sides if (note := side.reason or side.note))
+        line = f"GPU peak {format_bytes(peak.total_bytes)} is {relations} {peak.conditions}{notes}"
+    baseline_bytes = reference.entry.total_bytes if reference and reference.entry else None
+    return Verdict(outcome, shown(line), reason, budget_bytes, baseline_bytes, any(side.improved for side in sides))
 
 
 def _against_budget(total_bytes: int, budget_bytes: int) -> _Side:
@@ -129,7 +129,7 @@ def _difference(total_bytes: int, limit_bytes: int) -> str:
 
 
 def percent(part: int, whole: int, sign: str = "") -> str:
-    """A share as it is told; from a hundred times on as times, for percent of a few bytes say nothing."""
+    """`part` of `whole` as percent; from a hundred times on as times, for percent of a few bytes say nothing."""
     ratio = part / whole
     if abs(ratio) >= 100:
         return f"{ratio:{sign},.0f} times"
@@ -143,7 +143,7 @@ def not_judged(reason: str, conditions: str, budget_bytes: int | None = None) ->
 
 
 def unmeasured(error: NotJudged, conditions: str, budget_bytes: int | None = None) -> Verdict:
-    """What no number comes to: over where a real GPU ran out of memory, else not judged."""
+    """The verdict on a measurement without a number: over where a real GPU ran out of memory, else not judged."""
     if isinstance(error, OutOfMemory):
         reason = shown(str(error))
         return Verdict(Outcome.OVER, f"GPU peak is over: {reason} {conditions}", reason, budget_bytes)

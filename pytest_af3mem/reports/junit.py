@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from pytest_af3mem.records.conditions import conditions
 from pytest_af3mem.records.measurement import Measurement, grouped
 
 _NAMES = ("conditions", "total_bytes", "live_bytes", "budget_bytes", "baseline_bytes", "verdict")
@@ -13,13 +14,12 @@ def properties(measurements: Sequence[Measurement]) -> list[tuple[str, object]]:
     """For each measurement its conditions and then its bytes and verdict, as far as there are such; alike inputs once."""
     found: list[tuple[str, object]] = []
     for one, *_ in grouped(measurements):
-        conditions = f"{one.tokens} tokens, bucket {one.bucket}, {one.target}, {one.method}"
-        row = {**one.to_json(), "conditions": conditions}
+        row = {**one.to_json(), "conditions": conditions(one.tokens, one.bucket, one.target, one.method).strip("[]")}
         found += [(f"af3_{name}", row[name]) for name in _NAMES if row[name] is not None]
     return found
 
 
-def replaced(stated: Iterable[tuple[str, object]], measurements: Sequence[Measurement]) -> list[tuple[str, object]]:
+def replaced(before: Iterable[tuple[str, object]], measurements: Sequence[Measurement]) -> list[tuple[str, object]]:
     """The properties that a test has, ours renewed: a test that is run again would have them twice."""
     ours = {f"af3_{name}" for name in _NAMES}
-    return [*(one for one in stated if one[0] not in ours), *properties(measurements)]
+    return [*(one for one in before if one[0] not in ours), *properties(measurements)]

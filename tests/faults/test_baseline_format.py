@@ -7,7 +7,7 @@ import stat
 import pytest
 
 from pytest_af3mem.errors import UsageError
-from pytest_af3mem.records import baseline
+from pytest_af3mem.plugin import baseline_file
 from pytest_af3mem.records.baseline import Baseline, Entry
 from pytest_af3mem.records.holders import by_component
 from pytest_af3mem.records.peak import Holder, Model
@@ -32,8 +32,8 @@ def a_held_peak(a_peak):
 def test_infinities_of_a_config_are_text(tmp_path, an_odd_peak):
     path = tmp_path / "memory.json"
     entry = Entry.of("t", an_odd_peak)
-    baseline.change(path, lambda found: found.updated([entry]))
-    (found,) = baseline.read(path).entries
+    baseline_file.change(path, lambda found: found.updated([entry]))
+    (found,) = baseline_file.read(path).entries
     assert found.config == {"cutoff": "inf", "eps": "nan", "rows": [1, 2], "kind": "(1+2j)"}
     assert Baseline((found,)).find(Entry.of("t", an_odd_peak)) == found
 
@@ -79,7 +79,7 @@ def test_what_could_not_be_read_is_not_written(tmp_path, a_peak):
         dataclasses.replace(Entry.of("t", a_peak()), total_bytes=2**63),
     ):
         with pytest.raises(UsageError, match="is left as it is, for what would be written cannot be read: measurements"):
-            baseline.change(path, lambda found, entry=entry: found.updated([entry]))
+            baseline_file.change(path, lambda found, entry=entry: found.updated([entry]))
         assert path.read_text() == before
 
 
@@ -88,7 +88,7 @@ def test_its_mode_is_kept(tmp_path, a_peak, mode):
     path = tmp_path / "memory.json"
     path.write_text(Baseline().render())
     path.chmod(mode)
-    baseline.change(path, lambda found: found.updated([Entry.of("t", a_peak())]))
+    baseline_file.change(path, lambda found: found.updated([Entry.of("t", a_peak())]))
     assert stat.S_IMODE(path.stat().st_mode) == mode
 
 

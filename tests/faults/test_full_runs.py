@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_af3mem.plugin.fullness import Run, covers, why_partial
+from pytest_af3mem.plugin.full_run import Ran, Run, covers, why_partial
 
 GATE = """
     import pytest
@@ -16,7 +16,7 @@ GATE = """
 """
 TESTS = ["test_fit.py::test_fits[100]", "test_other.py::test_others[100]"]
 ROOT = Path("/project")
-FULL = Run(told=frozenset({ROOT}), modules=frozenset({ROOT / "test_fit.py"}), collected=frozenset({"a"}), ran=frozenset({"a"}))
+FULL = Run(places={ROOT}, modules={ROOT / "test_fit.py"}, collected={"a"}, attempts=[Ran("a")])
 
 
 @pytest.fixture
@@ -96,9 +96,9 @@ def test_the_names_of_before_are_read_and_renamed(project, package):
     ("change", "why"),
     [
         ({}, None),
-        ({"ran": frozenset()}, "1 test did not run"),
+        ({"attempts": []}, "1 test did not run"),
         ({"left_out": 2}, "2 tests were left out"),
-        ({"narrowed": ("--last-failed or --ignore was given",), "left_out": 2}, "--last-failed or --ignore was given"),
+        ({"narrowed": ["--last-failed or --ignore was given"], "left_out": 2}, "--last-failed or --ignore was given"),
     ],
 )
 def test_why_a_run_was_not_full(change, why):

@@ -94,7 +94,7 @@ def test_an_input_that_cannot_be_kept_is_a_note_beside_the_verdict(project):
     result.assert_outcomes(failed=1)
     assert project.junit()["test_fits[100]"].startswith("Failed: GPU peak 65.12 KiB is over the budget of 1.00 KiB")
     assert [(row["verdict"], row["input"]) for row in project.measurements()] == [("over", None)]
-    assert "the AlphaFold 3 input of test_fit.py::test_fits[100] could not be kept in failing: File exists" in result.outlines
+    assert "the AlphaFold 3 input of test_fit.py::test_fits[100] could not be written to failing: File exists" in result.outlines
 
 
 def test_paths_in_the_ini_file_are_of_its_folder(project, monkeypatch):

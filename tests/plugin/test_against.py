@@ -70,7 +70,7 @@ def test_what_is_measured_is_not_held_against_itself(project):
         (["--af3-against=/no/where"], "--af3-against '/no/where' is no file or folder: it must be a Python*"),
         (
             ["--af3-against=installed", "--af3-baseline=memory.json"],
-            "--af3-against and --af3-baseline both say what tests are held against: leave one out",
+            "--af3-against and --af3-baseline both say what tests are compared with: leave one out",
         ),
     ],
 )

@@ -117,7 +117,7 @@ def test_no_file_fails(gate):
 def test_without_a_baseline_nothing_passes(project):
     project.write(test_fit=GATE.format(marker=""))
     project.run("--junitxml=junit.xml").assert_outcomes(failed=1)
-    reason = "no baseline to hold it against: name the file with --af3-baseline FILE"
+    reason = "no baseline to compare it with: name the file with --af3-baseline FILE"
     assert project.junit() == {"test_fits[100]": f"Failed: GPU peak not judged: {reason} {CONDITIONS}"}
     (row,) = project.measurements()
     assert (row["verdict"], row["reason"]) == ("not judged", reason)

@@ -6,8 +6,8 @@ import os
 import pytest
 
 from pytest_af3mem.errors import SetupError, UsageError
-from pytest_af3mem.records import baseline
-from pytest_af3mem.records.baseline import Baseline, Entry
+from pytest_af3mem.plugin import baseline_file
+from pytest_af3mem.records.baseline import Baseline, Entry, differing_versions
 from pytest_af3mem.records.peak import Holder, Kernels, Model
 
 GIB = 2**30
@@ -95,7 +95,7 @@ def test_an_entry_of_other_conditions_is_not_compared(an_entry, changes, differe
 def test_an_entry_of_other_versions_and_another_size_in_the_bucket_is_compared(an_entry):
     entry = an_entry(tokens=900, distribution="alphafold3 4.0", software={"jax": "0.11", "numpy": "2.0"})
     assert Baseline((entry,)).find(an_entry()) is entry
-    assert baseline.differing_versions(entry, an_entry(software={"jax": "0.11", "rdkit": "1"})) == [
+    assert differing_versions(entry, an_entry(software={"jax": "0.11", "rdkit": "1"})) == [
         "model alphafold3 4.0, now alphafold3-colabfold 3.1.18",
         "numpy 2.0, now none",
         "rdkit none, now 1",
@@ -140,7 +140,7 @@ def changed(**changes):
 def test_a_damaged_file_is_one_clear_error_and_stays_as_it_is(tmp_path, an_entry, text, rule):
     path = tmp_path / "memory.json"
     path.write_text(text)
-    for use in (baseline.read, lambda path: baseline.change(path, lambda found: found.updated([an_entry()]))):
+    for use in (baseline_file.read, lambda path: baseline_file.change(path, lambda found: found.updated([an_entry()]))):
         with pytest.raises(UsageError) as caught:
             use(path)
         (line,) = str(caught.value).splitlines()
@@ -150,32 +150,32 @@ def test_a_damaged_file_is_one_clear_error_and_stays_as_it_is(tmp_path, an_entry
 
 def test_files_that_cannot_be_read_or_written(tmp_path, an_entry):
     with pytest.raises(UsageError, match="cannot be read: Is a directory"):
-        baseline.read(tmp_path)
+        baseline_file.read(tmp_path)
     (tmp_path / "memory.json").write_bytes(b"\xff")
-    with pytest.raises(UsageError, match="is no text in UTF-8"):
-        baseline.read(tmp_path / "memory.json")
+    with pytest.raises(UsageError, match="is not text in UTF-8"):
+        baseline_file.read(tmp_path / "memory.json")
     with pytest.raises(SetupError, match="cannot be written: No such file or directory"):
-        baseline.change(tmp_path / "no" / "memory.json", lambda found: found.updated([an_entry()]))
+        baseline_file.change(tmp_path / "no" / "memory.json", lambda found: found.updated([an_entry()]))
 
 
 def test_a_change_is_written_whole_and_only_if_there_is_one(tmp_path, an_entry):
     path, link = tmp_path / "memory.json", tmp_path / "link.json"
     link.symlink_to(path)
-    before, after = baseline.change(link, lambda found: found.updated([an_entry()]))
+    before, after = baseline_file.change(link, lambda found: found.updated([an_entry()]))
     assert (before, after.entries) == (Baseline(), (an_entry(),))
     assert link.is_symlink()
-    assert baseline.read(path).by_key == after.by_key
+    assert baseline_file.read(path).by_key == after.by_key
     os.utime(path, ns=(5, 5))
-    baseline.change(path, lambda found: found.updated([an_entry()]))
+    baseline_file.change(path, lambda found: found.updated([an_entry()]))
     assert path.stat().st_mtime_ns == 5
-    baseline.change(tmp_path / "unneeded.json", lambda found: found)
+    baseline_file.change(tmp_path / "unneeded.json", lambda found: found)
     assert sorted(tmp_path.iterdir()) == [link, path]
 
 
 def test_processes_that_change_it_at_once_lose_nothing(tmp_path, at_once):
     code = """
 from pathlib import Path
-from pytest_af3mem.records import baseline
+from pytest_af3mem.plugin import baseline_file
 from pytest_af3mem.records.baseline import Entry
 from pytest_af3mem.records.peak import Kernels
 path = Path(sys.argv[1])
@@ -183,9 +183,9 @@ def entry(number):
     name = f"{__import__('os').getpid()} {number}"
     return Entry(name, 1, 1, "h100-80gb", "compiled", 1, 1, Kernels(0), {}, "m", "d", {}, {})
 """
-    work = "for number in range(20): baseline.change(path, lambda found: found.updated([entry(number)]))"
+    work = "for number in range(20): baseline_file.change(path, lambda found: found.updated([entry(number)]))"
     at_once(code, work, tmp_path / "memory.json")
-    assert len(baseline.read(tmp_path / "memory.json").entries) == 40
+    assert len(baseline_file.read(tmp_path / "memory.json").entries) == 40
 
 
 def test_kernels_are_kept(an_entry):

@@ -3,7 +3,8 @@ import pytest
 from pytest_af3mem.errors import UsageError
 from pytest_af3mem.gpus.size import Size
 from pytest_af3mem.plugin import marks
-from pytest_af3mem.plugin.marks import Baseline, Budget, Marks
+from pytest_af3mem.plugin.markers import Baseline, Budget
+from pytest_af3mem.plugin.marks import Marks
 
 GIB = 2**30
 
@@ -16,8 +17,8 @@ def read(*nearest_first, fixtures=("gpu_peak",)):
     return marks.read([[one] for one in nearest_first], fixtures)
 
 
-def asked(*, sizes=(), up_to=None, job=(), budgets=(), settings=(), baseline=None):
-    return Marks(sizes, up_to, job, budgets, settings, baseline)
+def asked(*, tokens=(), up_to=None, job=(), budgets=(), model_settings=(), baseline=None):
+    return Marks(tokens, up_to, job, budgets, model_settings, baseline)
 
 
 def budget(gib, target=None):
@@ -28,16 +29,16 @@ def budget(gib, target=None):
     ("found", "expected"),
     [
         ([], asked()),
-        ([mark("tokens", 512, 256, 512, seed=1, chains=2)], asked(sizes=(512, 256), job=(("chains", 2), ("seed", 1)))),
-        ([mark("tokens", 256), mark("tokens", 512, chains=2)], asked(sizes=(256,))),
+        ([mark("tokens", 512, 256, 512, seed=1, chains=2)], asked(tokens=(512, 256), job=(("chains", 2), ("seed", 1)))),
+        ([mark("tokens", 256), mark("tokens", 512, chains=2)], asked(tokens=(256,))),
         ([mark("tokens", up_to=2048, seed=1), mark("tokens", 512)], asked(up_to=2048, job=(("seed", 1),))),
-        ([mark("tokens", 512), mark("tokens", up_to=2048)], asked(sizes=(512,))),
+        ([mark("tokens", 512), mark("tokens", up_to=2048)], asked(tokens=(512,))),
         ([mark("budget", "3 GiB", target="L4-24GB")], asked(budgets=(budget(3, "l4-24gb"),))),
         ([pytest.mark.af3_baseline.mark], asked(baseline=Baseline(None))),
         ([mark("baseline", tolerance="64 MiB")], asked(baseline=Baseline(Size(bytes=64 * 2**20)))),
         ([mark("baseline", tolerance=0), mark("baseline", tolerance="1 %")], asked(baseline=Baseline(Size(bytes=0)))),
-        ([mark("model", **{"evoformer.sizes": [1, [2]]})], asked(settings=(("evoformer.sizes", (1, (2,))),))),
-        ([mark("model", b=1), mark("model", b=5, a="xla")], asked(settings=(("a", "xla"), ("b", 1)))),
+        ([mark("model", **{"evoformer.sizes": [1, [2]]})], asked(model_settings=(("evoformer.sizes", (1, (2,))),))),
+        ([mark("model", b=1), mark("model", b=5, a="xla")], asked(model_settings=(("a", "xla"), ("b", 1)))),
         ([pytest.mark.usefixtures("tmp_path").mark, pytest.mark.skipif(True, reason="").mark], asked()),
     ],
 )
@@ -119,12 +120,12 @@ def test_nothing_to_measure(one):
 
 
 def test_something_to_measure():
-    assert read(mark("budget", "1 GiB"), mark("tokens", 5), fixtures=()).sizes == (5,)
+    assert read(mark("budget", "1 GiB"), mark("tokens", 5), fixtures=()).tokens == (5,)
     assert read(mark("model", num_samples=1), fixtures=()).budgets == ()
 
 
 @pytest.mark.parametrize(
-    ("found", "sizes"),
+    ("found", "tokens"),
     [
         (mark("tokens", 512, 256), (512, 256)),
         (mark("tokens", up_to=512), (128, 256, 512)),
@@ -133,5 +134,5 @@ def test_something_to_measure():
         (mark("tokens", up_to=9000), (128, 256, 512, 1024, 9000)),
     ],
 )
-def test_every_bucket_up_to_a_size(found, sizes):
-    assert read(found).all_sizes((128, 256, 512, 1024)) == sizes
+def test_every_bucket_up_to_a_size(found, tokens):
+    assert read(found).all_tokens((128, 256, 512, 1024)) == tokens

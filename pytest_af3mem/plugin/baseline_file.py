@@ -1,0 +1,61 @@
+"""The file of the baseline, read, and replaced by a changed one."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from pytest_af3mem.errors import InputError, SetupError, UsageError
+from pytest_af3mem.records.baseline import Baseline
+from pytest_af3mem.storage.files import written_atomically
+
+
+def read(path: Path) -> Baseline:
+    """The baseline in a file; an empty one where there is no file yet. Raises UsageError."""
+    try:
+        return Baseline.parse(path.read_bytes().decode())
+    except FileNotFoundError:
+        return Baseline()
+    except OSError as error:
+        raise UsageError(f"baseline {str(path)!r} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"baseline {str(path)!r} is not text in UTF-8") from error
+    except InputError as error:
+        raise UsageError(f"baseline {str(path)!r}: {error}") from error
+
+
+def change(path: Path, update: Callable[[Baseline], Baseline]) -> tuple[Baseline, Baseline]:
+    """Changes the file as it is now, and only if something differs; returns it before and after. Raises Af3memError.
+
+    Runs that change the same file at once do it in turn.
+    """
+    path = path.resolve()  # the file that a link names, and not the link, is replaced
+    try:
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            with contextlib.suppress(OSError):  # where no lock can be made, each works for itself
+                fcntl.flock(folder, fcntl.LOCK_EX)  # on the folder, for the file is replaced, and nothing is to be left behind
+            before = read(path)
+            after = update(before)
+            if (text := after.render()) != before.render():
+                _check_written(text, after, path)
+                with written_atomically(path, of_the_user=True) as unfinished:
+                    unfinished.write_text(text)
+            return before, after
+        finally:
+            os.close(folder)
+    except OSError as error:
+        raise SetupError(f"baseline {str(path)!r} cannot be written: {error.strerror}") from error
+
+
+def _check_written(text: str, after: Baseline, path: Path) -> None:
+    """Raises UsageError for what the next run could not read: what is accepted then stays."""
+    try:
+        found = Baseline.parse(text)
+    except InputError as error:
+        raise UsageError(f"baseline {str(path)!r} is left as it is, for what would be written cannot be read: {error}") from error
+    if found.render() != text or found.by_key.keys() != after.by_key.keys():
+        raise UsageError(f"baseline {str(path)!r} is left as it is, for what would be written would be read otherwise")

@@ -1,0 +1,148 @@
+"""When a test is judged: at the end of each phase. What it measured goes on its report, and fails it where it is over."""
+
+from __future__ import annotations
+
+import contextlib
+import unittest
+from collections.abc import Generator, Iterator
+from typing import Any
+
+import pytest
+
+from pytest_af3mem.errors import Af3memError
+from pytest_af3mem.plugin.asking import Asking
+from pytest_af3mem.plugin.attempt import Attempt
+from pytest_af3mem.plugin.fixture import explain, failed_test
+from pytest_af3mem.plugin.limits import Limits
+from pytest_af3mem.plugin.markers import measures
+from pytest_af3mem.plugin.results import TITLE, Attached, with_section
+from pytest_af3mem.records.measurement import not_passed
+from pytest_af3mem.reports import junit, terminal
+from pytest_af3mem.session.session import Session
+
+
+class Judging:
+    """Hooks around each test. `_wide` are fixtures that outlive a test, and for which test they measured."""
+
+    def __init__(self, session: Session, asking: Asking, limits: Limits):
+        self._session = session
+        self._asking = asking
+        self._limits = limits
+        self._wide: dict[str, str] = {}
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Starts what the collected tests will need, so that no core idles while pytest walks the tests."""
+        if session.config.option.collectonly or hasattr(session.config, "workerinput"):
+            return
+        for item in session.items:
+            names = {mark.name for mark in item.iter_markers()}
+            if "af3_tokens" in names and not names & {"skip", "skipif"}:
+                with contextlib.suppress(Af3memError):  # the test will say it
+                    for request in self._asking.marked(Attempt.of(item)):
+                        self._session.pool.submit(request)
+
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None, None, None]:
+        self._asking.running = None
+        item.user_properties[:] = junit.replaced(item.user_properties, ())
+        try:
+            self._asking.running = Attempt.of(item)
+        except Af3memError as error:  # of a marker that was added after collection
+            raise failed_test(str(error)) from None
+        with self._phase(self._asking.running, "setup"):
+            yield
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, None, None]:
+        assert self._asking.running is not None
+        with self._phase(self._asking.running, "call"):
+            yield
+
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_runtest_teardown(self, item: pytest.Item) -> Generator[None, None, None]:
+        with self._phase(self._asking.running, "teardown") if self._asking.running else contextlib.nullcontext():
+            yield
+
+    @contextlib.contextmanager
+    def _phase(self, attempt: Attempt, when: str) -> Iterator[None]:
+        """Judges at the end of a phase what was measured and not judged yet; after a setup that went well, the call does it."""
+        raised, is_over = True, True
+        try:
+            yield
+            is_over = when != "setup"
+            if when == "call" and attempt.marks.ask:
+                self._add_marked(attempt)
+            if is_over:
+                self._asking.answer_all(attempt)
+            raised = False
+        except pytest.skip.Exception:
+            raised = False
+            raise
+        finally:
+            if is_over:
+                self._limits.judge_all(attempt, raised)
+                attempt.item.user_properties[:] = junit.replaced(attempt.item.user_properties, attempt.all_measurements)
+        if failed := not_passed(attempt.measurements):
+            raise failed_test("\n".join(one.verdict.line for one in failed if one.verdict))
+
+    def _add_marked(self, attempt: Attempt) -> None:
+        """Adds what the markers ask for and the test did not. The test fails where that, too, is nothing."""
+        try:
+            for request, origin in self._asking.marked(attempt).items():
+                attempt.requests.setdefault(request, origin)
+        except Af3memError as error:
+            raise failed_test(str(error)) from None
+        if not attempt.requests:
+            what = "budget" if attempt.marks.budgets else "baseline"
+            why = _why_nothing_measured(attempt, self._wide)
+            raise failed_test(f"GPU peak not judged: the test has a {what}, but it never called gpu_peak{why}")
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_fixture_setup(
+        self, fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest
+    ) -> Generator[None, object, object]:
+        """Remembers for which test a fixture that outlives it has measured: it will not do so for the next."""
+        attempt = self._asking.running
+        before = len(attempt.requests) if attempt else 0
+        try:
+            return (yield)
+        finally:
+            if attempt and len(attempt.requests) > before and fixturedef.scope != "function":
+                fixture = f"fixture {fixturedef.argname!r} of scope {fixturedef.scope!r}"
+                self._wide[fixturedef.argname] = f"{fixture} measured once, for {attempt.item.nodeid}"
+
+    def pytest_assertrepr_compare(self, op: str, left: object, right: object) -> list[str] | None:
+        """`assert gpu_peak() <= "12 GiB"` fails with the same line as a budget."""
+        return explain(op, left, right)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        report = yield
+        attached = Attached(is_ours=measures(item, getattr(item, "fixturenames", ())))
+        attempt = self._asking.running
+        if attempt is not None and attempt.item is item:
+            attached.measurements += attempt.measurements
+            attached.for_baseline = attempt.marks.baseline is not None
+            # Hypothesis draws other inputs each time, so that what such a test did not measure is no orphan.
+            attached.is_steady = not getattr(getattr(item, "obj", None), "is_hypothesis_test", False)
+            if report.failed and attempt.measurements:
+                report.sections.append((TITLE, "\n\n".join(map(terminal.section, with_section(attempt.measurements)))))
+            elif report.failed and attempt.input_file:
+                report.sections.append((TITLE, f"AlphaFold 3 input: {attempt.input_file}"))
+            attempt.measurements, attempt.input_file = [], ""
+            if call.when == "teardown":
+                self._asking.running = None
+        attached.attach(report)
+        return report
+
+
+def _why_nothing_measured(attempt: Attempt, wide: dict[str, str]) -> str:
+    """Why a test has measured nothing, if that is known; `wide` as in `Judging`."""
+    if attempt.marks.tokens or attempt.marks.up_to:
+        if issubclass(getattr(attempt.item, "cls", None) or object, unittest.TestCase):
+            return ": af3_tokens has no effect on a method of a unittest.TestCase, which pytest cannot parametrise"
+        return ": af3_tokens has no effect on a single parameter; put it on the test, or call gpu_peak(tokens=...)"
+    found = [wide[name] for name in getattr(attempt.item, "fixturenames", ()) if name in wide]
+    return f": {found[0]}; with scope 'function' it measures for each test" if found else ""
