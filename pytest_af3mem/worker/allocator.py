@@ -23,7 +23,8 @@ from pytest_af3mem.worker import out_of_memory
 from pytest_af3mem.worker.out_of_memory import Cause
 from pytest_af3mem.worker.sampler import Sampler
 from pytest_af3mem.worker.trust import VARIABLES, Counters, GpuProcess
-from pytest_af3mem.worker.xla import compile as compiled
+from pytest_af3mem.worker.xla import program as programs
+from pytest_af3mem.worker.xla import tracing
 
 _NVML_SECONDS, _ALLOCATOR_SECONDS = 0.02, 0.002
 _UNNAMED = "NVML does not name this process here, as in a container"
@@ -90,7 +91,7 @@ class Counted:
 class Reading:
     """What was read of one program on one device. `counted` is None on a device without counters."""
 
-    program: compiled.Compiled
+    program: programs.Compiled
     counted: Counted | None
     allocator_gap_seconds: float
 
@@ -148,7 +149,7 @@ def run(
 ) -> Reading:
     """Runs the program twice. Raises OutOfMemory, or NotJudged with the reason, when it does not come to an end.
 
-    `parameters` are shapes; `packages` as for `compiled.compile`. Nothing of it stays on the device.
+    `parameters` are shapes; `packages` as for `programs.measure`. Nothing of it stays on the device.
     """
     import jax
 
@@ -160,7 +161,7 @@ def run(
     loaded = counters(device)
     show("compiling")
     with _translated("tracing", device), jax.default_device(device):
-        lowered = jax.jit(compiled.program(forward)).lower(*arguments)
+        lowered = jax.jit(tracing.program(forward)).lower(*arguments)
     with _translated("compiling", device):
         options: Any = dict(forward.compiler_options)
         program = lowered.compile(compiler_options=options)
@@ -174,7 +175,7 @@ def run(
     ) as sampler:
         _call(program, arguments, device)
     final = counters(device)
-    analysis = compiled.read(program, forward, packages)
+    analysis = programs.of_executable(program, forward, packages)
     del arguments, program, lowered
     gc.collect()
     left = counters(device)
