@@ -79,7 +79,7 @@ def not_implemented():
 def test_a_failed_attribution_says_why_and_costs_nothing_else(serialize, text):
     sizes = {"argument": 1, "output": 2, "temp": 3, "alias": 0}
     memory = SimpleNamespace(peak_memory_in_bytes=6, **{f"{name}_size_in_bytes": size for name, size in sizes.items()})
-    runtime = SimpleNamespace(hlo_modules=lambda: [], serialize=serialize)
+    runtime = SimpleNamespace(hlo_modules=list, serialize=serialize)
     program = SimpleNamespace(memory_analysis=lambda: memory, runtime_executable=lambda: runtime)
     found = programs.of_executable(program, Forward(init=None, apply=None), ("net",))
     assert (found.total_bytes, found.live_bytes, found.kernels) == (6, 6, Kernels(0))
