@@ -88,8 +88,8 @@ def why_not_the_answer(
     for name, (found, asked) in measured.items():
         if typed.render(found, sort_keys=True) != typed.render(asked, sort_keys=True):
             return _other(name, found, asked)
-    if peak.method == "compiled" and peak.total_bytes != peak.program_bytes:
-        return f"its parts add up to {peak.program_bytes} bytes, and it says {peak.total_bytes}"
+    if peak.method == "compiled" and peak.total_bytes != (parts := peak.program_bytes + peak.constant_bytes):
+        return f"its parts add up to {parts} bytes, and it says {peak.total_bytes}"
     return ""
 
 

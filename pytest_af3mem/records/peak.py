@@ -96,7 +96,8 @@ class Run:
 class Peak:
     """Peak GPU memory of one inference: `total_bytes` is the number that is judged.
 
-    `total_bytes` = argument + output + temp - alias, what the runtime asks the allocator for; `live_bytes` is XLA's peak of
+    `total_bytes` = argument + output + temp - alias + constant: what the runtime asks the allocator for, and the arrays that are
+    part of the program, as of a model that closes over them, which are loaded with it. `live_bytes` is XLA's peak of
     live buffers, without fragmentation (None where the JAX version cannot tell). `holders` say who holds the peak, the largest
     first: their bytes add up to `total_bytes`. `high_water` is the most that temporaries of each component ever take, in bytes,
     whenever that is; what is carried through loops and belongs to a component counts. Where the two are not known they are
@@ -132,6 +133,7 @@ class Peak:
     unattributed: str = ""
     seconds: float = 0.0
     cached: bool = False
+    constant_bytes: int = 0
 
     def __str__(self) -> str:
         return f"GPU peak {format_bytes(self.total_bytes)} {self.conditions}"

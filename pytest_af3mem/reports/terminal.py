@@ -89,6 +89,7 @@ def body(measurement: Measurement) -> str:
         ("outputs", peak.output_bytes, ""),
         ("temporaries", peak.temp_bytes, "one slab"),
         ("aliased", -peak.alias_bytes, "outputs in the place of arguments"),
+        ("constants", peak.constant_bytes, "arrays that are part of the program"),
     )
     lines = [*agreement_report.lines(peak)]
     lines += [f"  {name:<12}{format_bytes(size):>12}  {note}".rstrip() for name, size, note in parts if size]

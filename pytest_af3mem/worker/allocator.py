@@ -24,7 +24,8 @@ from pytest_af3mem.worker import out_of_memory
 from pytest_af3mem.worker.out_of_memory import Cause
 from pytest_af3mem.worker.sampler import Sampler
 from pytest_af3mem.worker.trust import VARIABLES, Counters, GpuProcess
-from pytest_af3mem.worker.xla import compile as compiled
+from pytest_af3mem.worker.xla import program as programs
+from pytest_af3mem.worker.xla import tracing
 
 _NVML_SECONDS, _ALLOCATOR_SECONDS = 0.02, 0.002
 _UNNAMED = "NVML does not name this process here, as in a container"
@@ -91,7 +92,7 @@ class Counted:
 class Reading:
     """What was read of one program on one device. `counted` is None on a device without counters."""
 
-    program: compiled.Compiled
+    program: programs.Compiled
     counted: Counted | None
     allocator_gap_seconds: float
 
@@ -150,7 +151,7 @@ def run(
     """Runs the program twice. Raises OutOfMemory, or NotJudged with the reason, when it does not come to an end.
 
     `parameters` are shapes, as `parameter_shapes` gives them; `features` are NumPy arrays by name, as a `Batch` has them;
-    `packages` as for `compiled.compile`. Nothing of it stays on the device.
+    `packages` as for `programs.measure`. Nothing of it stays on the device.
     """
     import jax
 
@@ -162,7 +163,7 @@ def run(
     loaded = counters(device)
     show("compiling")
     with _as_not_judged("tracing", device), jax.default_device(device):
-        lowered = jax.jit(compiled.program(forward)).lower(*arguments)
+        lowered = jax.jit(tracing.program(forward)).lower(*arguments)
     with _as_not_judged("compiling", device):
         options: Any = dict(forward.compiler_options)
         program = lowered.compile(compiler_options=options)
@@ -176,7 +177,7 @@ def run(
     ) as sampler:
         _call(program, arguments, device)
     final = counters(device)
-    analysis = compiled.read(program, forward, packages)
+    analysis = programs.of_executable(program, forward, packages)
     del arguments, program, lowered
     gc.collect()
     left = counters(device)

@@ -30,7 +30,8 @@ from pytest_af3mem.records.request import Installation, Request
 from pytest_af3mem.storage.cache import Cache, digest
 from pytest_af3mem.storage.typed import plain
 from pytest_af3mem.worker import protocol
-from pytest_af3mem.worker.xla import compile as compiled
+from pytest_af3mem.worker.xla import program as programs
+from pytest_af3mem.worker.xla import target, tracing
 
 _OLDEST_JAX = (0, 7, 2)  # the first that was seen to compile without a device
 
@@ -85,14 +86,14 @@ class Worker:
     def targets(self) -> dict[str, str]:
         """Every target, and why a small program does not compile for it here (empty where it does)."""
         with _private() as folder:
-            toolchain = compiled.toolchain(folder)
-            return {name: compiled.trial(gpus.find(name), toolchain) for name in gpus.names()}
+            toolchain = target.toolchain(folder)
+            return {name: programs.trial(gpus.find(name), toolchain) for name in gpus.names()}
 
     def measure(self, request: Request) -> Answer:
         """The peak for one request, from the cache where an equal program was compiled before."""
         start = time.perf_counter()
         batch = self._featurised(request)
-        signature = compiled.signature(batch.features)
+        signature = tracing.signature(batch.features)
         identity = peak_identity(self.installation, request, signature)
         with self.cache.only_one("peaks", identity, lambda: self._progress(protocol.WAITING)):
             why_not = functools.partial(why_not_the_answer, request, self.installation)
@@ -109,7 +110,7 @@ class Worker:
     def featurise(self, request: Request) -> dict[str, Any]:
         """What the featuriser makes of a job: its tokens, the bucket, and shape and type of each feature."""
         batch = self._featurised(request)
-        signature = compiled.signature(batch.features)
+        signature = tracing.signature(batch.features)
         self._keep("signatures", batch_identity(self.installation, request), signature)
         return {
             "tokens": batch.tokens,
@@ -117,7 +118,7 @@ class Worker:
             "signature": signature,
             "shapes": {
                 name: f"{array.dtype}[{','.join(map(str, array.shape))}]"
-                for name, array in sorted(compiled.shapes(batch.features).items())
+                for name, array in sorted(tracing.shapes(batch.features).items())
             },
         }
 
@@ -153,21 +154,21 @@ class Worker:
     def _compile(self, request: Request, batch: models.Batch, start: float) -> Peak:
         gpu = gpus.find(request.target)
         self._progress("setting up the network")
-        with compiled.pretending(compiled.device(gpu)):
+        with tracing.pretending(target.device(gpu)):
             forward = self._model.forward(dict(request.settings), gpu.compute_capability)
-        parameters = self._parameter_shapes(request, batch, lambda: compiled.parameters(forward, batch.features, gpu))
+        parameters = self._parameter_shapes(request, batch, lambda: tracing.parameters(forward, batch.features, gpu))
         self._progress("compiling")
         with _private() as folder:
-            toolchain = compiled.toolchain(folder)
-            program = compiled.compile(forward, parameters, batch.features, gpu, toolchain, self._model.packages)
-        return self._peak(request, batch, forward, program, time.perf_counter() - start, compiled.FLAGS)
+            toolchain = target.toolchain(folder)
+            program = programs.measure(forward, parameters, batch.features, gpu, toolchain, self._model.packages)
+        return self._peak(request, batch, forward, program, time.perf_counter() - start, target.FLAGS)
 
     def _peak(
         self,
         request: Request,
         batch: models.Batch,
         forward: models.Forward,
-        program: compiled.Compiled,
+        program: programs.Compiled,
         seconds: float,
         options: Mapping[str, bool | int | str] = MappingProxyType({}),
     ) -> Peak:
@@ -184,6 +185,7 @@ class Worker:
             output_bytes=program.output_bytes,
             temp_bytes=program.temp_bytes,
             alias_bytes=program.alias_bytes,
+            constant_bytes=program.constant_bytes,
             kernels=program.kernels,
             holders=program.attribution.holders,
             high_water=program.attribution.high_water,
@@ -196,15 +198,15 @@ class Worker:
     def _parameter_shapes(self, request: Request, batch: models.Batch, find: Callable[[], Any]) -> Any:
         """Shapes of the parameters: they take long to find, and are the same for every bucket where the model says so."""
         follow_settings = getattr(self._model, "parameters_follow_settings", False)
-        signature = None if follow_settings else compiled.signature(batch.features)
+        signature = None if follow_settings else tracing.signature(batch.features)
         identity = parameters_identity(self.installation, request, signature)
         key = digest(identity)
         if key not in self._parameters:
-            stored = self.cache.get("parameters", identity, compiled.from_description)
+            stored = self.cache.get("parameters", identity, tracing.from_description)
             if stored is None:
                 self._progress("reading the shapes of the parameters")
                 stored = find()
-                if description := compiled.described(stored):
+                if description := tracing.described(stored):
                     self._keep("parameters", identity, description)
             self._parameters[key] = stored
         return self._parameters[key]

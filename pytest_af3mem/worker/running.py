@@ -23,7 +23,7 @@ from pytest_af3mem.storage import typed
 from pytest_af3mem.worker import allocator, trust
 from pytest_af3mem.worker.compiling import Worker
 from pytest_af3mem.worker.trust import Surroundings
-from pytest_af3mem.worker.xla import compile as compiled
+from pytest_af3mem.worker.xla import tracing
 
 
 class GpuWorker(Worker):
@@ -59,7 +59,7 @@ class GpuWorker(Worker):
         _check(trust.why_not_trusted(around))
         program = self._peak(request, batch, forward, reading.program, time.perf_counter() - start)
         peak = self._believed(program, reading, watched, around)
-        return self._answer(request, peak, compiled.signature(batch.features)).to_json()
+        return self._answer(request, peak, tracing.signature(batch.features)).to_json()
 
     def rehearse(self, request: Request, full: bool) -> dict[str, Any]:
         """The same steps on JAX's CPU device: what was done, how long it took, and why that is no measurement."""

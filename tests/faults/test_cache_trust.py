@@ -13,7 +13,7 @@ from pytest_af3mem.models import ccd, fingerprint
 from pytest_af3mem.session.settings import Settings, default_folder
 from pytest_af3mem.storage import cache
 from pytest_af3mem.storage.files import TRUST, prepared
-from pytest_af3mem.worker.xla.compile import toolchain
+from pytest_af3mem.worker.xla.target import toolchain
 
 
 @pytest.mark.parametrize("mode", [0o777, 0o775, 0o757])

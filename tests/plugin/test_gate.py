@@ -69,6 +69,7 @@ def test_a_measurement_in_the_json_report(project, needed_bytes):
         "output_bytes": 4 * 512,
         "temp_bytes": 4 * 512**2,
         "alias_bytes": 0,
+        "constant_bytes": 0,
         "total_bytes": needed_bytes(512),
         "live_bytes": needed_bytes(512),
         "allocator_bytes": None,

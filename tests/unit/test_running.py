@@ -10,7 +10,7 @@ from pytest_af3mem.records.peak import Kernels
 from pytest_af3mem.worker.allocator import Counted, GpuWatch, Reading, meaning_of, record
 from pytest_af3mem.worker.environment import environment
 from pytest_af3mem.worker.trust import Counters, GpuProcess
-from pytest_af3mem.worker.xla.compile import Compiled
+from pytest_af3mem.worker.xla.program import Compiled
 
 GIB = 2**30
 OWN = os.getpid()

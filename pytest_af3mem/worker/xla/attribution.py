@@ -1,6 +1,6 @@
 """Who holds the peak, and what grew: XLA's plan for the buffers of a program, told in the model's own names.
 
-Pure functions: a `Program` as `probes.executable` reads it, or what peaks hold, in; records out.
+Pure functions: a `Program` as `executable` reads it, or what peaks hold, in; records out.
 """
 
 from __future__ import annotations
@@ -20,11 +20,12 @@ _TINY = 1_000  # arrays below a thousandth of the total are counted together
 
 @dataclass(frozen=True)
 class Attribution:
-    """`holders` and `high_water` of a `Peak`, or the `reason` why they are not known."""
+    """`holders`, `high_water` and `live_bytes` of a `Peak`, or the `reason` why they are not known."""
 
     holders: tuple[Holder, ...] = ()
     high_water: Mapping[str, int] = field(default_factory=dict)
     reason: str = ""
+    live_bytes: int | None = None
 
 
 def attribute(program: Program, packages: Sequence[str], total_bytes: int, live_bytes: int | None) -> Attribution:
@@ -37,21 +38,22 @@ def attribute(program: Program, packages: Sequence[str], total_bytes: int, live_
     replay = _Replay(program, names)
     kept = [one for allocation in program.allocations if (one := _kept(allocation, program, names))]
     constants = [one for one in kept if one.kind == "constant"]
-    slab = sum(one.size for one in program.allocations if _is_slab(one))
+    slab = sum(one.size for one in program.allocations if is_slab(one))
     held, constant_bytes = _bytes(kept) - _bytes(constants), _bytes(constants)
-    if live_bytes not in (None, held + constant_bytes + replay.peak_bytes):
-        raise ValueError(f"{held + constant_bytes + replay.peak_bytes} bytes are alive at the peak, and XLA says {live_bytes}")
-    if total_bytes == held + slab:  # memory_analysis() counts no constants
+    alive = held + constant_bytes + replay.peak_bytes
+    if live_bytes not in (None, alive):
+        raise ValueError(f"{alive} bytes are alive at the peak, and XLA says {live_bytes}")
+    if total_bytes == held + slab:  # as memory_analysis() says it, which counts no constants
         kept = [one for one in kept if one.kind != "constant"]
     elif total_bytes != held + constant_bytes + slab:
         raise ValueError(f"buffers add up to {held + slab} bytes, and XLA says {total_bytes}")
     idle = slab - replay.peak_bytes
     fragmentation = [Holder(FRAGMENTATION, FRAGMENTATION, idle)] if idle else []
     holders = _grouped([*kept, *replay.holders(), *fragmentation], total_bytes // _TINY)
-    return Attribution(tuple(holders), replay.high_water)
+    return Attribution(tuple(holders), replay.high_water, live_bytes=alive)
 
 
-def _is_slab(allocation: Allocation) -> bool:
+def is_slab(allocation: Allocation) -> bool:
     """Whether temporaries lie in it."""
     return allocation.parameter is None and not (allocation.output or allocation.constant or allocation.thread_local)
 

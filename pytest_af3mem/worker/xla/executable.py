@@ -1,7 +1,7 @@
-"""What is inside a serialized XLA executable: its scheduled HLO module and its buffer assignment.
+"""What XLA says of a program that it compiled: its scheduled HLO module and its buffer assignment.
 
-`compiled.runtime_executable().serialize()` holds both as protocol buffers, in a container that depends on the version of
-jaxlib. Field numbers are those of xla/service/hlo.proto and xla/xla_data.proto of https://github.com/openxla/xla.
+XLA dumps both as one protocol buffer, an HloProto. `compiled.runtime_executable().serialize()` holds them too, in a container
+that depends on the version of jaxlib. Field numbers are those of xla/service/hlo.proto and xla/xla_data.proto of https://github.com/openxla/xla.
 """
 
 from __future__ import annotations
@@ -18,7 +18,10 @@ _TYPES = dict(enumerate("? bool i8 i16 i32 i64 u8 u16 u32 u64 f16 f32 f64 tuple 
 
 @dataclass(frozen=True, slots=True)
 class Instruction:
-    """One HLO instruction; `computation`, `operands` and `called` are ids, `frame` is the innermost of its stack frames."""
+    """One HLO instruction; `computation`, `operands` and `called` are ids, `frame` is the innermost of its stack frames.
+
+    `target` is what a custom call calls, `note` what tokamax says of the operation.
+    """
 
     name: str
     opcode: str
@@ -28,6 +31,8 @@ class Instruction:
     operands: tuple[int, ...]
     called: tuple[int, ...]
     shape: bytes = field(repr=False)
+    target: str = ""
+    note: str = field(default="", repr=False)
 
     def array(self, index: Sequence[int] = ()) -> str:
         """Type and shape, of one element where the instruction makes a tuple: `bf16[1024,1024,128]`."""
@@ -72,6 +77,8 @@ class Event:
 
 
 ALLOCATE, FREE, SHARE = range(3)
+_HOST = 5  # the number of the memory space that is the host's
+_NOTE = b"tokamax:{"
 
 
 @dataclass(frozen=True)
@@ -97,7 +104,8 @@ _INSTRUCTION: Fields = {
     1: ("name", str),
     2: ("opcode", str),
     3: ("shape", bytes),
-    7: ("metadata", _METADATA),
+    7: ("metadata", bytes),
+    28: ("target", str),
     35: ("id", int),
     36: ("operands", [int]),
     38: ("called", [int]),
@@ -117,6 +125,7 @@ _ALLOCATION: Fields = {
     5: ("is_parameter", int),
     6: ("parameter", int),
     7: ("output", int),
+    8: ("color", int),
     9: ("buffers", [{1: ("id", int)}]),
     12: ("constant", int),
 }
@@ -131,21 +140,33 @@ _ASSIGNMENT: Fields = {
 
 def read(serialized: bytes) -> Program:
     """What `compiled.runtime_executable().serialize()` says. Raises ValueError where it is of no known form."""
-    module, assignment = _parts(serialized)
+    return _program(*_parts(serialized))
+
+
+def read_plan(plan: bytes) -> Program:
+    """What an HloProto says. Raises ValueError where it is none, or not whole."""
+    found = {number: content for number, _, content in fields(plan) if number in (1, 3)}
+    if len(found) < 2:
+        raise ValueError("the HloProto lacks its module or its buffers")
+    return _program(found[1], found[3])
+
+
+def instructions(module: bytes) -> dict[int, Instruction]:
+    """The instructions of an HloModuleProto by id, those of all computations."""
+    return _instructions(decoded(module, _MODULE))
+
+
+def _program(module: bytes, assignment: bytes) -> Program:
     hlo, plan = decoded(module, _MODULE), decoded(assignment, _ASSIGNMENT)
     buffers = {one["id"]: Buffer(one["size"], one["made"]["instruction"], tuple(one["made"]["index"])) for one in plan["buffers"]}
     for alias in plan["aliases"]:
         buffers[alias["buffer"]].places.append(alias["at"]["instruction"])
     return Program(
-        instructions={
-            one["id"]: _instruction(one, computation["id"])
-            for computation in hlo["computations"]
-            for one in computation["instructions"]
-        },
+        instructions=_instructions(hlo),
         roots={computation["id"]: computation["root"] for computation in hlo["computations"]},
         entry=hlo["entry"],
         buffers=buffers,
-        allocations=tuple(map(_allocation, plan["allocations"])),
+        allocations=tuple(_allocation(one) for one in plan["allocations"] if one["color"] != _HOST),
         events=max((tuple(Event(**event) for event in trace["events"]) for trace in plan["traces"]), key=len, default=()),
         frames=_frames(hlo["stack"]),
     )
@@ -188,16 +209,28 @@ def _is_module(data: bytes) -> bool:
     return any(number == 2 and content for number, _, content in fields(computation))
 
 
+def _instructions(hlo: Mapping[str, Any]) -> dict[int, Instruction]:
+    return {
+        one["id"]: _instruction(one, computation["id"])
+        for computation in hlo["computations"]
+        for one in computation["instructions"]
+    }
+
+
 def _instruction(found: Mapping[str, Any], computation: int) -> Instruction:
+    metadata = decoded(found["metadata"], _METADATA)
+    _, tokamax, note = found["metadata"].partition(_NOTE)  # in its name, or in a field of its own
     return Instruction(
         name=found["name"],
         opcode=found["opcode"],
         computation=computation,
-        op_name=found["metadata"]["op_name"],
-        frame=found["metadata"]["frame"],
+        op_name=metadata["op_name"],
+        frame=metadata["frame"],
         operands=tuple(found["operands"]),
         called=tuple(found["called"]),
         shape=found["shape"],
+        target=found["target"],
+        note=(tokamax + note).decode(errors="replace"),
     )
 
 

@@ -1,0 +1,45 @@
+"""The process that compiles one program. It needs the standard library and JAX alone: `compile_process` starts and ends it.
+
+Its argument is a folder with the program (`program.mlirbc`), XLA's options for it (`options.pb`) and a `job.json`: where Python
+looks for modules, the target, and options to add. It ends with its parent, whose end closes its standard input.
+"""
+
+import json
+import os
+import select
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+
+def _end_with(parent: int) -> None:
+    hung_up = select.poll()
+    hung_up.register(0, 0)
+    while os.getppid() == parent and not hung_up.poll(1000):
+        pass
+    os._exit(1)
+
+
+def main(folder: Path) -> None:
+    job = json.loads((folder / "job.json").read_text())
+    threading.Thread(target=_end_with, args=(job["parent"],), daemon=True).start()
+    sys.path[:] = job["path"]
+    from jax._src.interpreters import mlir
+    from jax._src.lib import _jax, xla_client
+    from jax.experimental import topologies
+    from jaxlib.mlir import ir
+
+    options = xla_client.CompileOptions.ParseFromString((folder / "options.pb").read_bytes())
+    options.env_option_overrides = [*options.env_option_overrides, *job["options"].items()]
+    with mlir.make_ir_context():
+        program = ir.Module.parse((folder / "program.mlirbc").read_bytes())
+    topology = topologies.get_topology_desc("", platform="cuda", target_config=job["target"], topology="1x1x1")
+    device: Any = topology.devices[0]
+    device.client.compile(program, executable_devices=_jax.DeviceList((device,)), compile_options=options)
+    sys.stderr.flush()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

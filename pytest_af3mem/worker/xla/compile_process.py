@@ -1,0 +1,128 @@
+"""Compiling as far as memory goes: XLA's plan of the buffers, from a process that is ended when it is written.
+
+XLA decides about buffers in the first half of a compile, and generates code in the second. Told to dump what it does, it writes
+the optimised program with its buffer assignment in between, so that nobody need wait for code that is never run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pytest_af3mem.errors import NotJudged
+
+_MAIN = Path(__file__).with_name("compile_main.py")
+_LOOK_SECONDS = 0.02
+_SMALL_BYTES = 2**16  # a smaller program is compiled to its end sooner than a process is started
+_PLAN = "*_after_optimizations.hlo.pb"
+_WRITTEN_AFTER_IT = "*_after_optimizations-memory-usage-report.pb"
+_FAILED = "Could not write XLA debug data"
+
+
+class _Planned(Exception):
+    """Carries XLA's plan out of JAX."""
+
+    def __init__(self, plan: bytes):
+        self.plan = plan
+
+
+def compiled(lowered: Any, options: dict[str, bool | int | str], target_config: str) -> Any:
+    """XLA's plan of the buffers of a lowered program, as a serialized HloProto, `bytes`.
+
+    Where this version of JAX gives none that way: the program, compiled to its end. Raises NotJudged where the process is ended
+    from outside or cannot write; else XLA's own errors.
+    """
+    with _handed_over(target_config):
+        try:
+            return lowered.compile(compiler_options=options)
+        except _Planned as planned:
+            return planned.plan
+
+
+@contextlib.contextmanager
+def _handed_over(target_config: str) -> Iterator[None]:
+    """What JAX would give to XLA in this process goes to another, with the options that JAX made for it."""
+    from jax._src import compiler
+    from jax._src.interpreters import mlir
+
+    original = getattr(compiler, "backend_compile_and_load", None)
+    if original is None:  # as before JAX 0.7
+        yield
+        return
+
+    def hand_over(backend: Any, module: Any, executable_devices: Any, options: Any, host_callbacks: Any) -> Any:
+        program = mlir.module_to_bytecode(module)
+        if len(program) > _SMALL_BYTES and not host_callbacks:
+            plan = _plan(program, options.SerializeAsString(), target_config)
+            if plan is not None:
+                raise _Planned(plan)
+        return original(backend, module, executable_devices, options, host_callbacks)
+
+    compiler.backend_compile_and_load = hand_over
+    try:
+        yield
+    finally:
+        compiler.backend_compile_and_load = original
+
+
+def _plan(program: bytes, options: bytes, target_config: str) -> bytes | None:
+    """What XLA wrote; None where it ended without."""
+    with contextlib.ExitStack() as stack:
+        try:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="af3mem-compile-", ignore_cleanup_errors=True)))
+            dump = folder / "dump"
+            job = {
+                "parent": os.getpid(),
+                "path": sys.path,
+                "target": target_config,
+                "options": {"xla_dump_to": str(dump), "xla_dump_hlo_as_proto": True, "xla_dump_hlo_as_text": False},
+            }
+            (folder / "program.mlirbc").write_bytes(program)
+            (folder / "options.pb").write_bytes(options)
+            (folder / "job.json").write_text(json.dumps(job))
+            log = stack.enter_context((folder / "log").open("w+b"))
+        except OSError as error:
+            raise _unwritten(f"{error.strerror}") from error
+        status = _run(folder, dump, log.fileno())
+        said = (folder / "log").read_text(errors="replace")
+        plan = next((path.read_bytes() for path in dump.glob(_PLAN)), b"")
+    sys.stderr.write(said)
+    if status < 0:
+        name = signal.Signals(-status).name
+        hint = ": most often the kernel's answer to too little host memory; --af3-workers 1 needs less" if status == -9 else ""
+        raise NotJudged(f"the process that compiles died ({name}{hint}): {_last_line(said)}")
+    failures = [line.partition(_FAILED)[2] for line in said.splitlines() if _FAILED in line]
+    if failures:
+        raise _unwritten(failures[0].rpartition(": ")[2])
+    return plan or None
+
+
+def _run(folder: Path, dump: Path, log: int) -> int:
+    """Compiles until the plan is written, which then counts as exit status 0."""
+    command = [sys.executable, "-P", str(_MAIN), str(folder)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=log) as process:
+        try:
+            while (status := process.poll()) is None:
+                if any(dump.glob(_WRITTEN_AFTER_IT)):
+                    return 0
+                time.sleep(_LOOK_SECONDS)
+            return status
+        finally:
+            process.kill()
+
+
+def _unwritten(reason: str) -> NotJudged:
+    return NotJudged(f"XLA's plan cannot be written to {tempfile.gettempdir()} ({reason}): set $TMPDIR to a folder with room")
+
+
+def _last_line(text: str) -> str:
+    return next((line.strip()[:300] for line in reversed(text.splitlines()) if line.strip()), "it said nothing")

@@ -1,0 +1,168 @@
+"""What a compiled program comes to: bytes, kernels, and who holds the peak."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from pytest_af3mem.errors import NotJudged, first_line
+from pytest_af3mem.gpus import Gpu
+from pytest_af3mem.models import fingerprint
+from pytest_af3mem.models.model import Forward
+from pytest_af3mem.records.holders import UNNAMED
+from pytest_af3mem.records.peak import Kernels
+from pytest_af3mem.worker.xla import compile_process, executable, tracing
+from pytest_af3mem.worker.xla.attribution import Attribution, attribute, is_slab
+from pytest_af3mem.worker.xla.executable import Allocation, Instruction, Program
+from pytest_af3mem.worker.xla.scopes import component
+from pytest_af3mem.worker.xla.target import FLAGS
+
+_TRITON_CALL, _MOSAIC_CALL = "__gpu$xla.gpu.triton", "mosaic_gpu"
+
+
+# What tokamax says of each operation: in its name (0.0.12), or beside it (0.0.17).
+_NOTE = re.compile(r'tokamax:\{"op":\{"__type":"tokamax\._src\.ops\.(?P<operation>\w+)\.(?P<kind>\w+)\.')
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """What XLA's buffer assignment says of one program, in bytes.
+
+    Of a program that was compiled to its end and whose buffers cannot be read, constants are not known and counted as none.
+    """
+
+    argument_bytes: int
+    output_bytes: int
+    temp_bytes: int
+    alias_bytes: int
+    live_bytes: int | None
+    kernels: Kernels
+    attribution: Attribution = field(default_factory=Attribution)
+    constant_bytes: int = 0
+
+    @property
+    def total_bytes(self) -> int:
+        return self.argument_bytes + self.output_bytes + self.temp_bytes - self.alias_bytes + self.constant_bytes
+
+
+def measure(
+    forward: Forward, parameters: Any, features: Mapping[str, Any], gpu: Gpu, toolchain: Path, packages: Sequence[str] = ()
+) -> Compiled:
+    """Traces, lowers and compiles `forward.apply` for `gpu`: what it will ask of the allocator, and who holds it.
+
+    Source lines of holders are those of `packages`, the model's own first.
+    Raises NotJudged, with the model's or XLA's own words, when it does not trace or compile.
+    """
+    lowered = tracing.lowered(forward, parameters, features, gpu)
+    options = {**forward.compiler_options, **FLAGS, "xla_gpu_cuda_data_dir": str(toolchain)}
+    with tracing.translated(f"XLA cannot compile the model for {gpu.name}"):
+        compiled = compile_process.compiled(lowered, options, gpu.target_config())
+    if isinstance(compiled, bytes):
+        return of_plan(compiled, forward, packages)
+    return of_executable(compiled, forward, packages)
+
+
+def of_plan(plan: bytes, forward: Forward, packages: Sequence[str]) -> Compiled:
+    """What XLA planned of a program whose compile was not awaited. Raises NotJudged where that cannot be read."""
+    try:
+        program = executable.read_plan(plan)
+    except (ValueError, IndexError, KeyError) as error:
+        raise NotJudged(f"XLA's plan of the buffers cannot be read: {first_line(error)}") from error
+    found = replace(_sizes(program), kernels=kernels(program.instructions.values(), forward.left_to_xla))
+    try:
+        return _attributed(found, program, packages)
+    except MemoryError:
+        raise
+    except Exception as error:
+        return _unattributed(found, error)
+
+
+def of_executable(compiled: Any, forward: Forward, packages: Sequence[str]) -> Compiled:
+    """What XLA says of a program that JAX compiled, for a device that is there or not.
+
+    Who holds the peak is read from a form that changes with jaxlib's version, and the number is good without it.
+    """
+    memory = compiled.memory_analysis()
+    modules = (module.as_serialized_hlo_module_proto() for module in compiled.runtime_executable().hlo_modules())
+    instructions = (one for module in modules for one in executable.instructions(module).values())
+    found = Compiled(
+        argument_bytes=memory.argument_size_in_bytes,
+        output_bytes=memory.output_size_in_bytes,
+        temp_bytes=memory.temp_size_in_bytes,
+        alias_bytes=memory.alias_size_in_bytes,
+        live_bytes=_live_bytes(memory),
+        kernels=kernels(instructions, forward.left_to_xla),
+    )
+    try:
+        program = executable.read(compiled.runtime_executable().serialize())
+        return _attributed(replace(found, constant_bytes=_sizes(program).constant_bytes), program, packages)
+    except MemoryError:
+        raise
+    except Exception as error:
+        return _unattributed(found, error)
+
+
+def kernels(instructions: Iterable[Instruction], left_to_xla: Collection[str] = ()) -> Kernels:
+    """Counts kernels of a compiled program, and names tokamax operations that fell back to XLA.
+
+    tokamax notes with each operation which implementation it is; `base` is plain XLA.
+    """
+    triton = mosaic = 0
+    fallbacks = set()
+    for one in instructions:
+        triton += one.target == _TRITON_CALL
+        mosaic += one.target.startswith(_MOSAIC_CALL)
+        note = _NOTE.search(one.note)
+        if note and note["kind"] == "base" and note["operation"] not in left_to_xla:
+            scope, in_name, _ = one.op_name.partition("tokamax:{")
+            fallbacks.add(f"{note['operation']} in {component(scope if in_name else scope.rpartition('/')[0]) or UNNAMED}")
+    return Kernels(triton, tuple(sorted(fallbacks)), mosaic)
+
+
+def _sizes(program: Program) -> Compiled:
+    """As XLA's `memory_analysis` counts them, and constants, which it leaves out."""
+
+    def total(chosen: Callable[[Allocation], bool]) -> int:
+        return sum(one.size for one in program.allocations if chosen(one))
+
+    return Compiled(
+        argument_bytes=total(lambda one: one.parameter is not None),
+        output_bytes=total(lambda one: one.output),
+        temp_bytes=total(is_slab),
+        alias_bytes=total(lambda one: one.output and one.parameter is not None),
+        live_bytes=None,
+        kernels=Kernels(0),
+        constant_bytes=total(lambda one: one.constant and not one.output),
+    )
+
+
+def _attributed(found: Compiled, program: Program, packages: Sequence[str]) -> Compiled:
+    attribution = attribute(program, fingerprint.places(packages), found.total_bytes, found.live_bytes)
+    return replace(found, attribution=attribution, live_bytes=attribution.live_bytes)
+
+
+def _unattributed(found: Compiled, error: Exception) -> Compiled:
+    return replace(found, attribution=Attribution(reason=f"who holds the peak is not known: {first_line(error)}"))
+
+
+def trial(gpu: Gpu, toolchain: Path) -> str:
+    """Why a small program does not compile for `gpu` here; empty where it does."""
+    import jax.numpy as jnp
+    import numpy as np
+
+    forward = Forward(init=lambda *_: {}, apply=lambda parameters, key, features: jnp.tanh(features["x"] @ features["x"]))
+    try:
+        measure(forward, {}, {"x": np.zeros((64, 64), np.float32)}, gpu, toolchain)
+    except NotJudged as error:
+        return str(error)
+    return ""
+
+
+def _live_bytes(memory: Any) -> int | None:
+    """XLA's peak of live buffers; None before JAX 0.10, where it leaves out the temporaries when there is no device."""
+    import jax
+
+    return memory.peak_memory_in_bytes if jax.__version_info__ >= (0, 10) else None

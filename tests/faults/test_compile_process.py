@@ -1,0 +1,193 @@
+"""The process that compiles: ended when the plan of the buffers is there, and whatever befalls it is said."""
+
+import json
+import os
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+
+from pytest_af3mem.errors import NotJudged
+from pytest_af3mem.worker.xla import compile_process
+from pytest_af3mem.worker.xla.program import of_plan
+
+KIB, MIB = 2**10, 2**20
+
+
+@pytest.fixture
+def compiling(tmp_path, monkeypatch):
+    """The plan as a process gives it that does `code`, which has the folder `dump`; `left` in the end is empty."""
+    monkeypatch.setattr(compile_process.tempfile, "tempdir", str(tmp_path / "temporary"))
+    (tmp_path / "temporary").mkdir()
+
+    def compiling(code):
+        main = tmp_path / "main.py"
+        main.write_text(
+            "import os, signal, sys, time\nfrom pathlib import Path\n"
+            "dump = Path(sys.argv[1], 'dump')\ndump.mkdir()\n"
+            "def write(name, data): (dump / f'module_0001.jit_program.{name}').write_bytes(data)\n" + textwrap.dedent(code)
+        )
+        monkeypatch.setattr(compile_process, "_MAIN", main)
+        try:
+            return compile_process._plan(b"a program", b"options", "a target")
+        finally:
+            assert list((tmp_path / "temporary").iterdir()) == []
+
+    return compiling
+
+
+PLANNED = """
+    write("before_optimizations.hlo.pb", b"another")
+    write("sm_9.0a_gpu_after_optimizations.hlo.pb", b"the plan")
+"""
+
+
+def test_a_compile_ends_when_the_plan_is_there(compiling):
+    code = f'{PLANNED}\n    write("sm_9.0a_gpu_after_optimizations-memory-usage-report.pb", b"")\n    time.sleep(3600)'
+    assert compiling(code) == b"the plan"
+
+
+def test_a_plan_without_a_report_is_taken_when_the_process_has_ended(compiling):
+    assert compiling(PLANNED) == b"the plan"
+
+
+@pytest.mark.parametrize("code", ["", "raise AttributeError('another jaxlib')"])
+def test_a_process_that_writes_no_plan_leaves_the_compile_to_the_worker(compiling, code):
+    assert compiling(code) is None
+
+
+@pytest.mark.parametrize(
+    ("code", "text"),
+    [
+        ("print('F0000 check failed: rank'); sys.stdout.flush(); os.abort()", "(SIGABRT): F0000 check failed: rank"),
+        (
+            "os.kill(os.getpid(), signal.SIGKILL)",
+            "(SIGKILL: most often the kernel's answer to too little host memory; --af3-workers 1 needs less): it said nothing",
+        ),
+    ],
+)
+def test_a_process_that_dies_is_not_judged(compiling, code, text):
+    with pytest.raises(NotJudged) as caught:
+        compiling(code)
+    assert str(caught.value) == f"the process that compiles died {text}"
+
+
+def test_a_full_disk_is_not_judged(compiling, tmp_path):
+    said = "E0000 dump.cc:245] Could not write XLA debug data to /t/a.hlo.pb: UNKNOWN: /t/a.hlo.pb; No space left on device"
+    with pytest.raises(
+        NotJudged, match=r"^XLA's plan cannot be written to .*temporary \(.*No space left on device\): set \$TMPDIR"
+    ):
+        compiling(f"{PLANNED}\n    print({said!r})")
+
+
+def test_a_temporary_folder_that_is_not_there_is_not_judged(compiling, monkeypatch, tmp_path):
+    monkeypatch.setattr(compile_process.tempfile, "tempdir", str(tmp_path / "gone"))
+    with pytest.raises(NotJudged, match=r"^XLA's plan cannot be written to .*gone \(No such file or directory\): set \$TMPDIR"):
+        compiling("")
+
+
+@pytest.mark.parametrize("plan", [b"", b"\x0a\x09x", b"no protocol buffer"])
+def test_a_plan_that_is_not_whole_is_not_judged(plan):
+    with pytest.raises(NotJudged, match=r"^XLA's plan of the buffers cannot be read: ValueError: "):
+        of_plan(plan, None, ())
+
+
+def test_a_process_whose_parent_is_killed_ends(tmp_path):
+    """Here while it imports JAX, which never comes to an end."""
+    site = tmp_path / "jax"
+    (site / "_src").mkdir(parents=True)
+    (site / "_src" / "__init__.py").write_text("")
+    (site / "__init__.py").write_text(
+        f"import os, time\nfrom pathlib import Path\nPath({str(tmp_path)!r}, 'unfinished').write_text(str(os.getpid()))\n"
+        f"Path({str(tmp_path)!r}, 'unfinished').rename(Path({str(tmp_path)!r}, 'process'))\ntime.sleep(3600)\n"
+    )
+    code = "from pytest_af3mem.worker.xla import compile_process\ncompile_process._plan(b'', b'', '')"
+    path = [str(tmp_path), str(Path(compile_process.__file__).parents[3])]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path), "TMPDIR": str(tmp_path)}
+    with subprocess.Popen([sys.executable, "-c", code], env=environment, start_new_session=True) as parent:
+        wait_until((tmp_path / "process").exists)
+        process = Path("/proc", (tmp_path / "process").read_text())
+        assert process.exists()
+        parent.kill()
+    wait_until(lambda: not process.exists() or "\nState:\tZ" in (process / "status").read_text())
+
+
+def wait_until(condition):
+    end = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+BOTH_WAYS = """
+import dataclasses, json, os, sys, tempfile
+from pathlib import Path
+from pytest_af3mem.worker.environment import ENVIRONMENT
+os.environ.update(ENVIRONMENT)
+from pytest_af3mem import gpus
+from pytest_af3mem.worker.xla import compile_process, program, target
+import analytic, fused
+found = []
+gpu = gpus.find("a100-40gb")
+toolchain = target.toolchain(Path(tempfile.mkdtemp()))
+for model in (analytic.Analytic(), fused.Fused()):
+    batch = model.featurise(sys.argv[1], model.buckets())
+    forward = model.forward({}, gpu.compute_capability)
+    import jax
+    parameters = jax.eval_shape(forward.init, jax.random.PRNGKey(0), batch.features)
+    for smallest in (0, 2**60):
+        compile_process._SMALL_BYTES = smallest
+        jax.clear_caches()
+        found.append(dataclasses.asdict(program.measure(forward, parameters, batch.features, gpu, toolchain, model.packages)))
+print(json.dumps(found))
+"""
+
+
+def test_a_plan_says_what_a_whole_compile_says(tmp_path):
+    """To the byte and in every holder, of a model of plain operations and of one with a kernel of its own."""
+    models = Path(__file__).parents[1] / "models"
+    job = json.dumps({"sequences": [{"protein": {"id": ["A"], "sequence": "M" * 100}}]})
+    path = os.pathsep.join([str(Path(compile_process.__file__).parents[3]), str(models)])
+    environment = {**os.environ, "PYTHONPATH": path, "TMPDIR": str(tmp_path)}
+    run = subprocess.run(
+        [sys.executable, "-c", BOTH_WAYS, job], env=environment, cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    plain, plain_whole, fused, fused_whole = json.loads(run.stdout.splitlines()[-1])
+    assert plain == plain_whole
+    assert fused == fused_whole
+    assert (plain["temp_bytes"], plain["kernels"]["triton"], fused["kernels"]["triton"]) == (4 * 128**2, 0, 1)
+    assert "analytic.py:" in str(plain["attribution"]["holders"])
+
+
+@pytest.mark.parametrize("size", [64 * MIB, 32 * KIB], ids=["large", "small"])
+def test_arrays_that_a_model_closes_over_are_judged(cold_project, needed_bytes, size):
+    cold_project.write(
+        test_fit="def test_any(gpu_peak): gpu_peak(tokens=100)",
+        closing=f"""
+        import analytic, dataclasses
+
+        class Closing(analytic.Analytic):
+            packages = ("analytic", "closing")
+
+            def forward(self, settings, compute_capability):
+                import jax.numpy as jnp
+                import numpy as np
+
+                forward = super().forward(settings, compute_capability)
+                table = np.random.default_rng(0).random({size} // 4, np.float32)
+
+                def apply(parameters, key, features):
+                    return forward.apply(parameters, key, features), jnp.asarray(table)[features["positions"].astype(int)]
+
+                return dataclasses.replace(forward, apply=apply)
+        """,
+    )
+    assert cold_project.run("--af3-model=closing:Closing").ret == 0
+    (peak,) = cold_project.measurements()
+    assert peak["constant_bytes"] == size
+    assert peak["total_bytes"] == sum(holder["bytes"] for holder in peak["holders"])
+    assert ("constant", size) in [(holder["kind"], holder["bytes"]) for holder in peak["holders"]]
+    assert 0 <= peak["total_bytes"] - size - needed_bytes(128) <= 4 * KIB
