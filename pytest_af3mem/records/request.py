@@ -68,8 +68,8 @@ class Request:
         return f"[{self.tokens} tokens, bucket {self.bucket}, {self.target}, {self.method}]"
 
     @cached_property
-    def stated(self) -> str:
-        """The settings as text, in which 1 is not True."""
+    def settings_text(self) -> str:
+        """The settings as JSON, in which 1 is not True."""
         return typed.render(dict(self.settings), sort_keys=True)
 
     @cached_property
