@@ -134,7 +134,7 @@ def _planned(session: Session, grid: Grid) -> list[tuple[str, Mapping[str, str],
         base = Conditions(0, grid.options, grid.model_settings)
         for name, (_, value) in zip(grid.axes, values, strict=True):
             base = base.changed(name, value, session.installation.settings)
-        asked = {"options": base.options, "model_settings": base.model_settings, "target": grid.targets[0].name}
+        asked: dict[str, Any] = {"options": base.options, "model_settings": base.model_settings, "target": grid.targets[0].name}
         one = [session.request(tokens=count, **asked) for count in tokens]
         planned += [
             (target.name, changed, [session.retarget(request, target.name) for request in one]) for target in grid.targets
