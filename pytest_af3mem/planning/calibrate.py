@@ -34,7 +34,7 @@ class CompiledAndRun:
 
 def measure(session: Session, tokens: Sequence[int], show: Callable[[str], None]) -> list[CompiledAndRun]:
     """So many tokens compiled and run; compiling goes on beside what the GPU does."""
-    requests = [session.request(tokens=size, method=method) for size in tokens for method in ("run", "compiled")]
+    requests = [session.request(tokens=count, method=method) for count in tokens for method in ("run", "compiled")]
     answers = ask(session, requests, show)
     return [CompiledAndRun(*one) for one in zip(requests[::2], answers[1::2], answers[::2], strict=True)]
 

@@ -103,7 +103,7 @@ def compare(
             for side in (one for one in (old, new) if one.settings == settings):
                 with _named(side):
                     asked[side.name] = [
-                        session.request(tokens=size, options=options, model_settings=side.model_settings) for size in tokens
+                        session.request(tokens=count, options=options, model_settings=side.model_settings) for count in tokens
                     ]
                     for request in asked[side.name]:
                         session.pool.submit(request)
