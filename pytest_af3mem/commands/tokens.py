@@ -16,7 +16,7 @@ from pytest_af3mem.errors import SetupError, shown
 from pytest_af3mem.inputs.buckets import bucket
 from pytest_af3mem.models.alphafold3 import AlphaFold3
 from pytest_af3mem.models.alphafold3_files import NEWEST_BUCKETS
-from pytest_af3mem.planning.job_folder import Place, files, read, why
+from pytest_af3mem.planning.job_folder import Place, files, read, why_left_out
 from pytest_af3mem.reports import tokens as report
 from pytest_af3mem.session.session import Session
 from pytest_af3mem.session.settings import Settings
@@ -44,8 +44,8 @@ def run(parsed: argparse.Namespace, settings: Settings) -> int:
                     raise job
                 tokens = session.tokens(job)
             except Exception as error:
-                broken.append((where, why(error)))
-                print(f"af3mem: {str(where)!a}: {shown(why(error))}", file=sys.stderr)
+                broken.append((where, why_left_out(error)))
+                print(f"af3mem: {str(where)!a}: {shown(why_left_out(error))}", file=sys.stderr)
             else:
                 note(where, job)
                 counted.append(report.Counted(where, job.name, tokens, bucket(tokens, buckets), job.notes))

@@ -1,4 +1,4 @@
-"""Measures the same inputs compiled and on a real GPU, at several sizes."""
+"""Measures the same inputs compiled and on a real GPU, for several numbers of tokens."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pytest_af3mem.session.session import Session
 
 @dataclass(frozen=True)
 class CompiledAndRun:
-    """One size measured in both ways; what gave no number stands there as its error."""
+    """One input measured in both ways; what gave no number stands there as its error."""
 
     request: Request
     compiled: Peak | NotJudged
@@ -32,9 +32,9 @@ class CompiledAndRun:
         return [unmeasured(one, self.request.conditions).line for one in (self.compiled, self.run) if isinstance(one, NotJudged)]
 
 
-def measure(session: Session, sizes: Sequence[int], show: Callable[[str], None]) -> list[CompiledAndRun]:
-    """Each size compiled and run; compiling goes on beside what the GPU does."""
-    requests = [session.request(tokens=size, method=method) for size in sizes for method in ("run", "compiled")]
+def measure(session: Session, tokens: Sequence[int], show: Callable[[str], None]) -> list[CompiledAndRun]:
+    """So many tokens compiled and run; compiling goes on beside what the GPU does."""
+    requests = [session.request(tokens=count, method=method) for count in tokens for method in ("run", "compiled")]
     answers = ask(session, requests, show)
     return [CompiledAndRun(*one) for one in zip(requests[::2], answers[1::2], answers[::2], strict=True)]
 

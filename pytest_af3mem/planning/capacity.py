@@ -21,11 +21,11 @@ _GUESSES = 4
 
 @dataclass(frozen=True)
 class Capacity:
-    """What fits in `limit_bytes` of a target. `fits` and `beyond` were both measured, and nothing in between is a size.
+    """What fits in `limit_bytes` of a target. `fits` and `beyond` were both measured; no input is padded to in between.
 
-    That all larger sizes need more is taken for granted. A model that works in pieces above some size may need less there.
-    `fits` is None where the smallest size is too large already, and `beyond` where the largest that was asked for fits. A
-    measurement that failed is the `reason`; then the edge is not known, and what was measured so far is still told.
+    That more tokens need more is taken for granted. A model that works in pieces above some number may need less there.
+    `fits` is None where the smallest is too large already, and `beyond` where the largest that was asked for fits. A
+    measurement that failed is the `reason`; then the edge is not known, and `fits` and `beyond` are what was measured so far.
     """
 
     target: Gpu
@@ -44,7 +44,7 @@ class Capacity:
         return self.beyond.total_bytes - self.limit_bytes if self.beyond else None
 
 
-def sizes(buckets: Sequence[int], up_to: int) -> list[int]:
+def candidates(buckets: Sequence[int], up_to: int) -> list[int]:
     """Every padded size up to `up_to` tokens: the buckets, and above the largest every multiple of 64, where it is exact.
 
     Raises UsageError where there is none.
@@ -53,7 +53,7 @@ def sizes(buckets: Sequence[int], up_to: int) -> list[int]:
     smallest = buckets[0] if buckets else first
     if up_to < smallest:
         raise UsageError(f"--up-to {up_to} is less than the smallest {'bucket' if buckets else 'size to look at'}, {smallest}")
-    return [size for size in (*buckets, *range(first, up_to + 1, STEP)) if size <= up_to]
+    return [tokens for tokens in (*buckets, *range(first, up_to + 1, STEP)) if tokens <= up_to]
 
 
 def capacities(
@@ -64,45 +64,43 @@ def capacities(
     model_settings: Mapping[str, Any],
     show: Callable[[str], None] = lambda text: None,
 ) -> list[Capacity]:
-    """For each target, the largest of all `sizes` that needs at most `fraction` of its memory."""
+    """For each target, the largest of all `candidates` that needs at most `fraction` of its memory."""
     known: list[Peak] = []
-    all_sizes = sizes(session.buckets, up_to)
-    searches = [
-        _search(session, target, fraction.of(target.memory_bytes), all_sizes, model_settings, known) for target in targets
-    ]
+    padded = candidates(session.buckets, up_to)
+    searches = [_search(session, target, fraction.of(target.memory_bytes), padded, model_settings, known) for target in targets]
     return run_searches(session, searches, show)
 
 
 def _search(
-    session: Session, target: Gpu, limit_bytes: int, sizes: Sequence[int], model_settings: Mapping[str, Any], known: list[Peak]
+    session: Session, target: Gpu, limit_bytes: int, padded: Sequence[int], model_settings: Mapping[str, Any], known: list[Peak]
 ) -> Search[Capacity]:
     """Measures where the edge is expected, from what is `known` of all targets so far, and bisects where that does not help."""
     peaks: dict[int, Peak] = {}
-    low, high = -1, len(sizes)  # the largest that fits, the smallest that does not
+    low, high = -1, len(padded)  # the largest that fits, the smallest that does not
     while high - low > 1:
-        at = _expected_edge(sizes, limit_bytes, target, known) if len(peaks) < _GUESSES else (low + high) // 2
+        at = _expected_edge(padded, limit_bytes, target, known) if len(peaks) < _GUESSES else (low + high) // 2
         at = min(max(at, low + 1), high - 1)
-        answer = yield session.request(tokens=sizes[at], target=target.name, model_settings=model_settings)
+        answer = yield session.request(tokens=padded[at], target=target.name, model_settings=model_settings)
         if isinstance(answer, NotJudged):
-            return Capacity(target, limit_bytes, peaks.get(low), peaks.get(high), f"{sizes[at]} tokens: {answer}")
+            return Capacity(target, limit_bytes, peaks.get(low), peaks.get(high), f"{padded[at]} tokens: {answer}")
         known.append(answer)
         peaks[at] = answer
         low, high = (at, high) if answer.total_bytes <= limit_bytes else (low, at)
     return Capacity(target, limit_bytes, peaks.get(low), peaks.get(high))
 
 
-def _expected_edge(sizes: Sequence[int], limit_bytes: int, target: Gpu, known: Sequence[Peak]) -> int:
-    """Index of the largest size that should fit: what was measured nearest to it grows with the square of the tokens.
+def _expected_edge(padded: Sequence[int], limit_bytes: int, target: Gpu, known: Sequence[Peak]) -> int:
+    """Index of the largest that should fit: what was measured nearest to it grows with the square of the tokens.
 
     A GPU of the same compute capability runs the same kernels, and needs nearly the same; what another one needs is taken
     where there is none. This only chooses what to measure next; it is never an answer.
     """
     alike = [peak for peak in known if gpus.find(peak.target).compute_capability == target.compute_capability] or known
     if not alike:
-        return len([size for size in sizes if size <= 2048]) - 1
+        return len([tokens for tokens in padded if tokens <= 2048]) - 1
     expected = -1
-    for at, size in enumerate(sizes):
-        nearest = min(alike, key=lambda peak: (abs(math.log(size / peak.bucket)), peak.target != target.name))
-        if nearest.total_bytes * (size / nearest.bucket) ** 2 <= limit_bytes:
+    for at, tokens in enumerate(padded):
+        nearest = min(alike, key=lambda peak: (abs(math.log(tokens / peak.bucket)), peak.target != target.name))
+        if nearest.total_bytes * (tokens / nearest.bucket) ** 2 <= limit_bytes:
             expected = at
     return expected

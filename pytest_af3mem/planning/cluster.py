@@ -42,7 +42,7 @@ class Cluster:
     def __init__(self, settings: Settings, address: str):
         self._address = address
         self._name = uuid.uuid4().hex
-        self._stated = _stated(settings)
+        self._settings = _to_send(settings)
         self._tasks: dict[Request, Any] = {}
         self._client = _connected(address)
         try:
@@ -87,7 +87,7 @@ class Cluster:
     def _hand_over(self, request: Request, answer: Future[Peak]) -> None:
         installation = dataclasses.asdict(self.installation)
         try:
-            task = self._client.submit(measure, self._name, self._stated, installation, request.to_json(), pure=False)
+            task = self._client.submit(measure, self._name, self._settings, installation, request.to_json(), pure=False)
         except Exception as error:
             raise NotJudged(f"the cluster did not take it: {first_line(error)}") from error
         self._tasks[request] = task
@@ -127,12 +127,12 @@ def _connected(address: str) -> Any:
         raise SetupError(f"--scheduler {address!r} does not answer: start one with `dask scheduler`") from error
 
 
-def _stated(settings: Settings) -> dict[str, Any]:
+def _to_send(settings: Settings) -> dict[str, Any]:
     """What a worker must know of the settings; what is the default here is left to be the default there."""
     usual = Settings()
     names = ("model", "python", "path", "cache_dir", "timeout", "no_cache")
-    stated = {name: getattr(settings, name) for name in names if getattr(settings, name) != getattr(usual, name)}
-    return {name: value if isinstance(value, bool) else str(value) for name, value in stated.items()}
+    changed = {name: getattr(settings, name) for name in names if getattr(settings, name) != getattr(usual, name)}
+    return {name: value if isinstance(value, bool) else str(value) for name, value in changed.items()}
 
 
 _pools: dict[str, Pool] = {}
@@ -142,11 +142,11 @@ _lock = threading.Lock()
 
 
 def measure(
-    client: str, stated: Mapping[str, Any], installation: Mapping[str, Any], request: Mapping[str, Any]
+    client: str, settings: Mapping[str, Any], installation: Mapping[str, Any], request: Mapping[str, Any]
 ) -> dict[str, Any]:
     """The peak and the signature of the features, or an error; refused where other software is installed than at the client's."""
     try:
-        pool = _pool(client, stated)
+        pool = _pool(client, settings)
         if differing := _differing(installation, dataclasses.asdict(pool.installation)):
             raise SetupError(f"a worker of the cluster would measure something else: {differing}; install the same on both")
         asked = Request.from_json(request)
@@ -172,13 +172,13 @@ def release(client: str) -> None:
         pool.close()
 
 
-def _pool(client: str, stated: Mapping[str, Any]) -> Pool:
-    key = str(stated)
+def _pool(client: str, settings: Mapping[str, Any]) -> Pool:
+    key = str(settings)
     with _lock:
         if client in _released:  # while this was on its way
             raise NotJudged(ENDED)
         if key not in _pools:
-            _pools[key] = Pool(Settings.read(stated))
+            _pools[key] = Pool(Settings.read(settings))
         _clients.setdefault(key, set()).add(client)
         return _pools[key]
 

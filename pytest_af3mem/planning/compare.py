@@ -59,7 +59,7 @@ class OldAndNew:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Both sides and their pairs, by size; `notes` are what users should know of the caches."""
+    """Both sides and their pairs, by tokens; `notes` are what users should know of the caches."""
 
     old: Side
     new: Side
@@ -85,12 +85,12 @@ class Comparison:
 def compare(
     old: Side,
     new: Side,
-    sizes: Sequence[int],
+    tokens: Sequence[int],
     options: Mapping[str, Any],
     tolerance: Size,
     show: Callable[[str], None] = lambda text: None,
 ) -> Comparison:
-    """Generated inputs of these sizes on both sides, which come one after the other unless they differ in settings alone.
+    """Generated inputs of so many tokens on both sides, which come one after the other unless they differ in settings alone.
 
     Raises UsageError and SetupError, with the side's name, for what cannot be asked there.
     """
@@ -103,7 +103,7 @@ def compare(
             for side in (one for one in (old, new) if one.settings == settings):
                 with _named(side):
                     asked[side.name] = [
-                        session.request(tokens=size, options=options, model_settings=side.model_settings) for size in sizes
+                        session.request(tokens=count, options=options, model_settings=side.model_settings) for count in tokens
                     ]
                     for request in asked[side.name]:
                         session.pool.submit(request)

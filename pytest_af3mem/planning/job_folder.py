@@ -1,4 +1,4 @@
-"""A folder of AlphaFold 3 inputs: what each needs, which targets it fits, and what a card would have to be split into."""
+"""A folder of AlphaFold 3 inputs: what each needs, which targets it fits, and what a GPU would have to be split into."""
 
 from __future__ import annotations
 
@@ -99,12 +99,12 @@ class Plan:
         return {file: targets[0] for file, targets in common.items() if targets and file in whole}
 
     def needed(self, card: str) -> Counter[str]:
-        """How many jobs have each slice of a card as the smallest that they fit."""
+        """How many jobs have each slice of a GPU as the smallest that they fit."""
         smallest = (next((target for target in self.fitting(job) if target.whole == card), None) for job in self.jobs)
         return Counter(target.name for target in smallest if target and target.is_slice)
 
     def split(self, card: str) -> tuple[tuple[str, ...], int] | None:
-        """As `mig.best`, for the jobs that fit a slice of this card."""
+        """As `mig.best`, for the jobs that fit a slice of this GPU."""
         return mig.best(card, self.needed(card))
 
 
@@ -129,7 +129,7 @@ def plan(
 ) -> Plan:
     """Counts, featurises and measures every job on every target; jobs that are the same program are measured once.
 
-    A file that cannot be read is told, and the others are planned. Raises UsageError and SetupError for what concerns all.
+    A file that cannot be read is reported, and the others are planned. Raises UsageError and SetupError for what concerns all.
     """
     session.check_settings(model_settings)
     ordered = tuple(sorted(targets, key=lambda target: (target.memory_bytes, target.name)))
@@ -148,7 +148,7 @@ def plan(
         else:
             found = tuple(answers[session.retarget(representatives[program], target.name)] for target in ordered)
         jobs.append(Planned(where, name, request.tokens, request.bucket, found))
-    broken = [Broken(where, why(one)) for where, _, one in read if not isinstance(one, Request)]
+    broken = [Broken(where, why_left_out(one)) for where, _, one in read if not isinstance(one, Request)]
     return Plan(ordered, fraction, tuple(jobs), tuple(broken))
 
 
@@ -163,7 +163,7 @@ def read(session: Session, paths: Iterable[Path], *, strict: bool = False) -> It
             yield from ((Place(path, index, len(found)), job) for index, job in enumerate(found))
 
 
-def why(error: Exception) -> str:
+def why_left_out(error: Exception) -> str:
     """Why a job is left out: what is not an error of ours is a fault of ours."""
     return str(error) if isinstance(error, Af3memError) else f"pytest-af3mem fails here, please report it: {first_line(error)}"
 

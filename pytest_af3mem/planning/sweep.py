@@ -27,7 +27,7 @@ Axis = Sequence[tuple[str, Any]]
 
 @dataclass(frozen=True)
 class Curve:
-    """One model with one set of settings on one target: what it was asked at each size, and the answers, by size.
+    """One model with one set of settings on one target: its requests by tokens, and the answer to each.
 
     `changed` says in which values of the axes it differs from other curves.
     """
@@ -82,8 +82,8 @@ def sweep(
 ) -> Swept:
     """Measures the whole grid, one model after the other and all else side by side.
 
-    A model that is not installed is told with the reason. Raises UsageError, before anything is measured, for a model, setting
-    or option that does not exist.
+    A model that is not installed is reported with the reason. Raises UsageError, before anything is measured, for a model,
+    setting or option that does not exist.
     """
     sessions: dict[str, Session] = {}
     try:
@@ -92,14 +92,14 @@ def sweep(
         unmeasured: dict[str, str] = {}
         planned: dict[str, list[tuple[str, Mapping[str, str], list[Request]]]] = {}
         for model, session in sessions.items():
-            with _told(unmeasured, model, alone=len(sessions) == 1):
+            with _reported(unmeasured, model, alone=len(sessions) == 1):
                 planned[model] = _planned(session, grid)
         curves: list[Curve] = []
         notes: list[str] = []
         buckets: set[int] = set()
         for model, plans in planned.items():
             session = sessions[model]
-            with _told(unmeasured, model, alone=len(sessions) == 1):
+            with _reported(unmeasured, model, alone=len(sessions) == 1):
                 answers = iter(ask(session, [request for *_, requests in plans for request in requests], show))
                 for target, changed, requests in plans:
                     curves.append(Curve(model, target, changed, tuple(requests), tuple(itertools.islice(answers, len(requests)))))
@@ -113,8 +113,8 @@ def sweep(
 
 
 @contextmanager
-def _told(unmeasured: dict[str, str], model: str, alone: bool) -> Iterator[None]:
-    """What one model of several lacks is told of it, and the others are measured."""
+def _reported(unmeasured: dict[str, str], model: str, alone: bool) -> Iterator[None]:
+    """What one model of several lacks is reported, and the others are measured."""
     try:
         yield
     except SetupError as error:
@@ -124,9 +124,9 @@ def _told(unmeasured: dict[str, str], model: str, alone: bool) -> Iterator[None]
 
 
 def _planned(session: Session, grid: Grid) -> list[tuple[str, Mapping[str, str], list[Request]]]:
-    """Target, values of the axes, and the requests by size, of every curve of one model."""
-    sizes = grid.tokens or session.buckets
-    if not sizes:
+    """Target, values of the axes, and the requests by tokens, of every curve of one model."""
+    tokens = grid.tokens or session.buckets
+    if not tokens:
         raise UsageError(f"{session.installation.model} has no buckets to sweep: say --tokens, or --buckets")
     planned: list[tuple[str, Mapping[str, str], list[Request]]] = []
     for values in itertools.product(*grid.axes.values()):
@@ -134,10 +134,8 @@ def _planned(session: Session, grid: Grid) -> list[tuple[str, Mapping[str, str],
         base = Conditions(0, grid.options, grid.model_settings)
         for name, (_, value) in zip(grid.axes, values, strict=True):
             base = base.changed(name, value, session.installation.settings)
-        first = grid.targets[0].name
-        one = [
-            session.request(tokens=size, options=base.options, model_settings=base.model_settings, target=first) for size in sizes
-        ]
+        asked: dict[str, Any] = {"options": base.options, "model_settings": base.model_settings, "target": grid.targets[0].name}
+        one = [session.request(tokens=count, **asked) for count in tokens]
         planned += [
             (target.name, changed, [session.retarget(request, target.name) for request in one]) for target in grid.targets
         ]

@@ -17,7 +17,7 @@ from pytest_af3mem.session.session import Session
 
 @dataclass(frozen=True)
 class Conditions:
-    """What is fixed: the size of the generated input, its options, and the model's settings."""
+    """What is fixed: the tokens of the generated input, its options, and the model's settings."""
 
     tokens: int
     options: Mapping[str, Any] = field(default_factory=dict)

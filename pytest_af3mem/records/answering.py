@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from pytest_af3mem.errors import InputError, NotJudged
 from pytest_af3mem.records.job_sequence import Step
@@ -14,6 +14,7 @@ from pytest_af3mem.records.request import Installation, Request
 from pytest_af3mem.storage import typed
 from pytest_af3mem.storage.typed import Filled, Positive
 
+_Record = TypeVar("_Record")
 _OF_THE_PROCESS = "environment"  # of a run it is that of the GPU's process
 
 
@@ -33,15 +34,10 @@ class Answer:
     def to_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
 
-    @classmethod
-    def from_json(cls, data: object) -> Answer:
-        """Raises InputError for what is no such record."""
-        return typed.read(cls, data)
-
 
 @dataclass(frozen=True)
 class Features:
-    """What the featuriser made of a job: its size, shape and type of each feature by name, and their digest."""
+    """What the featuriser made of a job: its tokens, shape and type of each feature by name, and their digest."""
 
     tokens: Positive
     bucket: Positive
@@ -51,10 +47,7 @@ class Features:
 
 def accepted(request: Request, installation: Installation, reply: object) -> Answer:
     """A worker's reply as the answer to `request`. Raises NotJudged where it is none."""
-    try:
-        answer = Answer.from_json(reply)
-    except InputError as error:
-        raise NotJudged(f"the worker's reply cannot be read: {error}") from error
+    answer = _read(Answer, reply)
     reason = why_not_the_answer(request, installation, answer.peak, answer.settings)
     if not reason and request.method != "run" and answer.installation != installation.identity:
         reason = "what is installed, or the environment, is not as it was at the start of the session: start it again"
@@ -95,10 +88,7 @@ def why_not_the_answer(
 
 def features(request: Request, reply: object) -> Features:
     """What a worker made of a job's features. Raises NotJudged where it is of another."""
-    try:
-        found = typed.read(Features, reply)
-    except InputError as error:
-        raise NotJudged(f"the worker's reply cannot be read: {error}") from error
+    found = _read(Features, reply)
     for name, made, asked in (("tokens", found.tokens, request.tokens), ("bucket", found.bucket, request.bucket)):
         if made != asked:
             raise NotJudged(_other(name, made, asked))
@@ -107,10 +97,7 @@ def features(request: Request, reply: object) -> Features:
 
 def steps(requests: Sequence[Request], reply: object) -> tuple[Step, ...]:
     """What a worker did of a sequence. Raises NotJudged where that is not what was asked."""
-    try:
-        found = typed.read(_Steps, {"steps": reply}).steps
-    except InputError as error:
-        raise NotJudged(f"the worker's reply cannot be read: {error}") from error
+    found = _read(_Steps, {"steps": reply}).steps
     if [(step.tokens, step.bucket) for step in found] != [(one.tokens, one.bucket) for one in requests]:
         raise NotJudged("the worker ran other jobs than those of the sequence")
     return found
@@ -119,6 +106,13 @@ def steps(requests: Sequence[Request], reply: object) -> tuple[Step, ...]:
 @dataclass(frozen=True)
 class _Steps:
     steps: tuple[Step, ...]
+
+
+def _read(kind: type[_Record], reply: object) -> _Record:
+    try:
+        return typed.read(kind, reply)
+    except InputError as error:
+        raise NotJudged(f"the worker's reply cannot be read: {error}") from error
 
 
 def _other(name: str, found: object, asked: object) -> str:

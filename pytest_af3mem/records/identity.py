@@ -20,7 +20,7 @@ from pytest_af3mem.storage.typed import read_text
 def find_peak(
     cache: Cache, identity: Mapping[str, Any], request: Request, why_not: Callable[[Peak], str] = lambda peak: ""
 ) -> Peak | None:
-    """The stored peak of an equal program, said of this request's size. One that cannot be it, as `why_not` says, is damage."""
+    """The stored peak of an equal program, said of this request's tokens. One that cannot be it, as `why_not` says, is damage."""
 
     def read(value: Any) -> Peak:
         peak = dataclasses.replace(Peak.from_json(value), tokens=request.tokens, bucket=request.bucket, seconds=0.0, cached=True)

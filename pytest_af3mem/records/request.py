@@ -69,8 +69,8 @@ class Request:
         return conditions(self.tokens, self.bucket, self.target, self.method)
 
     @cached_property
-    def stated(self) -> str:
-        """The settings as text, in which 1 is not True."""
+    def settings_text(self) -> str:
+        """The settings as JSON, in which 1 is not True."""
         return typed.render(dict(self.settings), sort_keys=True)
 
     @cached_property

@@ -50,7 +50,7 @@ class Answers:
             if peak is not None:
                 answer.set_result(peak)
                 return answer
-            group = (request.bucket, request.target, request.method, request.stated)
+            group = (request.bucket, request.target, request.method, request.settings_text)
             first = self._first_of_group.setdefault(group, answer)
         if first is answer:
             self._start(request, answer)
@@ -59,7 +59,7 @@ class Answers:
         return answer
 
     def forget(self, answer: Future[Peak]) -> None:
-        """Who asks again for what this answer, which failed, was to tell will have it measured anew."""
+        """Whoever asks again for what this answer failed to give has it measured anew."""
         with self._lock:
             self._answers = {request: known for request, known in self._answers.items() if known is not answer}
 

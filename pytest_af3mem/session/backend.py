@@ -47,7 +47,7 @@ class Backend(Protocol):
         """The peak, or NotJudged with the reason, in a while. An equal request is measured once a session, but see `forget`."""
 
     def forget(self, answer: Future[Peak]) -> None:
-        """An answer that failed, and was told: who asks for it again has it measured anew."""
+        """Whoever asks again for what this answer failed to give has it measured anew."""
 
     def status(self) -> str:
         """What is going on, in one line."""

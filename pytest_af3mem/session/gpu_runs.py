@@ -32,7 +32,7 @@ class GpuRuns:
 
     def run(self, request: Request) -> Peak:
         """A program that was run in this session is not run again; nothing else of a run is kept, for a GPU is no constant."""
-        program = (request.target, request.stated)
+        program = (request.target, request.settings_text)
         same = [(signature, peak) for known, signature, peak in self._known if known == program]
         if same:
             signature = self._pool.featurise(request)["signature"]

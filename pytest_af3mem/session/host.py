@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+WORKER_MEMORY_BYTES = 4 * 2**30  # a worker was seen to take 2 to 3 GiB of host memory
+
 
 def cores(root: Path = Path("/")) -> int:
     """How many cores this process may keep busy: its affinity, within the CPU quota of its control groups."""
@@ -18,7 +20,7 @@ def cores(root: Path = Path("/")) -> int:
 
 
 def available_memory_bytes(root: Path = Path("/")) -> int | None:
-    """Host memory that can still be taken: Linux's own estimate, within what control groups leave. None where nobody tells."""
+    """Host memory that can still be taken: Linux's own estimate, within what control groups leave. None where nothing says."""
     found = [left for folder in _groups(root, "memory") if (left := _left_bytes(folder)) is not None]
     lines = _text(root / "proc/meminfo").splitlines()
     found += [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")]
@@ -35,14 +37,14 @@ def _quota(folder: Path) -> float | None:
 
 def _left_bytes(folder: Path) -> int | None:
     """Memory that a control group may still take; what it holds of files that can be read again counts as free."""
-    limits = [_number(folder / name) for name in ("memory.max", "memory.high", "memory.limit_in_bytes")]
+    found = [_number(folder / name) for name in ("memory.max", "memory.high", "memory.limit_in_bytes")]
     used = next((n for name in ("current", "usage_in_bytes") if (n := _number(folder / f"memory.{name}")) is not None), None)
-    stated = [limit for limit in limits if limit is not None]
-    if not stated or used is None:
+    limits = [limit for limit in found if limit is not None]
+    if not limits or used is None:
         return None
     statistics = dict(line.split(maxsplit=1) for line in _text(folder / "memory.stat").splitlines() if " " in line)
     files = statistics.get("total_inactive_file", statistics.get("inactive_file", "0"))
-    return min(stated) - used + (int(files) if files.isdecimal() else 0)
+    return min(limits) - used + (int(files) if files.isdecimal() else 0)
 
 
 def _groups(root: Path, controller: str) -> Iterator[Path]:
@@ -101,6 +103,3 @@ def ends_on_signals() -> Iterator[None]:
         for number in numbers:
             if signal.getsignal(number) is interrupt:
                 signal.signal(number, signal.SIG_DFL)
-
-
-WORKER_MEMORY_BYTES = 4 * 2**30  # a worker was seen to take 2 to 3 GiB of host memory

@@ -116,7 +116,7 @@ class Pool:
             raise NotJudged(f"no thread can be started for it ({error}); --af3-workers 1 needs fewer") from error
 
     def _measure(self, request: Request, answer: Future[Peak]) -> None:
-        if answer.done():  # it was told that there is no thread, and then one was free
+        if answer.done():  # it failed for want of a thread, and then one was free
             return
         with self._lock:
             self._running[request] = time.monotonic()

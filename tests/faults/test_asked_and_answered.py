@@ -108,7 +108,7 @@ def test_settings_of_one_and_true_are_two_questions(a_request):
     assert requests[0] != requests[1] != requests[2] != requests[0]
     assert requests[0] == a_request(settings=(("width", 1),))
     assert Request.from_json(json.loads(json.dumps(requests[2].to_json()))) == requests[2]
-    assert len({request.stated for request in requests}) == 4
+    assert len({request.settings_text for request in requests}) == 4
 
 
 def test_settings_that_python_takes_for_equal_are_measured_apart(project, needed_bytes):

@@ -24,9 +24,9 @@ def af3mem(project, capsys, tmp_path):
 
 
 def test_plan_looks_at_multiples_of_64(af3mem):
-    assert capacity.sizes((), 200) == [64, 128, 192]
+    assert capacity.candidates((), 200) == [64, 128, 192]
     with pytest.raises(UsageError, match="--up-to 50 is less than the smallest size to look at, 64"):
-        capacity.sizes((), 50)
+        capacity.candidates((), 50)
     status, output, errors = af3mem("plan", "--up-to", "256", "--fraction", "100 KiB", "--target", "l4-24gb")
     assert (status, errors) == (commands.OK, "")
     assert output.splitlines()[1].split()[:4] == ["l4-24gb", "21.99", "GiB", "128"]

@@ -10,7 +10,7 @@ from pytest_af3mem.planning import capacity
 from pytest_af3mem.planning.ask import answered
 
 BUCKETS = (256, 512, 768, 1024, 1280, 1536, 2048, 2560, 3072, 3584, 4096, 4608, 5120)
-SIZES = capacity.sizes(BUCKETS, 10240)
+SIZES = capacity.candidates(BUCKETS, 10240)
 GIB = 2**30
 
 
@@ -47,9 +47,9 @@ def searched(a_request, a_peak):
 def test_sizes_are_buckets_and_then_multiples_of_64():
     assert SIZES[: len(BUCKETS)] == list(BUCKETS)
     assert (SIZES[len(BUCKETS)], SIZES[-1]) == (5184, 10240)
-    assert capacity.sizes(BUCKETS, 600) == [256, 512]
+    assert capacity.candidates(BUCKETS, 600) == [256, 512]
     with pytest.raises(UsageError, match="--up-to 100 is less than the smallest bucket, 256"):
-        capacity.sizes(BUCKETS, 100)
+        capacity.candidates(BUCKETS, 100)
 
 
 @pytest.mark.parametrize("need", [parabola, steps])
