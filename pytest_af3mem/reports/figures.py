@@ -19,8 +19,8 @@ from typing import Any
 from pytest_af3mem import gpus
 from pytest_af3mem.gpus.size import format_bytes
 from pytest_af3mem.records.measurement import Measurement
-from pytest_af3mem.records.peak import Peak
 from pytest_af3mem.records.verdict import Outcome
+from pytest_af3mem.reports import series
 from pytest_af3mem.reports.series import Series
 
 _GIB = 2**30
@@ -28,7 +28,6 @@ _COLORS = tuple(f"--color-{index}" for index in range(10))
 _MOST_BANDS = 9  # and one for all other components
 _MOST_TICKS = 9
 _NEAR = 1.2  # capacities that differ by less than this factor would run into each other
-_KINDS = {"parameter": "parameters", "input": "inputs", "output": "outputs", "constant": "constants"}
 _AXIS = {"gridcolor": "--grid", "linecolor": "--grid", "zeroline": False, "fixedrange": True, "automargin": True}
 _ENDS = {"mode": "lines+markers", "marker": {"symbol": "line-ew-open", "size": 10, "color": "--budget"}}
 _Trace = dict[str, Any]
@@ -210,7 +209,7 @@ def _ticks(sizes: Iterable[int]) -> dict[str, Any]:
 
 def composition(found: Sequence[Series]) -> tuple[Plot, list[Bar]]:
     """A bar for each peak, stacked of what holds it: components of the model where they are known, else arguments and so on."""
-    peaks = [(one, peak, parts(peak)) for one in found for peak in one.by_bucket.values()]
+    peaks = [(one, peak, series.parts(peak)) for one in found for peak in one.by_bucket.values()]
     most: Counter[str] = Counter()
     for _, _, held in peaks:
         most |= Counter(held)
@@ -264,17 +263,6 @@ def composition(found: Sequence[Series]) -> tuple[Plot, list[Bar]]:
     }
     told = (f"{bar.size} tokens, {bar.series}: {_shares(bar, keys)}" for bar in bars)
     return Plot(_figure(traces, layout), keys, f"Who holds the peak. {'; '.join(told)}."), bars
-
-
-def parts(peak: Peak) -> dict[str, int]:
-    """What holds a peak: parameters, inputs and so on as one, the rest by component; they add up to `total_bytes`."""
-    if not peak.holders:
-        held = {"arguments": peak.argument_bytes, "outputs": peak.output_bytes - peak.alias_bytes, "temporaries": peak.temp_bytes}
-        return {name: size for name, size in held.items() if size}
-    sums: Counter[str] = Counter()
-    for holder in peak.holders:
-        sums[_KINDS.get(holder.kind, holder.component)] += holder.bytes
-    return dict(sums)
 
 
 def _shares(bar: Bar, keys: Sequence[Key]) -> str:
