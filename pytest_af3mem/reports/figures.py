@@ -106,11 +106,11 @@ def curve(found: Sequence[Series], buckets: Sequence[int]) -> Plot:
         (len(capacities) > len(targets), Key("thin", "--muted", "memory of other GPUs")),
     ]
     keys = [Key("line", color, one.name) for one, color in colored] + [key for is_there, key in others if is_there]
-    told = (
+    words = (
         f"{one.name}: {', '.join(f'{format_bytes(peak.total_bytes)} at {bucket:,}' for bucket, peak in one.by_bucket.items())}"
         for one in found
     )
-    return Plot(_figure(traces, layout), keys, f"GPU memory over tokens. {'; '.join(told)}.")
+    return Plot(_figure(traces, layout), keys, f"GPU memory over tokens. {'; '.join(words)}.")
 
 
 def _capacities(targets: Collection[str], lowest: int, highest: int) -> dict[str, int]:
@@ -170,14 +170,14 @@ def _limit(name: str, color: str, bucket: int, limit_bytes: int, buckets: Sequen
 def _points(measurements: Sequence[Measurement], symbol: str, color: str) -> _Trace:
     """What was asked for, each at its own number of tokens, and what came of it when it is pointed at."""
     peaks = [(one, one.peak) for one in measurements if one.peak]
-    told = [f"{one.test}\n{one.verdict.line if one.verdict else peak}" for one, peak in peaks]
+    words = [f"{one.test}\n{one.verdict.line if one.verdict else peak}" for one, peak in peaks]
     return {
         "mode": "markers",
         "x": [one.tokens for one, _ in peaks],
         "y": [_gib(peak.total_bytes) for _, peak in peaks],
         "marker": {"symbol": symbol, "size": 10, "color": color, "line": {"color": "--page", "width": 1}},
         "hoverinfo": "text",
-        "text": [_escaped(text) for text in told],
+        "text": [_escaped(text) for text in words],
     }
 
 
@@ -261,8 +261,8 @@ def composition(found: Sequence[Series]) -> tuple[Plot, list[Bar]]:
         "xaxis": {**_AXIS, **_multiples(1.4 * longest), "range": [0, 1.4 * longest / _GIB]},
         "yaxis": {**_AXIS, "type": "category", "showgrid": False, "autorange": "reversed", "title": {"text": title}},
     }
-    told = (f"{bar.size} tokens, {bar.series}: {_shares(bar, keys)}" for bar in bars)
-    return Plot(_figure(traces, layout), keys, f"Who holds the peak. {'; '.join(told)}."), bars
+    words = (f"{bar.size} tokens, {bar.series}: {_shares(bar, keys)}" for bar in bars)
+    return Plot(_figure(traces, layout), keys, f"Who holds the peak. {'; '.join(words)}."), bars
 
 
 def _shares(bar: Bar, keys: Sequence[Key]) -> str:
