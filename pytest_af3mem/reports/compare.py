@@ -20,10 +20,10 @@ def render_text(found: Comparison) -> str:
     lines = [f"OLD  {found.old.text}", f"NEW  {found.new.text}", ""]
     rows = [("tokens", "bucket", "target", "old", "new", "difference", "verdict")]
     lines += aligned([*rows, *(_row(pair, found) for pair in found.pairs)], right={0, 1, 3, 4, 5})
-    places: dict[tuple[str, ...], list[str]] = {}
+    sizes_of: dict[tuple[str, ...], list[str]] = {}
     for pair in found.pairs:
-        places.setdefault(tuple(_details(pair)), []).append(str(pair.asked[0].tokens))
-    for details, sizes in places.items():  # often the same at all sizes, above all where a side cannot be measured
+        sizes_of.setdefault(tuple(_details(pair)), []).append(str(pair.asked[0].tokens))
+    for details, sizes in sizes_of.items():  # often the same at all sizes, above all where a side cannot be measured
         lines += ["", f"at {', '.join(sizes)} tokens:", *(f"  {line}" for line in details)] if details else []
     lines += _differing(found)
     return printed([*found.notes, *lines])
