@@ -145,7 +145,7 @@ SHARED: dict[str, dict[str, Any]] = {
 
 
 def job_options(parsed: argparse.Namespace) -> dict[str, Any]:
-    """The stated options of a generated input, as `generate` takes them; what is no number is left for it to refuse."""
+    """The options of a generated input that were given, as `generate` takes and checks them."""
     stated = {name: getattr(parsed, name) for name in (flag[2:].replace("-", "_") for flag in JOB_OPTIONS)}
     return {
         name: int(value) if isinstance(value, str) and is_whole_number(value) else value

@@ -81,7 +81,7 @@ def _run(arguments: Sequence[str] | None) -> int:
         return _refused("error: the following arguments are required: COMMAND")
     names = [_name(module) for module in _COMMANDS]
     if not stated[0].startswith("-") and stated[0] not in names:
-        raise UsageError(f"{stated[0]!r} is no command{near(stated[0], names)} (there are {', '.join(names)})")
+        raise UsageError(f"{stated[0]!r} is not a command{near(stated[0], names)} (there are {', '.join(names)})")
     parsed = parser.parse_args(stated)
     settings = resolve_auto(Settings.read(vars(parsed), flag=_flag))
     parsed.read(parsed)
@@ -146,8 +146,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _epilog(examples: Sequence[str], statuses: Mapping[int, str]) -> str:
-    told = ", ".join(f"{status} {text}" for status, text in sorted({**STATUSES, **statuses}.items()))
-    return "\n".join(["examples:", *(f"  {example}" for example in examples), "", _filled(f"exit status: {told}")])
+    meanings = ", ".join(f"{status} {text}" for status, text in sorted({**STATUSES, **statuses}.items()))
+    return "\n".join(["examples:", *(f"  {example}" for example in examples), "", _filled(f"exit status: {meanings}")])
 
 
 def _filled(text: str) -> str:

@@ -20,10 +20,10 @@ def render_text(found: Comparison) -> str:
     lines = [f"OLD  {found.old.text}", f"NEW  {found.new.text}", ""]
     rows = [("tokens", "bucket", "target", "old", "new", "difference", "verdict")]
     lines += aligned([*rows, *(_row(pair, found) for pair in found.pairs)], right={0, 1, 3, 4, 5})
-    told: dict[tuple[str, ...], list[str]] = {}
+    sizes_of: dict[tuple[str, ...], list[str]] = {}
     for pair in found.pairs:
-        told.setdefault(tuple(_details(pair)), []).append(str(pair.asked[0].tokens))
-    for details, sizes in told.items():  # often the same at all sizes, above all where a side cannot be measured
+        sizes_of.setdefault(tuple(_details(pair)), []).append(str(pair.asked[0].tokens))
+    for details, sizes in sizes_of.items():  # often the same at all sizes, above all where a side cannot be measured
         lines += ["", f"at {', '.join(sizes)} tokens:", *(f"  {line}" for line in details)] if details else []
     lines += _differing(found)
     return printed([*found.notes, *lines])
@@ -59,15 +59,15 @@ def render_json(found: Comparison) -> str:
 def _row(pair: OldAndNew, found: Comparison) -> tuple[str, ...]:
     old, new = pair.asked
     change = pair.difference_bytes
-    told = "not judged" if change is None else "none"
+    difference = "not judged" if change is None else "none"
     if change and pair.peaks:
-        told = f"{signed(change)} ({change / pair.peaks[0].total_bytes * 100:+.2f} %)"
+        difference = f"{signed(change)} ({change / pair.peaks[0].total_bytes * 100:+.2f} %)"
     return (
         str(old.tokens),
         str(old.bucket) if old.bucket == new.bucket else f"{old.bucket} -> {new.bucket}",
         old.target,
         *(("-" if isinstance(one, NotJudged) else format_bytes(one.total_bytes)) for one in (pair.old, pair.new)),
-        told,
+        difference,
         pair.outcome(found.tolerance).value,
     )
 

@@ -27,7 +27,7 @@ class Failure:
 
     @classmethod
     def of(cls, report: pytest.TestReport, root: Path) -> Failure:
-        """What a report of pytest says; `root` is pytest's rootdir, from where its places are told."""
+        """What a report of pytest says; its paths start from `root`, pytest's rootdir."""
         file, line, _ = report.location
         crash = getattr(report.longrepr, "reprcrash", None)
         message = crash.message if crash else str(report.longrepr)
@@ -46,7 +46,7 @@ def brief(one: Measurement) -> str:
 
 @dataclass(frozen=True)
 class Story:
-    """What is told of a failure: `line` stands alone, `section` says where the bytes are and how to measure it again."""
+    """A failure in words: `line` stands alone, `section` says where the bytes are and how to measure it again."""
 
     test: str
     line: str
@@ -71,10 +71,10 @@ def first(measurements: Sequence[Measurement]) -> list[Measurement]:
 
 def stories(measurements: Sequence[Measurement], failures: Sequence[Failure] = ()) -> list[Story]:
     """One for each failed measurement, those that came to the same as one, then one for each other test that failed."""
-    told = []
+    found = []
     for one, *_ in grouped(not_passed(measurements)):
         assert one.verdict is not None
         section = [line.removeprefix("  ") for line in terminal.section(one).splitlines() if line != one.verdict.line]
-        told.append(Story(one.test, one.verdict.line, "\n".join(section), one.verdict.outcome))
-    known = {story.test for story in told}
-    return told + [Story(one.test, one.message) for one in failures if one.test not in known]
+        found.append(Story(one.test, one.verdict.line, "\n".join(section), one.verdict.outcome))
+    known = {story.test for story in found}
+    return found + [Story(one.test, one.message) for one in failures if one.test not in known]

@@ -19,8 +19,8 @@ from typing import Any
 from pytest_af3mem import gpus
 from pytest_af3mem.gpus.size import format_bytes
 from pytest_af3mem.records.measurement import Measurement
-from pytest_af3mem.records.peak import Peak
 from pytest_af3mem.records.verdict import Outcome
+from pytest_af3mem.reports import series
 from pytest_af3mem.reports.series import Series
 
 _GIB = 2**30
@@ -28,7 +28,6 @@ _COLORS = tuple(f"--color-{index}" for index in range(10))
 _MOST_BANDS = 9  # and one for all other components
 _MOST_TICKS = 9
 _NEAR = 1.2  # capacities that differ by less than this factor would run into each other
-_KINDS = {"parameter": "parameters", "input": "inputs", "output": "outputs", "constant": "constants"}
 _AXIS = {"gridcolor": "--grid", "linecolor": "--grid", "zeroline": False, "fixedrange": True, "automargin": True}
 _ENDS = {"mode": "lines+markers", "marker": {"symbol": "line-ew-open", "size": 10, "color": "--budget"}}
 _Trace = dict[str, Any]
@@ -107,11 +106,11 @@ def curve(found: Sequence[Series], buckets: Sequence[int]) -> Plot:
         (len(capacities) > len(targets), Key("thin", "--muted", "memory of other GPUs")),
     ]
     keys = [Key("line", color, one.name) for one, color in colored] + [key for is_there, key in others if is_there]
-    told = (
+    words = (
         f"{one.name}: {', '.join(f'{format_bytes(peak.total_bytes)} at {bucket:,}' for bucket, peak in one.by_bucket.items())}"
         for one in found
     )
-    return Plot(_figure(traces, layout), keys, f"GPU memory over tokens. {'; '.join(told)}.")
+    return Plot(_figure(traces, layout), keys, f"GPU memory over tokens. {'; '.join(words)}.")
 
 
 def _capacities(targets: Collection[str], lowest: int, highest: int) -> dict[str, int]:
@@ -171,14 +170,14 @@ def _limit(name: str, color: str, bucket: int, limit_bytes: int, buckets: Sequen
 def _points(measurements: Sequence[Measurement], symbol: str, color: str) -> _Trace:
     """What was asked for, each at its own number of tokens, and what came of it when it is pointed at."""
     peaks = [(one, one.peak) for one in measurements if one.peak]
-    told = [f"{one.test}\n{one.verdict.line if one.verdict else peak}" for one, peak in peaks]
+    words = [f"{one.test}\n{one.verdict.line if one.verdict else peak}" for one, peak in peaks]
     return {
         "mode": "markers",
         "x": [one.tokens for one, _ in peaks],
         "y": [_gib(peak.total_bytes) for _, peak in peaks],
         "marker": {"symbol": symbol, "size": 10, "color": color, "line": {"color": "--page", "width": 1}},
         "hoverinfo": "text",
-        "text": [_escaped(text) for text in told],
+        "text": [_escaped(text) for text in words],
     }
 
 
@@ -210,7 +209,7 @@ def _ticks(sizes: Iterable[int]) -> dict[str, Any]:
 
 def composition(found: Sequence[Series]) -> tuple[Plot, list[Bar]]:
     """A bar for each peak, stacked of what holds it: components of the model where they are known, else arguments and so on."""
-    peaks = [(one, peak, parts(peak)) for one in found for peak in one.by_bucket.values()]
+    peaks = [(one, peak, series.parts(peak)) for one in found for peak in one.by_bucket.values()]
     most: Counter[str] = Counter()
     for _, _, held in peaks:
         most |= Counter(held)
@@ -262,19 +261,8 @@ def composition(found: Sequence[Series]) -> tuple[Plot, list[Bar]]:
         "xaxis": {**_AXIS, **_multiples(1.4 * longest), "range": [0, 1.4 * longest / _GIB]},
         "yaxis": {**_AXIS, "type": "category", "showgrid": False, "autorange": "reversed", "title": {"text": title}},
     }
-    told = (f"{bar.size} tokens, {bar.series}: {_shares(bar, keys)}" for bar in bars)
-    return Plot(_figure(traces, layout), keys, f"Who holds the peak. {'; '.join(told)}."), bars
-
-
-def parts(peak: Peak) -> dict[str, int]:
-    """What holds a peak: parameters, inputs and so on as one, the rest by component; they add up to `total_bytes`."""
-    if not peak.holders:
-        held = {"arguments": peak.argument_bytes, "outputs": peak.output_bytes - peak.alias_bytes, "temporaries": peak.temp_bytes}
-        return {name: size for name, size in held.items() if size}
-    sums: Counter[str] = Counter()
-    for holder in peak.holders:
-        sums[_KINDS.get(holder.kind, holder.component)] += holder.bytes
-    return dict(sums)
+    words = (f"{bar.size} tokens, {bar.series}: {_shares(bar, keys)}" for bar in bars)
+    return Plot(_figure(traces, layout), keys, f"Who holds the peak. {'; '.join(words)}."), bars
 
 
 def _shares(bar: Bar, keys: Sequence[Key]) -> str:

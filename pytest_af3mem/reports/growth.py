@@ -17,7 +17,7 @@ _TOP, _FEW = 10, 3
 
 
 def changes(before: Peak, after: Peak) -> list[str]:
-    """All that differs between who held two peaks; empty where nothing does, or where it is not known who held one of them."""
+    """All that differs between who held two peaks; empty where nothing does, or where it is unknown who held one of them."""
     lines = kernels(before.kernels, after.kernels)
     if not (before.holders and after.holders):
         return lines
@@ -74,8 +74,8 @@ def elsewhere(at_peak: Sequence[Change], before: Mapping[str, int], after: Mappi
 
     A saving inside of one module that leaves the peak where it was shows here alone.
     """
-    told = {one.component: one.difference_bytes for one in at_peak}
-    moved = [one for one in grown(before, after) if one.difference_bytes != told.get(one.component)]
+    known = {one.component: one.difference_bytes for one in at_peak}
+    moved = [one for one in grown(before, after) if one.difference_bytes != known.get(one.component)]
     if not moved:
         return []
     return ["the most that temporaries of a component take, at the peak or elsewhere:", *components(moved)]

@@ -89,8 +89,8 @@ def _made(environment: Mapping[str, str]) -> str:
 
     commit = stated(["rev-parse", "HEAD"], "GITHUB_SHA", "CI_COMMIT_SHA")[:12]
     branch = stated(["branch", "--show-current"], "GITHUB_HEAD_REF", "GITHUB_REF_NAME", "CI_COMMIT_REF_NAME")
-    told = (f"commit {commit}" if commit else "", f"branch {branch}" if branch else "")
-    return ", ".join([f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d %H:%M} UTC", *filter(None, told)])
+    commit_and_branch = (f"commit {commit}" if commit else "", f"branch {branch}" if branch else "")
+    return ", ".join([f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d %H:%M} UTC", *filter(None, commit_and_branch)])
 
 
 def _changes(measurements: Sequence[Measurement]) -> dict[str, list[Change]]:

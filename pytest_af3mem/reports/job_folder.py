@@ -127,7 +127,7 @@ def to_json(plan: Plan, gres: Mapping[str, str]) -> dict[str, Any]:
 
 
 def slurm_type(target: Gpu, gres: Mapping[str, str]) -> str:
-    """What Slurm calls a target: as the cluster does where stated, else by its name in lower case, as `AutoDetect=nvml` would."""
+    """What Slurm calls a target: by `gres` where it is there, else by its name in lower case, as `AutoDetect=nvml` would."""
     _, _, profile = target.name.partition("/")
     name = target.description.removesuffix(f" MIG {profile}") if profile else target.description
     return gres.get(target.name) or "_".join([*name.lower().split(), *filter(None, [profile])])

@@ -11,7 +11,7 @@ _NAMES = ("conditions", "total_bytes", "live_bytes", "budget_bytes", "baseline_b
 
 
 def properties(measurements: Sequence[Measurement]) -> list[tuple[str, object]]:
-    """For each measurement its conditions and then its bytes and verdict, as far as there are such; alike inputs once."""
+    """Conditions, and then bytes and verdict where there are any, of each measurement; of inputs that came to the same, once."""
     found: list[tuple[str, object]] = []
     for one, *_ in grouped(measurements):
         row = {**one.to_json(), "conditions": conditions(one.tokens, one.bucket, one.target, one.method).strip("[]")}

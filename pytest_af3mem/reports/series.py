@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pytest_af3mem.records.measurement import Measurement
 from pytest_af3mem.records.peak import Peak
 
+_KINDS = {"parameter": "parameters", "input": "inputs", "output": "outputs", "constant": "constants"}
 _SHORT = 28
 _DIGEST = 8
 
@@ -75,3 +77,14 @@ def distinct(conditions: Iterable[Mapping[str, str]]) -> dict[str, list[str]]:
         for name, value in one.items():
             values.setdefault(name, {})[value] = None
     return {name: list(found) for name, found in values.items()}
+
+
+def parts(peak: Peak) -> dict[str, int]:
+    """What holds a peak: parameters, inputs and so on as one, the rest by component; they add up to `total_bytes`."""
+    if not peak.holders:
+        held = {"arguments": peak.argument_bytes, "outputs": peak.output_bytes - peak.alias_bytes, "temporaries": peak.temp_bytes}
+        return {name: size for name, size in held.items() if size}
+    sums: Counter[str] = Counter()
+    for holder in peak.holders:
+        sums[_KINDS.get(holder.kind, holder.component)] += holder.bytes
+    return dict(sums)

@@ -105,9 +105,8 @@ def _law(curve: Curve) -> list[str]:
     )
     lines = [f"law: {terms}, within {abs(worst) * 100:.2f} % of every bucket"]
     if found.breaks:
-        lines.append(
-            f"     more than {scaling.BREAK * 100:.0f} % off at {', '.join(map(str, found.breaks))} tokens: it is no law there"
-        )
+        breaks = ", ".join(map(str, found.breaks))
+        lines.append(f"     more than {scaling.BREAK * 100:.0f} % off at {breaks} tokens: the law does not hold there")
     return lines
 
 

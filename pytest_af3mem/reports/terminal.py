@@ -109,15 +109,15 @@ def _printed(lines: Sequence[str]) -> str:
     return "\n".join(shown(line) for text in lines for line in text.split("\n"))
 
 
-def once(text: str, bodies: Sequence[str], test: str, told: dict[str, str]) -> str:
-    """Sections of a test's failures without the bodies that were `told` before, of which the test is named instead."""
+def once(text: str, bodies: Sequence[str], test: str, printed: dict[str, str]) -> str:
+    """Sections of a test's failures; a body that an earlier test has `printed` is replaced by the name of that test."""
     for one in bodies:
         first, found, rest = text.partition(one)
-        if told.get(one, test) != test:
-            text = text.replace(one, f"  for the rest see {told[one]}: it is the same program")
+        if printed.get(one, test) != test:
+            text = text.replace(one, f"  for the rest see {printed[one]}: it is the same program")
         elif found:
             text = first + found + rest.replace(one, "  and the rest as above: it is the same program")
-        told.setdefault(one, test)
+        printed.setdefault(one, test)
     return text
 
 
@@ -131,8 +131,8 @@ def _holders(peak: Peak) -> list[str]:
         own = [holder for holder in peak.holders if holder.component == name]
         what = " ".join(filter(None, (own[0].kind, own[0].array, own[0].source)))
         more = sum(holder.count for holder in own) - own[0].count
-        told = "" if what == name else f"  {what}{f' and {more} more' if more else ''}"
-        lines.append(f"  {format_bytes(sums[name]):>12} {sums[name] / peak.total_bytes * 100:5.1f} %  {name}{told}")
+        what_else = "" if what == name else f"  {what}{f' and {more} more' if more else ''}"
+        lines.append(f"  {format_bytes(sums[name]):>12} {sums[name] / peak.total_bytes * 100:5.1f} %  {name}{what_else}")
     if rest := [*sums.values()][_TOP:]:
         lines.append(f"  {format_bytes(sum(rest)):>12} {sum(rest) / peak.total_bytes * 100:5.1f} %  in {len(rest)} others")
     return lines

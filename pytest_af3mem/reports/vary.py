@@ -33,8 +33,8 @@ def render_json(effects: Sequence[Effect]) -> str:
     rows: list[dict[str, Any]] = []
     for one in effects:
         change = one.bytes_more_than(effects[0])
-        told = Measurement.of("af3mem vary", one.request, one.answer).to_json()
-        rows.append({"over": one.over, "value": one.value, "difference_bytes": change, "same_as": one.same_as, **told})
+        row = Measurement.of("af3mem vary", one.request, one.answer).to_json()
+        rows.append({"over": one.over, "value": one.value, "difference_bytes": change, "same_as": one.same_as, **row})
     return document(measurements=rows)
 
 

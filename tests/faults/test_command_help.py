@@ -40,7 +40,7 @@ def test_a_misspelled_command(af3mem):
     assert af3mem("mesure", "--tokens", "5") == (
         2,
         "",
-        f"af3mem: 'mesure' is no command; did you mean measure? (there are {', '.join(COMMANDS)})\n",
+        f"af3mem: 'mesure' is not a command; did you mean measure? (there are {', '.join(COMMANDS)})\n",
     )
 
 

@@ -253,7 +253,7 @@ def test_the_bars_show_holders(sized):
 
 def test_the_bars_without_holders(a_peak):
     """What outputs share with arguments is counted once, so that parts add up to the total."""
-    parts = figures.parts(a_peak())
+    parts = series.parts(a_peak())
     assert parts == {"arguments": 2 * GIB, "temporaries": 6 * GIB}
     assert sum(parts.values()) == a_peak().total_bytes
 
