@@ -179,7 +179,9 @@ def check_room(tokens: int, mix: Mix, beside: int = 0, in_place: int = 0) -> Non
         raise UsageError(f"tokens={tokens} is too few for {what}: at least {least}")
     below, above = tokens - rest, tokens - rest + mix.copies
     near_ones = f"{below} or {above}" if below >= least else str(above)
-    raise UsageError(f"tokens={tokens} cannot be had with copies={mix.copies} of each chain, {what}: the nearest is {near_ones}")
+    raise UsageError(
+        f"tokens={tokens} is not possible with copies={mix.copies} of each chain, {what}: the nearest is {near_ones}"
+    )
 
 
 def needs_components(options: Mapping[str, Any]) -> bool:
@@ -196,7 +198,7 @@ def check_tokens(tokens: object) -> None:
 def _checked(name: str, value: Any) -> Any:
     """The value of one option; UsageError for a name or a value that there is not."""
     if name not in OPTIONS:
-        raise UsageError(f"{name!r} is no option of a generated job{near(name, OPTIONS)} (options: {', '.join(OPTIONS)})")
+        raise UsageError(f"{name!r} is not an option of a generated job{near(name, OPTIONS)} (options: {', '.join(OPTIONS)})")
     if name in _BOUNDS:
         least, most = _BOUNDS[name]
         if value is None and name == "chains":
