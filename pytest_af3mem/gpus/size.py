@@ -81,11 +81,10 @@ def _read(value: object) -> Size | None:
     match = _SIZE.fullmatch(value.strip()) if isinstance(value, str) else None
     if match is None:
         return None
-    unit = match[2].lower()
-    number = Fraction(match[1]) if len(match[1]) <= _DIGITS else Fraction(MOST + 1)
+    number, unit = match[1] if len(match[1]) <= _DIGITS else str(MOST + 1), match[2].lower()
     if unit == "%":
-        return Size(percent=Decimal(match[1]) if len(match[1]) <= _DIGITS else Decimal(MOST + 1))
-    return Size(bytes=int(number * _UNITS[unit])) if unit in _UNITS else None
+        return Size(percent=Decimal(number))
+    return Size(bytes=int(Fraction(number) * _UNITS[unit])) if unit in _UNITS else None
 
 
 def _shown(value: object) -> str:

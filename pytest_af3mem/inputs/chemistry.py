@@ -161,7 +161,9 @@ def polymer_of(code: str, dictionary: Dictionary) -> type[Polymer]:
             return polymer
     if not dictionary.is_complete:
         raise UsageError(f"modification {code!r} cannot be counted: this model has no chemical component dictionary")
-    raise UsageError(f"modification {code!r} is no residue of a protein, RNA or DNA in the chemical component dictionary (CCD)")
+    raise UsageError(
+        f"modification {code!r} is not a residue of a protein, RNA or DNA in the chemical component dictionary (CCD)"
+    )
 
 
 @functools.lru_cache(maxsize=1024)
@@ -179,9 +181,9 @@ def smiles_tokens(smiles: str) -> int:
             molecule: Any = Chem.MolFromSmiles(smiles)
             elements = [] if molecule is None else [atom.GetSymbol() for atom in molecule.GetAtoms()]
     except Exception as error:  # text that is no UTF-8, and whatever its C++ throws
-        raise ValueError("is no SMILES that RDKit reads") from error
+        raise ValueError("is not a SMILES that RDKit reads") from error
     if molecule is None:
-        raise ValueError("is no SMILES that RDKit reads")
+        raise ValueError("is not a SMILES that RDKit reads")
     if heavy := sum(element not in HYDROGENS for element in elements):
         return heavy
     raise ValueError("has no atoms but hydrogens")

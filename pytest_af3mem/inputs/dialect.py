@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from pytest_af3mem.errors import InputError, UsageError
 from pytest_af3mem.inputs import alignment, bonds, mmcif, parts, template, tokens
-from pytest_af3mem.inputs.chains import Chain, Dna, Ligand, Modification, Polymer, Protein, Rna, Template
+from pytest_af3mem.inputs.chains import Chain, Dna, Ligand, Modification, Protein, Rna, Template
 from pytest_af3mem.inputs.chemistry import Components, Dictionary, query_letters, smiles_tokens, used_codes
 from pytest_af3mem.inputs.parts import JobParts
 from pytest_af3mem.inputs.server import ServerReader
@@ -99,7 +99,7 @@ class _Reader(parts.Reader):
             sequence,
             self._inline_or_file(fields, "unpairedMsa"),
             self._inline_or_file(fields, "pairedMsa"),
-            self._modifications(fields.get("modifications"), len(sequence), Protein),
+            self.modifications(fields, len(sequence), Protein),
             tuple(self._template(each) for each in fields["templates"].items()) if "templates" in fields else None,
             parts.description(fields),
         )
@@ -110,7 +110,7 @@ class _Reader(parts.Reader):
         own = "unpairedMsa", "unpairedMsaPath", "description"
         fields = node.fields("id", "sequence", "modifications", *own, required=("id", "sequence"), nullable=own)
         sequence = parts.residues(fields["sequence"], Rna)
-        modifications = self._modifications(fields.get("modifications"), len(sequence), Rna)
+        modifications = self.modifications(fields, len(sequence), Rna)
         msa = self._inline_or_file(fields, "unpairedMsa")
         chain = Rna(parts.ids(fields["id"]), sequence, msa, modifications, parts.description(fields))
         self._aligned.append((chain, fields))
@@ -120,7 +120,7 @@ class _Reader(parts.Reader):
         own = "id", "sequence", "modifications", "description"
         fields = node.fields(*own, required=own[:2], nullable=own[3:])
         sequence = parts.residues(fields["sequence"], Dna)
-        modifications = self._modifications(fields.get("modifications"), len(sequence), Dna)
+        modifications = self.modifications(fields, len(sequence), Dna)
         return Dna(parts.ids(fields["id"]), sequence, modifications, parts.description(fields))
 
     def _ligand(self, node: Node) -> Ligand:
@@ -135,9 +135,6 @@ class _Reader(parts.Reader):
             return Ligand(ids, smiles=smiles, description=description)
         codes = tuple(self.code(each) for each in fields["ccdCodes"].items())
         return Ligand(ids, codes or fields["ccdCodes"].refuse("must not be empty"), description=description)
-
-    def _modifications(self, node: Node | None, length: int, kind: type[Polymer]) -> tuple[Modification, ...]:
-        return tuple(self.each_modification(node, length, kind)) if node else ()
 
     def _check_alignments(self) -> None:
         """Checks the MSAs that AlphaFold 3 reads: of chains that are not too short, and paired ones of several sequences.

@@ -18,14 +18,13 @@ from pytest_af3mem.inputs.synthesis import POLYMERS
 from pytest_af3mem.inputs.tokens import count_chains
 
 MAX_TOKENS = 100_000  # beyond what any GPU holds by far; a typing error rather than a job
-_LEAST = {"chains": 1, "copies": 1, "msa_depth": 0, "paired_msa_depth": 0, "templates": 0, "seed": 0}
-_MOST = {
-    "chains": MAX_TOKENS,
-    "copies": MAX_TOKENS,
-    "msa_depth": 32_768,  # twice what AlphaFold 3 keeps of an MSA
-    "paired_msa_depth": 32_768,
-    "templates": 20,  # what AlphaFold 3 is given at most; it keeps 4
-    "seed": 2**64 - 1,
+_BOUNDS = {  # the least and the most
+    "chains": (1, MAX_TOKENS),
+    "copies": (1, MAX_TOKENS),
+    "msa_depth": (0, 32_768),  # twice what AlphaFold 3 keeps of an MSA
+    "paired_msa_depth": (0, 32_768),
+    "templates": (0, 20),  # what AlphaFold 3 is given at most; it keeps 4
+    "seed": (0, 2**64 - 1),
 }
 _NAMES = {Protein: "proteins", Rna: "RNA", Dna: "DNA"}
 _LISTS = {"kinds": "protein+rna", "ligands": "ATP+MG", "modifications": "SEP+TPO"}
@@ -180,7 +179,9 @@ def check_room(tokens: int, mix: Mix, beside: int = 0, in_place: int = 0) -> Non
         raise UsageError(f"tokens={tokens} is too few for {what}: at least {least}")
     below, above = tokens - rest, tokens - rest + mix.copies
     near_ones = f"{below} or {above}" if below >= least else str(above)
-    raise UsageError(f"tokens={tokens} cannot be had with copies={mix.copies} of each chain, {what}: the nearest is {near_ones}")
+    raise UsageError(
+        f"tokens={tokens} is not possible with copies={mix.copies} of each chain, {what}: the nearest is {near_ones}"
+    )
 
 
 def needs_components(options: Mapping[str, Any]) -> bool:
@@ -196,13 +197,14 @@ def check_tokens(tokens: object) -> None:
 def _checked(name: str, value: Any) -> Any:
     """The value of one option; UsageError for a name or a value that there is not."""
     if name not in OPTIONS:
-        raise UsageError(f"{name!r} is no option of a generated job{near(name, OPTIONS)} (options: {', '.join(OPTIONS)})")
-    if name in _LEAST:
+        raise UsageError(f"{name!r} is not an option of a generated job{near(name, OPTIONS)} (options: {', '.join(OPTIONS)})")
+    if name in _BOUNDS:
+        least, most = _BOUNDS[name]
         if value is None and name == "chains":
             return None
-        check_whole_number(name, value, _LEAST[name])
-        if value > _MOST[name]:
-            raise UsageError(f"{name}={spelled(value)} must be a whole number of at most {_MOST[name]:,}")
+        check_whole_number(name, value, least)
+        if value > most:
+            raise UsageError(f"{name}={spelled(value)} must be a whole number of at most {most:,}")
         return value
     texts = value
     if isinstance(value, str):

@@ -23,13 +23,13 @@ _COMPONENT = """
     _chem_comp_atom.pdbx_model_Cartn_y_ideal _chem_comp_atom.pdbx_model_Cartn_z_ideal _chem_comp_bond.atom_id_1
     _chem_comp_bond.atom_id_2 _chem_comp_bond.value_order _chem_comp_bond.pdbx_aromatic_flag
 """.split()  # docs/input.md of AlphaFold 3, "Mandatory fields"
-_NO_START = "is no mmCIF: it does not start with data_ and a name, in small letters"
+_NO_START = "is not mmCIF: it does not start with data_ and a name, in small letters"
 _IDEAL = ("pdbx_model_Cartn_x_ideal", "pdbx_model_Cartn_y_ideal", "pdbx_model_Cartn_z_ideal")
 _NAME_LETTERS = 4  # AlphaFold 3 keeps names of atoms in arrays of so many
 
 
 def structure(text: str) -> Block:
-    """The one data block of a structure. Raises ValueError, with the rule, for what is no mmCIF or has several."""
+    """The one data block of a structure. Raises ValueError, with the rule, for what is not mmCIF or has several."""
     blocks = _blocks(text)
     if len(blocks) != 1:
         raise ValueError(f"must be one structure, and has {len(blocks)} data blocks")
@@ -80,7 +80,7 @@ def _blocks(text: str) -> list[tuple[str, Block]]:
         document = cif.read_string(text.encode("ascii", "backslashreplace").decode(), 0)
     except ValueError as error:
         what = re.sub(r"string:(\d+):\S+ (.)(.*)", lambda found: f"{found[2].lower()}{found[3]} (line {found[1]})", str(error))
-        raise ValueError(f"is no mmCIF: {what}") from None
+        raise ValueError(f"is not mmCIF: {what}") from None
     blocks: list[tuple[str, Block]] = []
     for block in document:
         columns: dict[str, list[str]] = {}
@@ -92,12 +92,12 @@ def _blocks(text: str) -> list[tuple[str, Block]]:
                 tags, values = item.loop.tags, item.loop.values
                 named = [(tag, values[index :: len(tags)]) for index, tag in enumerate(tags)]
             else:
-                raise ValueError("is no mmCIF: it has a save frame, which only dictionaries have")
+                raise ValueError("is not mmCIF: it has a save frame, which only dictionaries have")
             for tag, values in named:
                 if "" in values:
-                    raise ValueError(f"is no mmCIF: {tag[:60]} has no value")
+                    raise ValueError(f"is not mmCIF: {tag[:60]} has no value")
                 if tag in columns:
-                    raise ValueError(f"is no mmCIF: {tag[:60]} appears twice")
+                    raise ValueError(f"is not mmCIF: {tag[:60]} appears twice")
                 columns[tag] = [value if value[0] not in "'\";" else cif.as_string(value) for value in values]
         blocks.append((block.name, columns))
     return blocks

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from itertools import islice
 from typing import NamedTuple
 
@@ -46,16 +46,19 @@ class Reader:
                 node.refuse("has no atoms in the chemical component dictionary: AlphaFold 3 cannot fold it")
         return code
 
-    def each_modification(self, node: Node, length: int, kind: type[Polymer], prefix: str = "") -> Iterator[Modification]:
+    def modifications(
+        self, fields: Mapping[str, Node], length: int, kind: type[Polymer], prefix: str = ""
+    ) -> tuple[Modification, ...]:
+        """Those of a polymer of `length` residues, where its `fields` have any."""
         names = _NAMES.get(kind, _NAMES[Rna])
         codes: dict[int, str] = {}
-        for each in node.items():
-            fields = each.fields(*names, required=names, nullable=(), others_are_ignored=True)
-            code, position = self.code(fields[names[0]], prefix), fields[names[1]].whole(1, length, or_truth=True)
+        for each in fields["modifications"].items() if "modifications" in fields else ():
+            own = each.fields(*names, required=names, nullable=(), others_are_ignored=True)
+            code, position = self.code(own[names[0]], prefix), own[names[1]].whole(1, length, or_truth=True)
             if position in codes:
-                fields[names[1]].note("is modified twice: AlphaFold 3 takes the last")
+                own[names[1]].note("is modified twice: AlphaFold 3 takes the last")
             codes[position] = code
-        return ((code, position) for position, code in codes.items())
+        return tuple((code, position) for position, code in codes.items())
 
 
 def name(node: Node) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from itertools import islice
 
 from pytest_af3mem.inputs import parts
-from pytest_af3mem.inputs.chains import Chain, Dna, Ligand, Modification, Polymer, Protein, Rna, chain_ids
+from pytest_af3mem.inputs.chains import Chain, Dna, Ligand, Polymer, Protein, Rna, chain_ids
 from pytest_af3mem.inputs.chemistry import Components
 from pytest_af3mem.storage.document import Node
 
@@ -67,9 +67,7 @@ class ServerReader(parts.Reader):
             if key in fields:
                 fields[key].refuse(f"is not supported by AlphaFold 3 in this dialect: {why}")
         sequence = parts.residues(fields["sequence"], polymer)
-        modifications: tuple[Modification, ...] = ()
-        if "modifications" in fields:
-            modifications = tuple(self.each_modification(fields["modifications"], len(sequence), polymer, "CCD_"))
+        modifications = self.modifications(fields, len(sequence), polymer, "CCD_")
         ids = self._copies(fields)
         if polymer is Dna:
             return Dna(ids, sequence, modifications)

@@ -111,7 +111,7 @@ def prepare(
     letters = letters or {}
     digest = hashlib.sha256(json.dumps(letters, sort_keys=True).encode()).hexdigest()[:8]
     path = folder / f"ccd-{source.identity}-letters-{digest}-layout{_LAYOUT}.sqlite"
-    with _as_setup_error(folder):
+    try:
         if not _is_whole(path):
             folder.mkdir(parents=True, exist_ok=True)
             with locked(path.with_suffix(".lock")):
@@ -121,6 +121,12 @@ def prepare(
                     with written_atomically(path) as unfinished:
                         _write(unfinished, components, letters)
         return Store(path)
+    except (OSError, sqlite3.Error) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise SetupError(
+            f"the chemical component dictionary cannot be written to {folder} ({reason}): "
+            "choose another place with --af3-cache-dir or $AF3MEM_CACHE_DIR"
+        ) from error
 
 
 def _is_whole(path: Path) -> bool:
@@ -130,18 +136,6 @@ def _is_whole(path: Path) -> bool:
     with contextlib.suppress(sqlite3.DatabaseError), contextlib.closing(Store(path)) as store:
         return 0 < len(store) == store.written
     return False
-
-
-@contextlib.contextmanager
-def _as_setup_error(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except (OSError, sqlite3.Error) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise SetupError(
-            f"the chemical component dictionary cannot be written to {folder} ({reason}): "
-            "choose another place with --af3-cache-dir or $AF3MEM_CACHE_DIR"
-        ) from error
 
 
 def _write(path: Path, components: Iterable[tuple[str, dict[str, list[str]]]], letters: Mapping[str, str]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -32,7 +31,7 @@ class Answer:
     installation: Filled
 
     def to_json(self) -> dict[str, Any]:
-        return dataclasses.asdict(self)
+        return typed.write(self)
 
 
 @dataclass(frozen=True)

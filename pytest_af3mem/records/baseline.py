@@ -7,7 +7,7 @@ the keys of the JSON report, and nothing that changes when the memory does not, 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -93,13 +93,10 @@ class Entry:
         return {"model": self.distribution, **self.software}
 
     def to_json(self) -> dict[str, Any]:
-        return {
-            **{name: getattr(self, name) for name in (*_PLACE, *_BYTES)},
-            "kernels": {**asdict(self.kernels), "xla_fallbacks": list(self.kernels.xla_fallbacks)},
-            "components": dict(sorted(self.components.items())),
-            "model": {"name": self.model, "distribution": self.distribution, "config": dict(sorted(self.config.items()))},
-            "software": dict(sorted(self.software.items())),
+        ordered: dict[str, Any] = {
+            name: dict(sorted(getattr(self, name).items())) for name in ("components", "config", "software")
         }
+        return typed.write(replace(self, **ordered))
 
     @classmethod
     def read(cls, node: Node) -> Entry:

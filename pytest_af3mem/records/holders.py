@@ -12,6 +12,10 @@ FRAGMENTATION = "fragmentation"
 """Component and kind of memory that is asked for and lies idle at the peak."""
 
 
+UNNAMED = "model"
+"""The component of what stands in no name scope."""
+
+
 @dataclass(frozen=True)
 class Change:
     """What one component holds, before and after; 0 where it holds nothing."""
@@ -52,7 +56,3 @@ def explained(peak: Peak) -> float:
     """The share of the peak, from 0 to 1, that named components hold: neither fragmentation nor outside of all scopes."""
     named = sum(holder.bytes for holder in peak.holders if holder.component not in (UNNAMED, FRAGMENTATION))
     return named / peak.total_bytes if peak.total_bytes else 0.0
-
-
-UNNAMED = "model"
-"""The component of what stands in no name scope."""

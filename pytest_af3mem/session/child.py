@@ -192,7 +192,7 @@ class Child:
             raise Died(self._cause_of_death(), self.log())
         self._unread += chunk
         if len(self._unread) > _REPLY_BYTES:
-            raise NotJudged("the worker wrote what is no reply: a line without an end", self.log())
+            raise NotJudged("the worker wrote something that is not a reply: a line without an end", self.log())
 
     def _line(self) -> bytes | None:
         end = self._unread.find(b"\n", self._searched)

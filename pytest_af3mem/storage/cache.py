@@ -15,7 +15,6 @@ from typing import Any
 
 from pytest_af3mem.storage import typed
 from pytest_af3mem.storage.files import locked, written_atomically
-from pytest_af3mem.storage.typed import render
 
 
 class Cache:
@@ -54,7 +53,7 @@ class Cache:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with written_atomically(path) as unfinished:
-                unfinished.write_text(render(entry))
+                unfinished.write_text(typed.render(entry))
         except OSError as error:
             self.problems.append(f"cache entry {path} cannot be written ({error.strerror}); it will be measured again")
 

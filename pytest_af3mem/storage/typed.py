@@ -189,23 +189,14 @@ def _field(item: dataclasses.Field[Any], hint: Any) -> _Field:
 def _reader(hint: Any) -> _Read:
     """What reads a value of this type."""
     origin, parts = typing.get_origin(hint), typing.get_args(hint)
-    if hint is Any:
-        return lambda value: value
+    if hint in _PLAIN:
+        return _PLAIN[hint]
     if dataclasses.is_dataclass(hint):
         return _record(cast(type, hint))
     if origin is Annotated:
         return _text(parts[1]) if parts[0] is str else _whole(parts[1])
-    if hint is int:
-        return _whole(0)
-    if hint is str:
-        return _text(0)
-    if hint is bool:
-        return _truth
-    if hint is float:
-        return _number
     if _is_optional(hint):
-        (other,) = (part for part in parts if part is not type(None))
-        inner = _reader(other)
+        (inner,) = (_reader(part) for part in parts if part is not type(None))
         return lambda value: None if value is None else inner(value)
     if origin is tuple and parts[-1] is Ellipsis:
         return _list(_reader(parts[0]))
@@ -254,6 +245,9 @@ def _number(value: Any) -> float:
     if type(value) is not float or not math.isfinite(value):
         raise _Wrong(value, "must be a number")
     return value
+
+
+_PLAIN: dict[Any, _Read] = {Any: lambda value: value, int: _whole(0), str: _text(0), bool: _truth, float: _number}
 
 
 def _list(read: _Read) -> _Read:

@@ -190,7 +190,7 @@ def run(
 def record(reading: Reading, watched: GpuWatch, device: str, driver: str) -> tuple[Run, int, int | None]:
     """What a believed reading comes to, the allocator's peak, and what NVML says of this process, in bytes."""
     counted = reading.counted
-    assert counted is not None  # or it was meaning_of
+    assert counted is not None  # or it was refused
     peak_bytes = counted.final.peak_bytes
     exact = peak_bytes > counted.compiled.peak_bytes
     process_bytes = watched.largest[watched.own] if watched.own is not None else None
@@ -215,7 +215,7 @@ def record(reading: Reading, watched: GpuWatch, device: str, driver: str) -> tup
 
 
 def live_arrays() -> Counter[str]:
-    """Arrays that are alive on the device, as `f32[128,32]`, and how many of each."""
+    """Arrays that are alive on the device, as `float32[128,32]`, and how many of each."""
     import jax
 
     gc.collect()

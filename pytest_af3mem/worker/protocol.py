@@ -70,10 +70,10 @@ def read(line: bytes, number: int) -> dict[str, Any]:
             return reply
         if reply.get("number") == number and ("value" in reply or "error" in reply):
             return reply
-    raise NotJudged(f"the worker wrote what is no reply: {line[:60]!a}")
+    raise NotJudged(f"the worker wrote something that is not a reply: {line[:60]!a}")
 
 
 def check(verb: str, value: Any) -> None:
     """Raises NotJudged for an answer of a type that `verb` does not have."""
     if not isinstance(value, VALUES[verb]):
-        raise NotJudged(f"the worker wrote what is no answer to {verb!r}: {ascii(value)[:60]}")
+        raise NotJudged(f"the worker wrote something that is not an answer to {verb!r}: {ascii(value)[:60]}")

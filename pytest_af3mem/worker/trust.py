@@ -88,8 +88,8 @@ def why_no_counters(environment: Mapping[str, str]) -> str:
 
 def why_unified(environment: Mapping[str, str]) -> str:
     """Why nothing can be read of a GPU whose memory goes on in the host's; empty where it does not."""
-    names = [name for name in ("TF_FORCE_UNIFIED_MEMORY",) if environment.get(name, "").lower() in ("1", "true")]
-    fractions = ("XLA_CLIENT_MEM_FRACTION", "XLA_PYTHON_CLIENT_MEM_FRACTION")
+    switch, *fractions = "TF_FORCE_UNIFIED_MEMORY", "XLA_CLIENT_MEM_FRACTION", "XLA_PYTHON_CLIENT_MEM_FRACTION"
+    names = [switch] if environment.get(switch, "").lower() in ("1", "true") else []
     names += [name for name in fractions if _number(environment.get(name, "")) > 1]
     if not names:
         return ""
@@ -102,10 +102,10 @@ def why_unified(environment: Mapping[str, str]) -> str:
 def what_would_spill(needed_bytes: int, target: str) -> str:
     """What unified memory would mean for a program that asks for so much on `target`."""
     memory_bytes = gpus.find(target).memory_bytes
-    of = f"of the {format_bytes(memory_bytes)} of {target}"
-    if needed_bytes <= memory_bytes:
-        return f"compiled, it needs {format_bytes(needed_bytes)} {of}: nothing would spill"
-    return f"compiled, it needs {format_bytes(needed_bytes)} {of}: {format_bytes(needed_bytes - memory_bytes)} would spill"
+    spilled = format_bytes(needed_bytes - memory_bytes) if needed_bytes > memory_bytes else "nothing"
+    return (
+        f"compiled, it needs {format_bytes(needed_bytes)} of the {format_bytes(memory_bytes)} of {target}: {spilled} would spill"
+    )
 
 
 def _number(text: str) -> float:

@@ -104,9 +104,9 @@ BACKWARDS = {"pdbx_poly_seq_scheme": dict(zip(SCHEME, ["AA", "21", ["ALA", "GLY"
 @pytest.mark.parametrize(
     ("mmcif", "text"),
     [
-        (a_template(start="DATA_1ABC\n"), "is no mmCIF: it does not start with data_ and a name, in small letters"),
-        (a_template(start="data_\n"), "is no mmCIF: it does not start with data_ and a name, in small letters"),
-        (a_template(start="data_1ABC\n_entry.id 'x\n"), "is no mmCIF: unterminated 'string' (line 2)"),
+        (a_template(start="DATA_1ABC\n"), "is not mmCIF: it does not start with data_ and a name, in small letters"),
+        (a_template(start="data_\n"), "is not mmCIF: it does not start with data_ and a name, in small letters"),
+        (a_template(start="data_1ABC\n_entry.id 'x\n"), "is not mmCIF: unterminated 'string' (line 2)"),
         (a_template() + a_template(), "must be one structure, and has 2 data blocks"),
         (a_template([]), "has no atoms: _atom_site has no rows"),
         (a_template(other(0, "Cartn_y", "?")), "has '?' for a coordinate in _atom_site.Cartn_y"),

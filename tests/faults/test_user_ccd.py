@@ -84,10 +84,10 @@ def test_what_alphafold_3_builds_is_counted_as_it_counts(user_ccd, tokens):
         ),
         (a_component() * 2, "defines the component 'MY-1' twice: AlphaFold 3 would take the last"),
         (a_component(id="MY-2"), "names the component 'MY-2' in the block 'data_MY-1', whose name AlphaFold 3 takes"),
-        ("\n" + a_component(), "is no mmCIF: it does not start with data_ and a name, in small letters, at its first character"),
+        ("\n" + a_component(), "is not mmCIF: it does not start with data_ and a name, in small letters, at its first character"),
         (
             a_component().replace("data_", "DATA_"),
-            "is no mmCIF: it does not start with data_ and a name, in small letters, at its first character",
+            "is not mmCIF: it does not start with data_ and a name, in small letters, at its first character",
         ),
         (a_component(name="my_data_1"), "lacks _chem_comp.type for the component 'MY-1'"),
         (

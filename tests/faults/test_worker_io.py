@@ -109,27 +109,29 @@ NONSENSE = [
 
 @pytest.mark.parametrize("line", NONSENSE, ids=range(len(NONSENSE)))
 def test_nonsense_is_no_reply(started, line):
-    with pytest.raises(NotJudged, match=r"^the worker wrote what is no reply: b'"):
+    with pytest.raises(NotJudged, match=r"^the worker wrote something that is not a reply: b'"):
         started(f"raw({line!r})").ask({}, 60)
 
 
 def test_a_line_without_an_end_is_no_reply(started, monkeypatch):
     monkeypatch.setattr(child, "_REPLY_BYTES", 10**5)
-    with pytest.raises(NotJudged, match=r"^the worker wrote what is no reply: a line without an end$"):
+    with pytest.raises(NotJudged, match=r"^the worker wrote something that is not a reply: a line without an end$"):
         started("while True: raw(b'x' * 1000)").ask({}, 60)
 
 
 def test_a_reply_to_another_message_is_none(started):
     worker = started("reply(1); reply(2)")
     assert worker.ask({}, 60)["value"] == 1
-    with pytest.raises(NotJudged, match=r"^the worker wrote what is no reply"):
+    with pytest.raises(NotJudged, match=r"^the worker wrote something that is not a reply"):
         worker.ask({}, 60)
 
 
 def test_an_answer_has_the_type_of_its_verb(stand_in, tmp_path):
     with contextlib.closing(Pool(Settings(python=stand_in("reply([])"), cache_dir=tmp_path))) as pool:
         for ask in (pool.targets, lambda: pool.components):
-            with pytest.raises(NotJudged, match=r"^the worker wrote what is no answer to '(targets|components)': \[\]$"):
+            with pytest.raises(
+                NotJudged, match=r"^the worker wrote something that is not an answer to '(targets|components)': \[\]$"
+            ):
                 ask()
 
 

@@ -44,7 +44,7 @@ MARKERS = {
     "af3_tokens('512')": "tokens='512' must be a whole number from 1 to 100,000",
     "af3_tokens(True)": "tokens=True must be a whole number from 1 to 100,000",
     "af3_tokens(100, 10**9)": "tokens=1000000000 must be a whole number from 1 to 100,000",
-    "af3_tokens(512, chain=2)": f"'chain' is no option of a generated job; did you mean chains? ({OPTIONS_OF_A_JOB})",
+    "af3_tokens(512, chain=2)": f"'chain' is not an option of a generated job; did you mean chains? ({OPTIONS_OF_A_JOB})",
     "af3_tokens(512, chains=0)": "chains=0 must be a whole number of at least 1",
     "af3_tokens(512, msa_depth=-1)": "msa_depth=-1 must be a whole number of at least 0",
     "af3_tokens(512, seed='x')": "seed='x' must be a whole number of at least 0",
@@ -79,7 +79,7 @@ CALLS = {
     "tokens=512, target='h100'": "unknown target 'h100': did you mean h100-80gb? (all: af3mem doctor)",
     "tokens=512, target=80": "unknown target 80 (all: af3mem doctor)",
     "tokens=512, method='guess'": "method 'guess' is not one of auto, compiled, run",
-    "tokens=512, chain=2": f"'chain' is no option of a generated job; did you mean chains? ({OPTIONS_OF_A_JOB})",
+    "tokens=512, chain=2": f"'chain' is not an option of a generated job; did you mean chains? ({OPTIONS_OF_A_JOB})",
 }
 
 

@@ -107,11 +107,11 @@ WORDS = "{} must be like {!r}, or a list of such words"
         (3, {"ligands": "ATP"}, "tokens=3 is too few for 1 chain and ATP (31 tokens): at least 32"),
         (32, {"ligands": "ATP", "chains": 2}, "tokens=32 is too few for 2 chains and ATP (31 tokens): at least 33"),
         (9, {"modifications": ["SEP"]}, "tokens=9 is too few for 1 chain and SEP (10 tokens): at least 11"),
-        (7, {"copies": 3}, "tokens=7 cannot be had with copies=3 of each chain, 3 chains: the nearest is 6 or 9"),
+        (7, {"copies": 3}, "tokens=7 is not possible with copies=3 of each chain, 3 chains: the nearest is 6 or 9"),
         (
             35,
             {"copies": 2, "ligands": "ATP+MG"},
-            "tokens=35 cannot be had with copies=2 of each chain, 2 chains and ATP+MG (32 tokens): the nearest is 34 or 36",
+            "tokens=35 is not possible with copies=2 of each chain, 2 chains and ATP+MG (32 tokens): the nearest is 34 or 36",
         ),
         (50, {"ligands": 5}, WORDS.format("ligands=5", "ATP+MG")),
         (50, {"ligands": ""}, WORDS.format("ligands=''", "ATP+MG")),
@@ -125,12 +125,16 @@ WORDS = "{} must be like {!r}, or a list of such words"
         (
             50,
             {"modifications": "ATP"},
-            "modification 'ATP' is no residue of a protein, RNA or DNA in the chemical component dictionary (CCD)",
+            "modification 'ATP' is not a residue of a protein, RNA or DNA in the chemical component dictionary (CCD)",
         ),
         (50, {"ligands": "UNL"}, "ligand 'UNL' has no atoms in the chemical component dictionary: AlphaFold 3 cannot fold it"),
         (50, {"ligands": "atp"}, "ligand 'atp' is not a code of the chemical component dictionary (CCD), like 'ATP'"),
         (50, NONE, "ligand 'ATP' cannot be counted: this model has no chemical component dictionary"),
-        (50, {"ligand": "ATP"}, "'ligand' is no option of a generated job; did you mean ligands or kinds? (options: chains, "),
+        (
+            50,
+            {"ligand": "ATP"},
+            "'ligand' is not an option of a generated job; did you mean ligands or kinds? (options: chains, ",
+        ),
     ],
 )
 def test_refused(tokens, options, text, monkeypatch, components, a_session):

@@ -79,9 +79,9 @@ VALUE = "x={!r} must be a finite number, a text, true, false, none, or a list of
         (mark("tokens", 256, 0), "tokens=0 must be a whole number from 1 to 100,000"),
         (
             mark("tokens", 256, chain=2),
-            f"'chain' is no option of a generated job; did you mean chains? {OPTIONS}",
+            f"'chain' is not an option of a generated job; did you mean chains? {OPTIONS}",
         ),
-        (mark("tokens", 256, x=2), f"'x' is no option of a generated job {OPTIONS}"),
+        (mark("tokens", 256, x=2), f"'x' is not an option of a generated job {OPTIONS}"),
         (mark("tokens", 256, up_to=512), "af3_tokens(256, up_to=512): sizes and up_to exclude each other: leave one out"),
         (mark("tokens", up_to=2.5), "tokens=2.5 must be a whole number from 1 to 100,000"),
         (mark("tokens", 256, kinds="dna", templates=1), "templates=1: only proteins have that, and kinds is dna"),

@@ -392,9 +392,9 @@ CCD_RULE = "must be a CCD code, like 'ATP', without spaces, brackets or the pref
         (at(*TEMPLATES, "mmcif", value=GONE), "sequences[0].protein.templates[0]: {...} must have one of mmcif and mmcifPath"),
         (
             at(*TEMPLATES, "mmcif", value="HEADER"),
-            "sequences[0].protein.templates[0].mmcif: 'HEADER' is no mmCIF: it does not start with data_ and a name",
+            "sequences[0].protein.templates[0].mmcif: 'HEADER' is not mmCIF: it does not start with data_ and a name",
         ),
-        (at(*TEMPLATES, "mmcif", value=TEMPLATE[:-4]), "is no mmCIF: wrong number of values in loop _atom_site.* (line"),
+        (at(*TEMPLATES, "mmcif", value=TEMPLATE[:-4]), "is not mmCIF: wrong number of values in loop _atom_site.* (line"),
         (at(*TEMPLATES, "mmcif", value=TEMPLATE.replace("-2.0", "?")), "has '?' for a coordinate in _atom_site.Cartn_y"),
         (
             at(*TEMPLATES, "mmcif", value=TEMPLATE.replace("1999-", "1999.")),
@@ -448,7 +448,7 @@ CCD_RULE = "must be a CCD code, like 'ATP', without spaces, brackets or the pref
             "lacks _chem_comp.type for the component 'MY-1'",
         ),
         (at("userCCD", value=COMPONENT.replace("data_MY-1", "data_MY-2")), "names the component 'MY-1' in the block 'data_MY-2'"),
-        (at("userCCD", value=COMPONENT.replace("?", "")), "is no mmCIF: _chem_comp.formula has no value"),
+        (at("userCCD", value=COMPONENT.replace("?", "")), "is not mmCIF: _chem_comp.formula has no value"),
     ],
 )
 def test_refused_with_path_value_and_rule(edit, text):
@@ -524,7 +524,7 @@ def test_smiles():
     job = Job("x", (Ligand(("A",), smiles="CC(=O)OC1C[NH+]2CCC1CC2"),))
     assert from_json(job.to_json()) == [job]
     for smiles, rule in (
-        ("CC(", "is no SMILES that RDKit reads"),
+        ("CC(", "is not a SMILES that RDKit reads"),
         ("[H][H]", "has no atoms but hydrogens"),
         ("", "must not be empty"),
     ):

@@ -139,7 +139,7 @@ def test_bounds_that_cannot_be(options, text):
         ({"ligands": ("UNL",)}, "ligand 'UNL' has no atoms in the chemical component dictionary: AlphaFold 3 cannot fold it"),
         (
             {"modifications": ("MG",)},
-            "modification 'MG' is no residue of a protein, RNA or DNA in the chemical component dictionary (CCD)",
+            "modification 'MG' is not a residue of a protein, RNA or DNA in the chemical component dictionary (CCD)",
         ),
     ],
 )

@@ -101,7 +101,7 @@ def test_bonds(bonds, tokens):
 def test_smiles(monkeypatch):
     pytest.importorskip("rdkit")
     assert counted(Ligand(("A", "B"), smiles="[2H]C([2H])O[Na]"), components=False) == 2 * 3
-    with pytest.raises(UsageError, match="ligand 'CC\\(' is no SMILES that RDKit reads"):
+    with pytest.raises(UsageError, match="ligand 'CC\\(' is not a SMILES that RDKit reads"):
         counted(Ligand(("A",), smiles="CC("))
     monkeypatch.setitem(sys.modules, "rdkit", None)
     with pytest.raises(SetupError, match="pip install rdkit"):
