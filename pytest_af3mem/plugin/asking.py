@@ -103,14 +103,11 @@ class Asking:
         generate.Mix.of(options)
         generated = None
         if job is None:
-            if tokens is not None:
-                generate.check_tokens(tokens)
-                generated = Generated(tokens, freeze(options))
-            else:
-                generated = attempt.generated
-                if generated is None:
-                    raise UsageError("gpu_peak() needs a size: gpu_peak(tokens=512), or mark the test with af3_tokens(512)")
-                generated = dataclasses.replace(generated, options=freeze({**dict(generated.options), **options}))
+            generated = attempt.generated if tokens is None else Generated(tokens, ())
+            if generated is None:
+                raise UsageError("gpu_peak() needs a size: gpu_peak(tokens=512), or mark the test with af3_tokens(512)")
+            generate.check_tokens(generated.tokens)
+            generated = dataclasses.replace(generated, options=freeze({**dict(generated.options), **options}))
         request = self._request(attempt, job, generated, target or attempt.marks.target, method)
         attempt.last = request
         return attempt, request, Origin(generated, method)
