@@ -120,7 +120,8 @@ class _Wrong(Exception):
 
 @functools.cache
 def _record(kind: type, others: bool = False) -> _Read:
-    hints = typing.get_type_hints(kind, include_extras=True)
+    # By the globals of its module, and not by its name: a pytest that ran in this process may have taken that out of sys.modules.
+    hints = typing.get_type_hints(kind, globalns=vars(kind)["__init__"].__globals__, include_extras=True)
     tree: dict[str, Any] = {}
     for item in dataclasses.fields(kind):
         if not item.init:
