@@ -30,8 +30,8 @@ from pytest_af3mem.records.request import Installation, Request
 from pytest_af3mem.storage.cache import Cache, digest
 from pytest_af3mem.storage.typed import plain
 from pytest_af3mem.worker import protocol
+from pytest_af3mem.worker.xla import compile_process, same_program, target, tracing
 from pytest_af3mem.worker.xla import program as programs
-from pytest_af3mem.worker.xla import target, tracing
 
 _OLDEST_JAX = (0, 7, 2)  # the first that was seen to compile without a device
 
@@ -158,10 +158,37 @@ class Worker:
             forward = self._model.forward(dict(request.settings), gpu.compute_capability)
         parameters = self._parameter_shapes(request, batch, lambda: tracing.parameters(forward, batch.features, gpu))
         self._progress("compiling")
+        lowered = tracing.lowered(forward, parameters, batch.features, gpu)
         with _private() as folder:
-            toolchain = target.toolchain(folder)
-            program = programs.measure(forward, parameters, batch.features, gpu, toolchain, self._model.packages)
+            options = {**forward.compiler_options, **target.FLAGS, "xla_gpu_cuda_data_dir": str(target.toolchain(folder))}
+            program = self._program(lowered, options, forward, gpu)
         return self._peak(request, batch, forward, program, time.perf_counter() - start, target.FLAGS)
+
+    def _program(self, lowered: Any, options: programs.Options, forward: models.Forward, gpu: gpus.Gpu) -> programs.Compiled:
+        """What a lowered program comes to, from the cache where an equal one was compiled before."""
+        packages = self._model.packages
+        job = compile_process.job(lowered, options)
+        if job is None:
+            return programs.compiled(lowered, job, options, forward, gpu, packages)
+        listing = same_program.listing(lowered)
+        identity = {
+            "program": listing.digest,
+            "options": same_program.options(job),
+            "target": gpu.target_config(),
+            "left_to_xla": sorted(forward.left_to_xla),
+            "packages": fingerprint.places(packages),
+            "software": self.installation.software,
+            "environment": self.installation.environment,
+            "reader": fingerprint.digest(["pytest_af3mem"]),
+        }
+        stored = self.cache.get("programs", identity, same_program.read)
+        found = same_program.found(stored, listing) if stored else None
+        if found is not None:
+            self._progress("the same program as before")
+            return found
+        program = programs.compiled(lowered, job, options, forward, gpu, packages)
+        self._keep("programs", identity, same_program.stored(program, listing))
+        return program
 
     def _peak(
         self,

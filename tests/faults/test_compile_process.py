@@ -12,6 +12,7 @@ import pytest
 
 from pytest_af3mem.errors import NotJudged
 from pytest_af3mem.worker.xla import compile_process
+from pytest_af3mem.worker.xla.compile_process import Job
 from pytest_af3mem.worker.xla.program import of_plan
 
 KIB, MIB = 2**10, 2**20
@@ -32,7 +33,7 @@ def compiling(tmp_path, monkeypatch):
         )
         monkeypatch.setattr(compile_process, "_MAIN", main)
         try:
-            return compile_process._plan(b"a program", b"options", "a target")
+            return compile_process.plan(Job(b"a program" * 10_000, b"options"), "a target")
         finally:
             assert list((tmp_path / "temporary").iterdir()) == []
 
@@ -104,7 +105,7 @@ def test_a_process_whose_parent_is_killed_ends(tmp_path):
         f"import os, time\nfrom pathlib import Path\nPath({str(tmp_path)!r}, 'unfinished').write_text(str(os.getpid()))\n"
         f"Path({str(tmp_path)!r}, 'unfinished').rename(Path({str(tmp_path)!r}, 'process'))\ntime.sleep(3600)\n"
     )
-    code = "from pytest_af3mem.worker.xla import compile_process\ncompile_process._plan(b'', b'', '')"
+    code = "from pytest_af3mem.worker.xla import compile_process as c\nc.plan(c.Job(bytes(10**6), b''), '')"
     path = [str(tmp_path), str(Path(compile_process.__file__).parents[3])]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path), "TMPDIR": str(tmp_path)}
     with subprocess.Popen([sys.executable, "-c", code], env=environment, start_new_session=True) as parent:

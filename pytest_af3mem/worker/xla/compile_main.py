@@ -26,8 +26,8 @@ def main(folder: Path) -> None:
     threading.Thread(target=_end_with, args=(job["parent"],), daemon=True).start()
     sys.path[:] = job["path"]
     from jax._src.interpreters import mlir
-    from jax._src.lib import _jax, xla_client
     from jax.experimental import topologies
+    from jaxlib import _jax, xla_client
     from jaxlib.mlir import ir
 
     options = xla_client.CompileOptions.ParseFromString((folder / "options.pb").read_bytes())

@@ -14,7 +14,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,73 +29,74 @@ _WRITTEN_AFTER_IT = "*_after_optimizations-memory-usage-report.pb"
 _FAILED = "Could not write XLA debug data"
 
 
-class _Planned(Exception):
-    """Carries XLA's plan out of JAX."""
+@dataclass(frozen=True)
+class Job:
+    """What JAX gives to XLA: a program as bytecode of MLIR, and XLA's options for it, serialized."""
 
-    def __init__(self, plan: bytes):
-        self.plan = plan
-
-
-def compiled(lowered: Any, options: dict[str, bool | int | str], target_config: str) -> Any:
-    """XLA's plan of the buffers of a lowered program, as a serialized HloProto, `bytes`.
-
-    Where this version of JAX gives none that way: the program, compiled to its end. Raises NotJudged where the process is ended
-    from outside or cannot write; else XLA's own errors.
-    """
-    with _handed_over(target_config):
-        try:
-            return lowered.compile(compiler_options=options)
-        except _Planned as planned:
-            return planned.plan
+    program: bytes
+    options: bytes
 
 
-@contextlib.contextmanager
-def _handed_over(target_config: str) -> Iterator[None]:
-    """What JAX would give to XLA in this process goes to another, with the options that JAX made for it."""
+class _Handed(Exception):
+    """Carries what JAX gives to XLA out of JAX."""
+
+    def __init__(self, job: Job | None):
+        self.job = job
+
+
+def job(lowered: Any, options: Mapping[str, bool | int | str]) -> Job | None:
+    """What JAX would give to XLA. None where only this process can compile it, as a program that calls back into Python, and
+    where JAX gives nothing, of which a whole compile says the reason."""
     from jax._src import compiler
     from jax._src.interpreters import mlir
 
+    def hand_over(backend: Any, module: Any, executable_devices: Any, options: Any, host_callbacks: Any) -> Any:
+        raise _Handed(None if host_callbacks else Job(mlir.module_to_bytecode(module), options.SerializeAsString()))
+
     original = getattr(compiler, "backend_compile_and_load", None)
     if original is None:  # as before JAX 0.7
-        yield
-        return
-
-    def hand_over(backend: Any, module: Any, executable_devices: Any, options: Any, host_callbacks: Any) -> Any:
-        program = mlir.module_to_bytecode(module)
-        if len(program) > _SMALL_BYTES and not host_callbacks:
-            plan = _plan(program, options.SerializeAsString(), target_config)
-            if plan is not None:
-                raise _Planned(plan)
-        return original(backend, module, executable_devices, options, host_callbacks)
-
+        return None
     compiler.backend_compile_and_load = hand_over
     try:
-        yield
+        lowered.compile(compiler_options=dict(options))
+    except _Handed as handed:
+        return handed.job
+    except MemoryError:
+        raise
+    except Exception:
+        return None
     finally:
         compiler.backend_compile_and_load = original
+    return None
 
 
-def _plan(program: bytes, options: bytes, target_config: str) -> bytes | None:
-    """What XLA wrote; None where it ended without."""
+def plan(job: Job, target_config: str) -> bytes | None:
+    """XLA's plan of the buffers, a serialized HloProto. None where this version of JAX gives none that way, or a whole compile is
+    no slower.
+
+    Raises NotJudged where the process that compiles dies, or cannot write.
+    """
+    if len(job.program) < _SMALL_BYTES:
+        return None
     with contextlib.ExitStack() as stack:
         try:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="af3mem-compile-", ignore_cleanup_errors=True)))
             dump = folder / "dump"
-            job = {
+            told = {
                 "parent": os.getpid(),
                 "path": sys.path,
                 "target": target_config,
                 "options": {"xla_dump_to": str(dump), "xla_dump_hlo_as_proto": True, "xla_dump_hlo_as_text": False},
             }
-            (folder / "program.mlirbc").write_bytes(program)
-            (folder / "options.pb").write_bytes(options)
-            (folder / "job.json").write_text(json.dumps(job))
+            (folder / "program.mlirbc").write_bytes(job.program)
+            (folder / "options.pb").write_bytes(job.options)
+            (folder / "job.json").write_text(json.dumps(told))
             log = stack.enter_context((folder / "log").open("w+b"))
         except OSError as error:
             raise _unwritten(f"{error.strerror}") from error
         status = _run(folder, dump, log.fileno())
         said = (folder / "log").read_text(errors="replace")
-        plan = next((path.read_bytes() for path in dump.glob(_PLAN)), b"")
+        written = next((path.read_bytes() for path in dump.glob(_PLAN)), b"")
     sys.stderr.write(said)
     if status < 0:
         name = signal.Signals(-status).name
@@ -103,7 +105,7 @@ def _plan(program: bytes, options: bytes, target_config: str) -> bytes | None:
     failures = [line.partition(_FAILED)[2] for line in said.splitlines() if _FAILED in line]
     if failures:
         raise _unwritten(failures[0].rpartition(": ")[2])
-    return plan or None
+    return written or None
 
 
 def _run(folder: Path, dump: Path, log: int) -> int:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from pytest_af3mem.errors import NotJudged, first_line
 from pytest_af3mem.gpus import Gpu
@@ -16,6 +16,7 @@ from pytest_af3mem.records.holders import UNNAMED
 from pytest_af3mem.records.peak import Kernels
 from pytest_af3mem.worker.xla import compile_process, executable, tracing
 from pytest_af3mem.worker.xla.attribution import Attribution, attribute, is_slab
+from pytest_af3mem.worker.xla.compile_process import Job
 from pytest_af3mem.worker.xla.executable import Allocation, Instruction, Program
 from pytest_af3mem.worker.xla.scopes import component
 from pytest_af3mem.worker.xla.target import FLAGS
@@ -48,21 +49,29 @@ class Compiled:
         return self.argument_bytes + self.output_bytes + self.temp_bytes - self.alias_bytes + self.constant_bytes
 
 
+Options: TypeAlias = Mapping[str, bool | int | str]
+
+
+def compiled(lowered: Any, job: Job | None, options: Options, forward: Forward, gpu: Gpu, packages: Sequence[str]) -> Compiled:
+    """Compiles for `gpu`: what a program will ask of the allocator, and who holds it.
+
+    `job` is what `compile_process.job` gives of it. Source lines of holders are those of `packages`, the model's own first.
+    Raises NotJudged, with XLA's own words, when it does not compile.
+    """
+    plan = compile_process.plan(job, gpu.target_config()) if job else None
+    if plan is not None:
+        return of_plan(plan, forward, packages)
+    with tracing.translated(f"XLA cannot compile the model for {gpu.name}"):
+        return of_executable(lowered.compile(compiler_options=dict(options)), forward, packages)
+
+
 def measure(
     forward: Forward, parameters: Any, features: Mapping[str, Any], gpu: Gpu, toolchain: Path, packages: Sequence[str] = ()
 ) -> Compiled:
-    """Traces, lowers and compiles `forward.apply` for `gpu`: what it will ask of the allocator, and who holds it.
-
-    Source lines of holders are those of `packages`, the model's own first.
-    Raises NotJudged, with the model's or XLA's own words, when it does not trace or compile.
-    """
+    """Traces, lowers and compiles `forward.apply`. Raises NotJudged when it does not trace or compile."""
     lowered = tracing.lowered(forward, parameters, features, gpu)
     options = {**forward.compiler_options, **FLAGS, "xla_gpu_cuda_data_dir": str(toolchain)}
-    with tracing.translated(f"XLA cannot compile the model for {gpu.name}"):
-        compiled = compile_process.compiled(lowered, options, gpu.target_config())
-    if isinstance(compiled, bytes):
-        return of_plan(compiled, forward, packages)
-    return of_executable(compiled, forward, packages)
+    return compiled(lowered, compile_process.job(lowered, options), options, forward, gpu, packages)
 
 
 def of_plan(plan: bytes, forward: Forward, packages: Sequence[str]) -> Compiled:

@@ -1,0 +1,84 @@
+"""Whether a program was compiled before, as after an edit that changes none of its operations but moves lines of sources.
+
+What XLA makes of a program does not depend on where its operations stand in files. So numbers of lines are left out of what is
+compared, and in the answer those of the new sources take the place of the old.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from pytest_af3mem.records.peak import Holder
+from pytest_af3mem.storage import typed
+from pytest_af3mem.worker.xla.compile_process import Job
+from pytest_af3mem.worker.xla.program import Compiled
+
+# A place in a file, as MLIR writes each once, on a line of its own: `#loc3 = loc("/net/model.py":49:53 to :71)`.
+_PLACE = re.compile(r'^(#loc\d* = loc\("((?:[^"\\]|\\.)*)"):(\d+):\d+(?: to \d*:\d+)?\)$', re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Listing:
+    """A program's `digest` without numbers of lines, and the file and line of each place in their order."""
+
+    digest: str
+    places: tuple[tuple[str, int], ...]
+
+
+def listing(lowered: Any) -> Listing:
+    """Of a lowered program. Names of scopes, functions and files count."""
+    text = lowered.as_text(debug_info=True)
+    places = tuple((file, int(line)) for _, file, line in _PLACE.findall(text))
+    return Listing(hashlib.sha256(_PLACE.sub(r"\1)", text).encode()).hexdigest(), places)
+
+
+def options(job: Job) -> list[Any]:
+    """XLA's options without the path of a toolchain, which is the same wherever it lies."""
+    from jaxlib import xla_client
+
+    found = xla_client.CompileOptions.ParseFromString(job.options)
+    overrides = sorted((name, value) for name, value in found.env_option_overrides if name != "xla_gpu_cuda_data_dir")
+    found.env_option_overrides = []
+    return [hashlib.sha256(found.SerializeAsString()).hexdigest(), *map(list, overrides)]
+
+
+def stored(program: Compiled, listing: Listing) -> dict[str, Any]:
+    """For a cache, from which `found` takes it."""
+    return {"program": typed.plain(program), "lines": [line for _, line in listing.places]}
+
+
+def read(value: Any) -> tuple[Compiled, list[int]]:
+    """What `stored` made. Raises InputError, KeyError or TypeError for anything else."""
+    return typed.read(Compiled, value["program"]), list(value["lines"])
+
+
+def found(stored: tuple[Compiled, list[int]], listing: Listing) -> Compiled | None:
+    """What was stored of an equal program, with the lines of the new one; None where these do not follow from the old."""
+    program, lines = stored
+    if len(lines) != len(listing.places):
+        return None
+    moved: dict[tuple[str, int], set[int]] = {}
+    for (file, new), old in zip(listing.places, lines, strict=True):
+        moved.setdefault((file, old), set()).add(new)
+    holders: list[Holder] = []
+    for holder in program.attribution.holders:
+        if holder.source:
+            file, _, line = holder.source.rpartition(":")
+            places = [new for (path, old), new in moved.items() if old == int(line) and f"/{path}".endswith(f"/{file}")]
+            now = set().union(*places)
+            if len(now) != 1:
+                return None
+            holder = dataclasses.replace(holder, source=f"{file}:{now.pop()}")
+        holders.append(holder)
+    if len({_kind(holder) for holder in holders}) < len(holders):
+        return None
+    holders.sort(key=lambda one: (-one.bytes, *_kind(one)))
+    return dataclasses.replace(program, attribution=dataclasses.replace(program.attribution, holders=tuple(holders)))
+
+
+def _kind(holder: Holder) -> tuple[str, str, str, str]:
+    return holder.component, holder.kind, holder.array, holder.source
