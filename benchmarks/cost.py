@@ -31,29 +31,33 @@ from pytest_af3mem import gpus
 from pytest_af3mem.inputs.generate import generate
 from pytest_af3mem.models.alphafold3 import AlphaFold3
 from pytest_af3mem.worker.environment import ENVIRONMENT
-from pytest_af3mem.worker.xla import compile as compiled
+from pytest_af3mem.worker.xla import target, tracing
 os.environ.update(ENVIRONMENT)
 folder, gpu, model = Path({str(cache_dir)!r}), gpus.find({TARGET!r}), AlphaFold3()
-empty = compiled.toolchain(Path(tempfile.mkdtemp()))
+empty = target.toolchain(Path(tempfile.mkdtemp()))
 seconds, start = {{}}, time.perf_counter()
 def lap(name):
     global start
     seconds[name], start = time.perf_counter() - start, time.perf_counter()
 model.prepare(folder, print)
+def whole(toolchain):
+    lowered = tracing.lowered(forward, parameters, batch.features, gpu)
+    options = {{**forward.compiler_options, **target.FLAGS, "xla_gpu_cuda_data_dir": str(toolchain)}}
+    lowered.compile(compiler_options=options)
 batch = model.featurise(generate({TOKENS}).to_json(), model.buckets())
 lap("import and featurise")
-with compiled.pretending(compiled.device(gpu)):
+with tracing.pretending(target.device(gpu)):
     forward = model.forward({{}}, gpu.compute_capability)
-parameters = compiled.parameters(forward, batch.features, gpu)
+parameters = tracing.parameters(forward, batch.features, gpu)
 lap("parameter shapes")
-compiled.compile(forward, parameters, batch.features, gpu, empty)
+whole(empty)
 lap("trace, lower, compile")
 for name, toolchain in (("again", empty), ("with CUDA's ptxas", Path("/usr/local/cuda"))):
     import jax
     jax.clear_caches()
     if (toolchain / "bin" / "ptxas").exists():
         start = time.perf_counter()
-        compiled.compile(forward, parameters, batch.features, gpu, toolchain)
+        whole(toolchain)
         lap(f"trace, lower, compile {{name}}")
 print(json.dumps(seconds))
 """
@@ -77,7 +81,7 @@ def measured(sizes: tuple[int, ...], cache_dir: Path, *, workers: int = 1, warm_
 
 def forget_results(cache_dir: Path) -> None:
     """Leaves the chemical dictionary alone."""
-    for kind in ("peaks", "parameters", "signatures"):
+    for kind in ("peaks", "parameters", "programs", "signatures"):
         for file in (cache_dir / kind).glob("*"):
             file.unlink()
 
