@@ -10,7 +10,7 @@ from pytest_af3mem.inputs import synthesis
 from pytest_af3mem.inputs.chains import Ligand, Protein
 from pytest_af3mem.inputs.job import Job
 from pytest_af3mem.inputs.reading import from_json, read
-from pytest_af3mem.records import baseline
+from pytest_af3mem.plugin import baseline_file
 from pytest_af3mem.session.session import Session
 from pytest_af3mem.session.settings import Settings
 
@@ -203,7 +203,7 @@ def test_brackets_that_are_nested_too_deeply(tmp_path, text):
     with pytest.raises(InputError, match=r"^is not JSON that can be read: its brackets are nested too deeply$"):
         read(tmp_path / "job.json")
     with pytest.raises(UsageError, match=r"is not JSON that can be read: its brackets are nested too deeply$"):
-        baseline.read(tmp_path / "job.json")
+        baseline_file.read(tmp_path / "job.json")
 
 
 def test_templates_are_checked_where_alphafold_3_reads_them():

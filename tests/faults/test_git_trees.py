@@ -122,9 +122,10 @@ def test_a_full_disk(repository, monkeypatch):
     def full(*arguments, **options):
         raise OSError(28, "No space left on device")
 
+    repository.commit("v3", model_py=str(repository.path))  # no other test has taken out the same commit
     monkeypatch.setattr(revisions.tarfile.TarFile, "extractall", full)
     with pytest.raises(SetupError, match=r"cannot be taken out into .* \(No space left on device\): \$TMPDIR says where"):
-        revisions.tree(repository.path, "v1")
+        revisions.tree(repository.path, "v3")
 
 
 @pytest.fixture
