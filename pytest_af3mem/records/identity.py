@@ -41,8 +41,11 @@ def known_signature(cache: Cache, installation: Installation, request: Request) 
 def known_peak(cache: Cache, installation: Installation, request: Request) -> Peak | None:
     """The stored answer to a request whose features are known; None where nothing was stored that can be it."""
     signature = known_signature(cache, installation, request)
-    if signature is None:
-        return None
+    return None if signature is None else peak_of(cache, installation, request, signature)
+
+
+def peak_of(cache: Cache, installation: Installation, request: Request, signature: str) -> Peak | None:
+    """The stored answer to a request whose features have this signature; None where nothing was stored that can be it."""
     why_not = functools.partial(why_not_the_answer, request, installation)
     return find_peak(cache, peak_identity(installation, request, signature), request, why_not)
 

@@ -8,7 +8,6 @@ libraries print goes to standard error, which the pool keeps in a file.
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
 import sys
 import tempfile
@@ -23,8 +22,8 @@ from pytest_af3mem import gpus
 from pytest_af3mem.errors import Af3memError, NotJudged, SetupError, first_line
 from pytest_af3mem.models import fingerprint, registry
 from pytest_af3mem.models import model as models
-from pytest_af3mem.records.answering import Answer, why_not_the_answer
-from pytest_af3mem.records.identity import batch_identity, find_peak, parameters_identity, peak_identity
+from pytest_af3mem.records.answering import Answer
+from pytest_af3mem.records.identity import batch_identity, parameters_identity, peak_identity, peak_of
 from pytest_af3mem.records.peak import Model, Peak
 from pytest_af3mem.records.request import Installation, Request
 from pytest_af3mem.storage.cache import Cache, digest
@@ -96,8 +95,7 @@ class Worker:
         signature = tracing.signature(batch.features)
         identity = peak_identity(self.installation, request, signature)
         with self.cache.only_one("peaks", identity, lambda: self._progress(protocol.WAITING)):
-            why_not = functools.partial(why_not_the_answer, request, self.installation)
-            peak = find_peak(self.cache, identity, request, why_not)
+            peak = peak_of(self.cache, self.installation, request, signature)
             if peak is None:
                 peak = self._compile(request, batch, start)
                 self._keep("peaks", identity, peak.to_json())
