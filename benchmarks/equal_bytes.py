@@ -30,7 +30,9 @@ def main() -> int:
     parser.add_argument("--models", default="alphafold3")
     parsed = parser.parse_args()
     sys.argv = sys.argv[:1]
-    print("| model | target | tokens | total | constants | the plan's seconds | whole | |\n| --- | --- | --- | --- | --- | --- | --- | --- |")
+    print(
+        "| model | target | tokens | total | constants | the plan's seconds | whole | |\n| --- | --- | --- | --- | --- | --- | --- | --- |"
+    )
     differ = 0
     with tempfile.TemporaryDirectory() as folder:
         toolchain = target.toolchain(Path(folder))

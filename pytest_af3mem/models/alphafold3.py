@@ -10,6 +10,7 @@ import dataclasses
 import datetime
 import functools
 import importlib.util
+import json
 import os
 import pickle
 import sys
@@ -59,7 +60,8 @@ class AlphaFold3:
     packages: tuple[str, ...] = ("alphafold3", "tokamax", "haiku", "colabfold_kernels", "jax")
     settings: tuple[str, ...] = tuple(_SETTINGS)
     fewer_iterations: Mapping[str, Any] = {"num_recycles": 1, "num_steps": 2}
-    parameters_follow_settings = True  # Haiku refuses to trace with parameters of another shape, should a change make it untrue
+    parameters_follow_settings = True  # should a change make it untrue, `_refusing` stops the trace
+    refuses_other_parameters = True
 
     def __init__(self, family: str = files.NAME) -> None:
         self._ccd: ccd.Store | None = None
@@ -118,6 +120,17 @@ class AlphaFold3:
         features = {name: np.asarray(array) for name, array in utils.remove_invalidly_typed_feats(example).items()}
         return Batch(features, tokens=int(mask.sum()), bucket=mask.shape[0])
 
+    def features_of_bucket(self, bucket: int) -> Batch | None:
+        """Features of the shapes that every job in `bucket` has: AlphaFold 3 pads all of them to the bucket.
+
+        None where two jobs that have little in common get different shapes, as in a checkout that pads less.
+        """
+        if self._family != AlphaFold3.name or bucket < _CROWD_TOKENS:
+            return None
+        one, other = (self.featurise(json.dumps(_job(chains)), (bucket,)) for chains in (_LONELY, _CROWD))
+        alike = [{name: (array.shape, array.dtype) for name, array in batch.features.items()} for batch in (one, other)]
+        return one if alike[0] == alike[1] else None
+
     def forward(self, settings: Mapping[str, Any], compute_capability: tuple[int, int]) -> Forward:
         import haiku as hk
         from alphafold3.model import model
@@ -126,10 +139,36 @@ class AlphaFold3:
         chosen = {"attention": default_attention(compute_capability), **settings}
         for name, value in chosen.items():
             _set(config, name, value)
-        transformed = hk.transform(lambda batch: model.Model(config)(batch))
+
+        def network(batch: Mapping[str, Any]) -> Any:
+            with hk.custom_getter(_refusing):
+                return model.Model(config)(batch)
+
+        transformed = hk.transform(network)
         report = {name: _get(config, _SETTINGS.get(name, name)) for name in (*_SETTINGS, *settings)}
         left_to_xla = frozenset({"attention"} if report["attention"] == "xla" else ())
         return Forward(transformed.init, transformed.apply, report, _xla_flags(compute_capability), left_to_xla)
+
+
+# Two jobs as different as small ones can be.
+_LONELY = [{"protein": {"id": "A", "sequence": "M"}}]
+_CROWD = [
+    {"protein": {"id": "A", "sequence": "MKVW", "unpairedMsa": ">query\nMKVW\n>1\nMK-W\n>2\nM--W\n"}},
+    {"ligand": {"id": ["B", "C"], "ccdCodes": ["GOL"]}},
+    {"dna": {"id": "D", "sequence": "ACGT"}},
+]
+_CROWD_TOKENS = 4 + 2 * 6 + 4
+
+
+def _job(chains: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"dialect": "alphafold3", "version": 1, "name": "stand-in", "modelSeeds": [1], "sequences": chains}
+
+
+def _refusing(next_getter: Callable[[Any], Any], value: Any, context: Any) -> Any:
+    """Raises ValueError for a parameter of another dtype than the network asks for: of shapes and names Haiku sees to that itself."""
+    if value.dtype != context.original_dtype:
+        raise ValueError(f"{context.full_name} is {value.dtype}, not {context.original_dtype}")
+    return next_getter(value)
 
 
 def config_path(setting: str) -> str:

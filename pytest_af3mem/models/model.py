@@ -54,6 +54,12 @@ class Model(Protocol):
 
     It may say `parameters_follow_settings = True`: the shapes of its parameters are the same for every bucket, and need to be
     found once for all of them.
+
+    It may say `refuses_other_parameters = True`: `Forward.apply` raises when it is traced with parameters whose names, shapes or
+    dtypes are not those that `init` would make. Then those of an earlier version of the model are tried first.
+
+    It may have `features_of_bucket(bucket) -> Batch | None`: features of the names, shapes and dtypes that every job in this bucket
+    has, or None where that is not so. Inputs that are generated for a token count are then compiled without being featurised.
     """
 
     name: str

@@ -108,6 +108,8 @@ class Peak:
     rest of the readings. The other bytes stay those of the program, as it was compiled on that GPU: `program_bytes` is their sum,
     and that of `holders`.
 
+    `cached`: it was measured before. `same_program`: its sources are new, and the program that they make was compiled before.
+
     Peaks compare with each other and with sizes: `peak <= "12 GiB"`, `peak < "95 %"` (of the target's memory), `a == b`. Those of
     different targets or methods are never equal.
     """
@@ -134,6 +136,7 @@ class Peak:
     seconds: float = 0.0
     cached: bool = False
     constant_bytes: int = 0
+    same_program: bool = False
 
     def __str__(self) -> str:
         return f"GPU peak {format_bytes(self.total_bytes)} {self.conditions}"

@@ -48,6 +48,8 @@ class Installation:
 class Request:
     """One measurement to make. `job` is AlphaFold 3 JSON; `tokens` is our own count of it, which the worker checks.
 
+    `generated`: the job was made for that token count, and any other with as many tokens would do.
+
     Requests are equal if they are the same JSON: a setting of 1 is another question than one of 1.0 or of True.
     """
 
@@ -57,6 +59,7 @@ class Request:
     target: Filled
     method: Filled = "compiled"
     settings: tuple[tuple[str, Any], ...] = ()
+    generated: bool = False
 
     @property
     def bucket(self) -> int:

@@ -41,5 +41,6 @@ def signed(difference_bytes: int) -> str:
 
 
 def origin(peak: Peak) -> str:
-    """Whether a peak was in the cache, else how long it took."""
-    return "compiled before" if peak.cached else f"compiled, {peak.seconds:.0f} s"
+    """Whether a peak was in the cache, or its program was compiled before, else how long it took."""
+    how = "same program" if peak.same_program else "compiled"
+    return "compiled before" if peak.cached else f"{how}, {peak.seconds:.0f} s"

@@ -57,7 +57,7 @@ def _cells(alike: Sequence[Measurement]) -> tuple[str, ...]:
         f"{signed(change)} ({percent(change, accepted, '+')})" if change and accepted else "-",
         verdict.outcome.value if verdict else "-",
         str(peak.kernels) if peak else "-",
-        "-" if not peak else "cached" if peak.cached else f"{peak.seconds:.1f} s",
+        "-" if not peak else "cached" if peak.cached else "same program" if peak.same_program else f"{peak.seconds:.1f} s",
         measurement.test + (f" ({len(alike)} inputs)" if len(alike) > 1 else ""),
     )
 

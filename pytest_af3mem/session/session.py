@@ -109,6 +109,7 @@ class Session:
         """The request for a job, or for a generated one of so many tokens. Raises UsageError for what is not possible."""
         model_settings = model_settings or {}
         self.check_settings(model_settings)
+        generated = job is None
         if job is None:
             assert tokens is not None
             options = options or {}
@@ -123,6 +124,7 @@ class Session:
             target=target,
             method=self.method(target, method),
             settings=freeze(model_settings),
+            generated=generated,
         )
 
     def method(self, target: str, method: str | None = None) -> str:

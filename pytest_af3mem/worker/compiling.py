@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
@@ -26,9 +27,10 @@ from pytest_af3mem.records.answering import Answer
 from pytest_af3mem.records.identity import batch_identity, parameters_identity, peak_identity, peak_of
 from pytest_af3mem.records.peak import Model, Peak
 from pytest_af3mem.records.request import Installation, Request
-from pytest_af3mem.storage.cache import Cache, digest
+from pytest_af3mem.storage.cache import Cache
 from pytest_af3mem.storage.typed import plain
 from pytest_af3mem.worker import protocol
+from pytest_af3mem.worker.parameters import Parameters
 from pytest_af3mem.worker.xla import compile_process, same_program, target, tracing
 from pytest_af3mem.worker.xla import program as programs
 
@@ -48,9 +50,9 @@ class Worker:
         self._folder = folder
         self._path = path
         self._progress = progress
-        self._parameters: dict[str, Any] = {}
         self._unprepared: Exception | None = None
         self.cache = Cache(results)
+        self._parameters = Parameters(self.cache, model, self._keep, progress)
 
     @cached_property
     def installation(self) -> Installation:
@@ -91,7 +93,7 @@ class Worker:
     def measure(self, request: Request) -> Answer:
         """The peak for one request, from the cache where an equal program was compiled before."""
         start = time.perf_counter()
-        batch = self._featurised(request)
+        batch = self._batch(request)
         signature = tracing.signature(batch.features)
         identity = peak_identity(self.installation, request, signature)
         with self.cache.only_one("peaks", identity, lambda: self._progress(protocol.WAITING)):
@@ -120,9 +122,18 @@ class Worker:
             },
         }
 
+    def _batch(self, request: Request) -> models.Batch:
+        """Features to compile with: those of any job in the bucket where the job is generated and the model knows them."""
+        self._prepare()
+        of_bucket = getattr(self._model, "features_of_bucket", None)
+        if request.generated and of_bucket is not None:
+            with contextlib.suppress(Exception):  # featurising the job itself says what is wrong
+                batch = of_bucket(request.bucket)
+                if batch is not None and batch.bucket == request.bucket:
+                    return replace(batch, tokens=request.tokens)
+        return self._featurised(request)
+
     def _featurised(self, request: Request) -> models.Batch:
-        assert self.installation  # known before the model is imported, of whose sources it is
-        self._progress("importing the model")
         self._prepare()
         self._progress("featurising")
         try:
@@ -138,6 +149,8 @@ class Worker:
 
     def _prepare(self) -> None:
         """What was imported by halves is not imported again in this process, where it would fail for another reason."""
+        assert self.installation  # known before the model is imported, of whose sources it is
+        self._progress("importing the model")
         try:
             if self._unprepared is None:
                 self._model.prepare(self._folder, self._progress)
@@ -154,9 +167,8 @@ class Worker:
         self._progress("setting up the network")
         with tracing.pretending(target.device(gpu)):
             forward = self._model.forward(dict(request.settings), gpu.compute_capability)
-        parameters = self._parameter_shapes(request, batch, lambda: tracing.parameters(forward, batch.features, gpu))
+        lowered = self._lowered(request, batch, forward, gpu)
         self._progress("compiling")
-        lowered = tracing.lowered(forward, parameters, batch.features, gpu)
         with _private() as folder:
             options = {**forward.compiler_options, **target.FLAGS, "xla_gpu_cuda_data_dir": str(target.toolchain(folder))}
             program = self._program(lowered, options, forward, gpu)
@@ -183,7 +195,7 @@ class Worker:
         found = same_program.found(stored, listing) if stored else None
         if found is not None:
             self._progress("the same program as before")
-            return found
+            return replace(found, same=True)
         program = programs.compiled(lowered, job, options, forward, gpu, packages)
         self._keep("programs", identity, same_program.stored(program, listing))
         return program
@@ -218,23 +230,30 @@ class Worker:
             model=Model(self._model.name, installation.distribution, installation.fingerprint, plain(forward.config)),
             software={**installation.software, "xla_flags": _flags({**forward.compiler_options, **options})},
             seconds=round(seconds, 3),
+            same_program=program.same,
         )
 
+    def _lowered(self, request: Request, batch: models.Batch, forward: models.Forward, gpu: gpus.Gpu) -> Any:
+        """The program as XLA is given it.
+
+        Parameters of an earlier model are tried first where this one refuses what does not fit it: that is a trace the less.
+        """
+        earlier = None
+        if getattr(self._model, "refuses_other_parameters", False) and not self._parameters.known(self._key(request, batch)):
+            earlier = self._parameters.latest()
+        if earlier is not None:
+            with contextlib.suppress(NotJudged):
+                return tracing.lowered(forward, earlier, batch.features, gpu)
+        shapes = self._parameter_shapes(request, batch, lambda: tracing.parameters(forward, batch.features, gpu))
+        return tracing.lowered(forward, shapes, batch.features, gpu)
+
     def _parameter_shapes(self, request: Request, batch: models.Batch, find: Callable[[], Any]) -> Any:
-        """Shapes of the parameters: they take long to find, and are the same for every bucket where the model says so."""
+        return self._parameters.found(self._key(request, batch), find)
+
+    def _key(self, request: Request, batch: models.Batch) -> dict[str, Any]:
+        """The identity of the parameters' shapes: they are the same for every bucket where the model says so."""
         follow_settings = getattr(self._model, "parameters_follow_settings", False)
-        signature = None if follow_settings else tracing.signature(batch.features)
-        identity = parameters_identity(self.installation, request, signature)
-        key = digest(identity)
-        if key not in self._parameters:
-            stored = self.cache.get("parameters", identity, tracing.from_description)
-            if stored is None:
-                self._progress("reading the shapes of the parameters")
-                stored = find()
-                if description := tracing.described(stored):
-                    self._keep("parameters", identity, description)
-            self._parameters[key] = stored
-        return self._parameters[key]
+        return parameters_identity(self.installation, request, None if follow_settings else tracing.signature(batch.features))
 
 
 @contextlib.contextmanager

@@ -33,6 +33,7 @@ class Compiled:
     """What XLA's buffer assignment says of one program, in bytes.
 
     Of a program that was compiled to its end and whose buffers cannot be read, constants are not known and counted as none.
+    `same`: an equal program was compiled before, of other sources, and this is what was found then.
     """
 
     argument_bytes: int
@@ -43,6 +44,7 @@ class Compiled:
     kernels: Kernels
     attribution: Attribution = field(default_factory=Attribution)
     constant_bytes: int = 0
+    same: bool = False
 
     @property
     def total_bytes(self) -> int:
