@@ -1,30 +1,45 @@
-"""What measuring costs beside bare compiling, as ratios. Run where AlphaFold 3 is installed: `python benchmarks/cost.py`.
+"""What measuring costs, as ratios in one run: `python benchmarks/cost.py`, where AlphaFold 3 is installed and nothing else runs.
 
-It takes some ten minutes on two cores and prints:
-- one cold measurement by a warm worker, against trace + lower + compile of the same program in one process;
-- the same compile with CUDA's own ptxas, where one is installed;
-- six buckets cold with one and with two workers, and again from the cache;
-- pytest's start with and without the plugin.
+It takes some forty minutes on two cores; `--only cold,changed` takes a part. What it prints:
+- cold: one measurement by a warm worker, beside trace + lower + compile of the same program to its end;
+- changed: three sizes of a model that was changed, two workers;
+- buckets: every default bucket, with one and with two workers;
+- comment: one size of a model of which a comment was edited, by a fresh worker, beside the same size of another model;
+- cache: every default bucket again, from the cache;
+- pytest: a thousand cached tests, collection of ten thousand tests, and pytest's start, with and without the plugin.
 """
 
+import argparse
+import contextlib
+import importlib.util
 import json
+import os
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from pytest_af3mem.session.session import Session
 from pytest_af3mem.session.settings import Settings
 
-TOKENS = 512
-SIX_BUCKETS = (128, 256, 384, 512, 768, 1024)
 TARGET = "h100-80gb"
+COLD = (512, 1024, 2048, 5120)
+CHANGED = (512, 1024, 2048)
+EDITED = Path("model", "network", "modules.py")  # of the model: where a comment and an operation are edited
 
+GATES = """
+import pytest
 
-def bare(cache_dir: Path) -> dict[str, float]:
-    """Seconds of the parts of one compile, in a process of its own, nothing of the pool in it."""
-    code = f"""
+@pytest.mark.parametrize("one", range(1000))
+@pytest.mark.af3_tokens(256)
+@pytest.mark.af3_budget("2 GiB")
+def test_fits(one): ...
+"""
+
+BARE = """
 import json, os, sys, tempfile, time
 from pathlib import Path
 from pytest_af3mem import gpus
@@ -32,42 +47,97 @@ from pytest_af3mem.inputs.generate import generate
 from pytest_af3mem.models.alphafold3 import AlphaFold3
 from pytest_af3mem.worker.environment import ENVIRONMENT
 from pytest_af3mem.worker.xla import target, tracing
+folder, name, *sizes = sys.argv[1:]
+sys.argv[1:] = []
 os.environ.update(ENVIRONMENT)
-folder, gpu, model = Path({str(cache_dir)!r}), gpus.find({TARGET!r}), AlphaFold3()
-empty = target.toolchain(Path(tempfile.mkdtemp()))
-seconds, start = {{}}, time.perf_counter()
-def lap(name):
-    global start
-    seconds[name], start = time.perf_counter() - start, time.perf_counter()
-model.prepare(folder, print)
-def whole(toolchain):
+gpu, model, toolchain = gpus.find(name), AlphaFold3(), target.toolchain(Path(tempfile.mkdtemp()))
+model.prepare(Path(folder), lambda text: None)
+parameters = None
+for tokens in map(int, sizes):
+    batch = model.featurise(generate(tokens).to_json(), model.buckets())
+    with tracing.pretending(target.device(gpu)):
+        forward = model.forward({}, gpu.compute_capability)
+    parameters = parameters or tracing.parameters(forward, batch.features, gpu)
+    start = time.perf_counter()
     lowered = tracing.lowered(forward, parameters, batch.features, gpu)
-    options = {{**forward.compiler_options, **target.FLAGS, "xla_gpu_cuda_data_dir": str(toolchain)}}
-    lowered.compile(compiler_options=options)
-batch = model.featurise(generate({TOKENS}).to_json(), model.buckets())
-lap("import and featurise")
-with tracing.pretending(target.device(gpu)):
-    forward = model.forward({{}}, gpu.compute_capability)
-parameters = tracing.parameters(forward, batch.features, gpu)
-lap("parameter shapes")
-whole(empty)
-lap("trace, lower, compile")
-for name, toolchain in (("again", empty), ("with CUDA's ptxas", Path("/usr/local/cuda"))):
-    import jax
-    jax.clear_caches()
-    if (toolchain / "bin" / "ptxas").exists():
-        start = time.perf_counter()
-        whole(toolchain)
-        lap(f"trace, lower, compile {{name}}")
-print(json.dumps(seconds))
+    lowered.compile(compiler_options={**forward.compiler_options, **target.FLAGS, "xla_gpu_cuda_data_dir": str(toolchain)})
+    print(json.dumps([tokens, time.perf_counter() - start]), flush=True)
 """
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    return json.loads(run.stdout.splitlines()[-1])
 
 
-def measured(sizes: tuple[int, ...], cache_dir: Path, *, workers: int = 1, warm_up: int | None = None) -> float:
-    """Seconds until all sizes are measured, by a fresh pool, `warm_up` tokens measured before the clock starts."""
-    session = Session(Settings(target=TARGET, cache_dir=cache_dir, workers=workers))
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parts = {"cold": cold, "changed": changed, "buckets": buckets, "comment": comment, "cache": cached, "pytest": pytest_itself}
+    parser.add_argument("--only", default=",".join(parts), help="(default: all)")
+    chosen = parser.parse_args().only.split(",")
+    with tempfile.TemporaryDirectory() as folder:
+        measured((128,), Path(folder))  # the dictionary of components is made, and files are read once
+        for name in chosen:
+            for line in parts[name](Path(folder)):
+                print(f"{name}: {line}", flush=True)
+
+
+def cold(cache: Path) -> Iterator[str]:
+    """Sizes taken in turn, once bare and once measured, so that a busy machine is as slow to both."""
+    for tokens in COLD:
+        command = [sys.executable, "-c", BARE, str(cache), TARGET, "128", str(tokens)]
+        run = subprocess.run(command, capture_output=True, text=True, check=True)
+        bare = json.loads(run.stdout.splitlines()[-1])[1]
+        forget(cache)
+        seconds = measured((tokens,), cache, warm_up=128)
+        yield f"{tokens} tokens in {seconds:.1f} s = {seconds / bare:.2f} of {bare:.1f} s bare"
+
+
+def changed(cache: Path) -> Iterator[str]:
+    with model_copied() as edit:
+        measured((128,), cache, path=edit(""))
+        path = edit("\nNOTHING_THAT_ANYBODY_USES = 1\n")
+        forget(cache, "programs", "signatures", "peaks")
+        yield f"{CHANGED} tokens, 2 workers: {measured(CHANGED, cache, workers=2, path=path):.1f} s"
+
+
+def buckets(cache: Path) -> Iterator[str]:
+    for workers in (1, 2):
+        forget(cache)
+        sizes = default_buckets(cache)
+        yield f"{len(sizes)}, {workers} workers: {measured(sizes, cache, workers=workers):.1f} s"
+
+
+def comment(cache: Path) -> Iterator[str]:
+    with model_copied() as edit:
+        forget(cache)
+        first = measured((512,), cache, path=edit(""))
+        again = measured((512,), cache, path=edit("\n# a comment\n"))
+        yield f"512 tokens in {again:.1f} s = {again / first:.2f} of {first:.1f} s when it was new"
+
+
+def cached(cache: Path) -> Iterator[str]:
+    sizes = default_buckets(cache)
+    measured(sizes, cache, workers=2)
+    yield f"{len(sizes)} buckets: {measured(sizes, cache):.2f} s"
+
+
+def pytest_itself(cache: Path) -> Iterator[str]:
+    measured((256,), cache)
+    with tempfile.TemporaryDirectory() as folder:
+        test = Path(folder, "test_many.py")
+        test.write_text("def test_one(): ...\n")
+        without, having = started(folder, "-p", "no:af3mem"), started(folder)
+        yield f"start: {having * 1000:.0f} ms = {having / without:.2f} of {without * 1000:.0f} ms without the plugin"
+        test.write_text("import pytest\n@pytest.mark.parametrize('one', range(10_000))\ndef test_one(one): ...\n")
+        without, having = started(folder, "--collect-only", "-p", "no:af3mem"), started(folder, "--collect-only")
+        yield f"collection of 10,000 tests: {having:.2f} s = {having / without:.2f} of {without:.2f} s without the plugin"
+        test.write_text(GATES)
+        options = ("--af3-gpu", f"--af3-cache-dir={cache}", f"--af3-target={TARGET}", "--af3-method=compiled")
+        seconds = started(folder, *options, repeats=1)
+        yield f"1,000 cached tests: {seconds:.1f} s"
+
+
+def measured(
+    sizes: tuple[int, ...], cache: Path, *, workers: int = 1, warm_up: int | None = None, path: Path | None = None
+) -> float:
+    """Seconds until all sizes are measured, by fresh workers, `warm_up` tokens measured before the clock starts."""
+    session = Session(Settings(target=TARGET, cache_dir=cache, workers=workers, path=path))
     try:
         if warm_up:
             session.wait(session.pool.submit(session.request(tokens=warm_up)))
@@ -79,41 +149,45 @@ def measured(sizes: tuple[int, ...], cache_dir: Path, *, workers: int = 1, warm_
         session.close()
 
 
-def forget_results(cache_dir: Path) -> None:
-    """Leaves the chemical dictionary alone."""
-    for kind in ("peaks", "parameters", "programs", "signatures"):
-        for file in (cache_dir / kind).glob("*"):
-            file.unlink()
+def default_buckets(cache: Path) -> tuple[int, ...]:
+    session = Session(Settings(target=TARGET, cache_dir=cache))
+    try:
+        return session.buckets
+    finally:
+        session.close()
 
 
-def pytest_start(*arguments: str) -> float:
-    """The fastest of five starts of pytest, collecting nothing."""
-    command = [sys.executable, "-m", "pytest", "-q", "--collect-only", "-p", "no:cacheprovider", *arguments]
-    with tempfile.TemporaryDirectory() as empty:
-        times = []
-        for _ in range(5):
-            start = time.perf_counter()
-            subprocess.run(command, cwd=empty, capture_output=True, check=False)
-            times.append(time.perf_counter() - start)
-    return min(times)
+def forget(cache: Path, *kinds: str) -> None:
+    """Removes what was measured; the dictionary of components stays."""
+    for kind in kinds or ("peaks", "parameters", "programs", "signatures"):
+        shutil.rmtree(cache / kind, ignore_errors=True)
 
 
-def main() -> None:
+@contextlib.contextmanager
+def model_copied() -> Iterator[Callable[[str], Path]]:
+    """A copy of the model's sources: what this gives adds text to one of them, and says where they are."""
+    package = Path(next(iter(importlib.util.find_spec("alphafold3").submodule_search_locations)))
     with tempfile.TemporaryDirectory() as folder:
-        cache_dir = Path(folder)
-        measured((128,), cache_dir)
-        alone = bare(cache_dir)
-        print(*(f"{name}: {seconds:.1f} s" for name, seconds in alone.items()), sep="\n", flush=True)
-        forget_results(cache_dir)
-        cold = measured((TOKENS,), cache_dir, warm_up=128)
-        print(f"cold, by a warm worker: {cold:.1f} s = {cold / alone['trace, lower, compile']:.2f} of bare", flush=True)
-        for workers in (1, 2):
-            forget_results(cache_dir)
-            seconds = measured(SIX_BUCKETS, cache_dir, workers=workers)
-            print(f"{len(SIX_BUCKETS)} buckets cold, {workers} workers: {seconds:.1f} s", flush=True)
-        print(f"{len(SIX_BUCKETS)} buckets from the cache: {measured(SIX_BUCKETS, cache_dir):.2f} s")
-    without, with_plugin = pytest_start("-p", "no:af3mem"), pytest_start()
-    print(f"pytest's start: {without * 1000:.0f} ms without the plugin, {with_plugin * 1000:.0f} ms with it")
+        copy = Path(folder, "alphafold3")
+        shutil.copytree(package, copy, ignore=shutil.ignore_patterns("*.so", "__pycache__"))
+        original = (copy / EDITED).read_text()
+
+        def edit(text: str) -> Path:
+            (copy / EDITED).write_text(original + text)
+            return copy.parent
+
+        yield edit
+
+
+def started(folder: str, *arguments: str, repeats: int = 5) -> float:
+    """Seconds of pytest in `folder`, the fastest of some."""
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments]
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        subprocess.run(command, cwd=folder, stdout=subprocess.DEVNULL, check=True, env={**os.environ, "PYTEST_ADDOPTS": ""})
+        times.append(time.perf_counter() - start)
+    return min(times)
 
 
 if __name__ == "__main__":

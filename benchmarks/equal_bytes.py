@@ -1,7 +1,8 @@
 """Whether a compile that is ended at XLA's plan gives what a whole one gives: `python benchmarks/equal_bytes.py`.
 
-Each program is traced once and compiled both ways. What is compared is all that a report says of it: every number of bytes, kernels,
-holders and their lines; and the total with what JAX's own `memory_analysis` says. It prints a table and ends with 1 at a difference.
+Each program is traced once and compiled both ways. What is compared is all that a report says of it: every number of bytes,
+kernels, holders and their lines; and the total with what JAX's own `memory_analysis` says. It prints a table and ends with 1 at a
+difference.
 """
 
 import argparse
@@ -30,9 +31,8 @@ def main() -> int:
     parser.add_argument("--models", default="alphafold3")
     parsed = parser.parse_args()
     sys.argv = sys.argv[:1]
-    print(
-        "| model | target | tokens | total | constants | the plan's seconds | whole | |\n| --- | --- | --- | --- | --- | --- | --- | --- |"
-    )
+    print("| model | target | tokens | total | constants | the plan's seconds | whole | |")
+    print("| --- | --- | ---: | ---: | ---: | ---: | ---: | --- |")
     differ = 0
     with tempfile.TemporaryDirectory() as folder:
         toolchain = target.toolchain(Path(folder))

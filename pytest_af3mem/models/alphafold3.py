@@ -165,7 +165,7 @@ def _job(chains: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _refusing(next_getter: Callable[[Any], Any], value: Any, context: Any) -> Any:
-    """Raises ValueError for a parameter of another dtype than the network asks for: of shapes and names Haiku sees to that itself."""
+    """Raises ValueError for a parameter of another dtype than the network asks for: names and shapes are checked by Haiku."""
     if value.dtype != context.original_dtype:
         raise ValueError(f"{context.full_name} is {value.dtype}, not {context.original_dtype}")
     return next_getter(value)

@@ -58,8 +58,8 @@ class Model(Protocol):
     It may say `refuses_other_parameters = True`: `Forward.apply` raises when it is traced with parameters whose names, shapes or
     dtypes are not those that `init` would make. Then those of an earlier version of the model are tried first.
 
-    It may have `features_of_bucket(bucket) -> Batch | None`: features of the names, shapes and dtypes that every job in this bucket
-    has, or None where that is not so. Inputs that are generated for a token count are then compiled without being featurised.
+    It may have `features_of_bucket(bucket) -> Batch | None`: features of the names, shapes and dtypes that every job in this
+    bucket has, or None where that is not so. Inputs that are generated for a token count are then not featurised.
     """
 
     name: str
