@@ -151,8 +151,8 @@ class AlphaFold3:
 
 
 # Two jobs as different as small ones can be.
-_LONELY = [{"protein": {"id": "A", "sequence": "M"}}]
-_CROWD = [
+_LONELY: list[dict[str, Any]] = [{"protein": {"id": "A", "sequence": "M"}}]
+_CROWD: list[dict[str, Any]] = [
     {"protein": {"id": "A", "sequence": "MKVW", "unpairedMsa": ">query\nMKVW\n>1\nMK-W\n>2\nM--W\n"}},
     {"ligand": {"id": ["B", "C"], "ccdCodes": ["GOL"]}},
     {"dna": {"id": "D", "sequence": "ACGT"}},

@@ -125,7 +125,7 @@ class Worker:
     def _batch(self, request: Request) -> models.Batch:
         """Features to compile with: those of any job in the bucket where the job is generated and the model knows them."""
         self._prepare()
-        of_bucket = getattr(self._model, "features_of_bucket", None)
+        of_bucket: Callable[[int], models.Batch | None] | None = getattr(self._model, "features_of_bucket", None)
         if request.generated and of_bucket is not None:
             with contextlib.suppress(Exception):  # featurising the job itself says what is wrong
                 batch = of_bucket(request.bucket)
