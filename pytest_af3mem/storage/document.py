@@ -13,7 +13,7 @@ from typing import IO, Any, NoReturn
 from pytest_af3mem.errors import InputError, near
 
 _SHOWN = 60  # characters of a value in an error
-_KINDS = {dict: "an object", list: "a list", str: "a text", bool: "true or false", int: "a whole number", float: "a number"}
+KINDS = {dict: "an object", list: "a list", str: "a text", bool: "true or false", int: "a whole number", float: "a number"}
 _GZIP, _XZ, _ZSTD = b"\x1f\x8b", b"\xfd7zXZ\x00", b"\x28\xb5\x2f\xfd"
 MAX_UNPACKED_BYTES = 2**30
 _PIECE_BYTES = 2**20
@@ -117,7 +117,7 @@ class Node:
 
     def _of(self, kind: type) -> Any:
         if type(self.value) is not kind:
-            self.refuse(f"must be {_KINDS[kind]}")
+            self.refuse(f"must be {KINDS[kind]}")
         return self.value
 
     def _part(self, value: Any, path: str) -> Node:

@@ -13,10 +13,10 @@ import math
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Any, NamedTuple, NoReturn, TypeVar, Union, cast
+from typing import Annotated, Any, NoReturn, TypeVar, Union, cast
 
 from pytest_af3mem.errors import InputError, near
-from pytest_af3mem.storage.document import Node
+from pytest_af3mem.storage.document import KINDS, Node
 
 MOST = 2**63 - 1
 Signed = Annotated[int, -MOST]
@@ -27,7 +27,6 @@ Filled = Annotated[str, 1]
 
 _Record = TypeVar("_Record")
 _Read = Callable[[Any], Any]
-_Put = Callable[[Any, dict[str, Any]], None]
 _MISSING = object()
 
 
@@ -51,22 +50,17 @@ def read(kind: type[_Record], data: object, path: str = "", *, others: bool = Fa
 
 def write(record: object) -> dict[str, Any]:
     """The inverse of `read`: what JSON can hold of a record, each field where it stands there."""
-    found: dict[str, Any] = {}
+    return _tree(record, lambda item: plain(getattr(record, item.name)))
+
+
+def _tree(record: object, leaf: Callable[[dataclasses.Field[Any]], Any]) -> dict[str, Any]:
+    """The JSON object of a record or of its class, with `leaf` of a field where that stands."""
+    tree: dict[str, Any] = {}
     for item in dataclasses.fields(cast(Any, record)):
-        outer, last = _place(item)
         if item.init:
-            _branch(found, outer)[last] = plain(getattr(record, item.name))
-    return found
-
-
-def _place(item: dataclasses.Field[Any]) -> tuple[Sequence[str], str]:
-    *outer, last = item.metadata.get("at", (item.name,))
-    return outer, last
-
-
-def _branch(tree: dict[str, Any], keys: Sequence[str]) -> dict[str, Any]:
-    """The object that these keys lead to, made where it is not there."""
-    return functools.reduce(lambda found, key: found.setdefault(key, {}), keys, tree)
+            *outer, last = item.metadata.get("at", (item.name,))
+            functools.reduce(lambda found, key: found.setdefault(key, {}), outer, tree)[last] = leaf(item)
+    return tree
 
 
 def parse(text: str | bytes) -> Any:
@@ -105,10 +99,9 @@ def plain(value: object) -> Any:
 class _Wrong(Exception):
     """A value that breaks a rule; `keys` lead to it, the innermost first."""
 
-    def __init__(self, value: object, rule: str):
+    def __init__(self, value: object, rule: str, *keys: str | int):
         super().__init__(rule)
-        self.value, self.rule = value, rule
-        self.keys: list[str | int] = []
+        self.value, self.rule, self.keys = value, rule, list(keys)
 
     def refuse(self, path: str) -> NoReturn:
         for key in reversed(self.keys):
@@ -122,68 +115,48 @@ class _Wrong(Exception):
 def _record(kind: type, others: bool = False) -> _Read:
     # By the globals of its module, and not by its name: a pytest that ran in this process may have taken that out of sys.modules.
     hints = typing.get_type_hints(kind, globalns=vars(kind)["__init__"].__globals__, include_extras=True)
-    tree: dict[str, Any] = {}
-    for item in dataclasses.fields(kind):
-        if not item.init:
-            continue
-        outer, last = _place(item)
-        _branch(tree, outer)[last] = _field(item, hints[item.name])
-    put = _object(tree, others)
+    read = _object(_tree(kind, lambda item: item), hints, others)
+    return lambda value: kind(**read(value))
 
-    def read(value: Any) -> Any:
+
+def _object(tree: Mapping[str, Any], hints: Mapping[str, Any], others: bool = False) -> _Read:
+    """Reads an object of JSON to the fields that stand in it, by name; what is missing is said before what is wrong."""
+    branches = {key: _object(part, hints) for key, part in tree.items() if isinstance(part, dict)}
+    items = {key: item for key, item in tree.items() if key not in branches}
+    leaves = {key: (item.name, _reader(hints[item.name]), _has_default(item)) for key, item in items.items()}
+    needed = [key for key in tree if key in branches or not (leaves[key][2] or _may_be_none(hints[leaves[key][0]]))]
+
+    def read(value: Any) -> dict[str, Any]:
+        _check(value, dict)
+        if not others and not value.keys() <= tree.keys():
+            unknown = next(key for key in value if key not in tree)
+            rule = f"is not a key here{near(unknown, tree)} (keys: {', '.join(tree)})"
+            raise _Wrong(unknown, rule, *([unknown] if unknown.isidentifier() else []))
+        for key in needed:
+            if value.get(key) is None:
+                raise _Wrong(_MISSING, "is missing", key)
         found: dict[str, Any] = {}
-        put(value, found)
-        return kind(**found)
+        for key in tree:
+            part = value.get(key)
+            if key in branches:
+                found |= _inside(branches[key], part, key)
+                continue
+            name, read_part, has_default = leaves[key]
+            if part is not None:
+                found[name] = _inside(read_part, part, key)
+            elif not has_default:
+                found[name] = None
+        return found
 
     return read
 
 
-def _object(tree: Mapping[str, Any], others: bool) -> _Put:
-    """Reads the parts of an object, each into the field that it is of; what is missing is said before what is wrong."""
-    parts: dict[str, _Put] = {key: _object(part, False) if isinstance(part, dict) else part.put for key, part in tree.items()}
-    needed = [key for key, part in tree.items() if isinstance(part, dict) or part.needed]
-    known = parts.keys()
-
-    def put(value: Any, found: dict[str, Any]) -> None:
-        if type(value) is not dict:
-            raise _Wrong(value, "must be an object")
-        if not others and not value.keys() <= known:
-            unknown = next(key for key in value if key not in known)
-            wrong = _Wrong(unknown, f"is not a key here{near(unknown, known)} (keys: {', '.join(known)})")
-            wrong.keys += [unknown] if unknown.isidentifier() else []
-            raise wrong
-        for key in needed:
-            if value.get(key) is None:
-                wrong = _Wrong(_MISSING, "is missing")
-                wrong.keys.append(key)
-                raise wrong
-        for key, part in parts.items():
-            try:
-                part(value.get(key), found)
-            except _Wrong as wrong:
-                wrong.keys.append(key)
-                raise
-
-    return put
+def _has_default(item: dataclasses.Field[Any]) -> bool:
+    return item.default is not dataclasses.MISSING or item.default_factory is not dataclasses.MISSING
 
 
-class _Field(NamedTuple):
-    put: _Put
-    needed: bool
-
-
-def _field(item: dataclasses.Field[Any], hint: Any) -> _Field:
-    read, name = _reader(hint), item.name
-    may_be_none = hint is Any or _is_optional(hint)
-    has_default = item.default is not dataclasses.MISSING or item.default_factory is not dataclasses.MISSING
-
-    def put(value: Any, found: dict[str, Any]) -> None:
-        if value is not None:
-            found[name] = read(value)
-        elif not has_default:
-            found[name] = None
-
-    return _Field(put, not has_default and not may_be_none)
+def _may_be_none(hint: Any) -> bool:
+    return hint is Any or (typing.get_origin(hint) in (Union, types.UnionType) and type(None) in typing.get_args(hint))
 
 
 @functools.cache
@@ -195,48 +168,32 @@ def _reader(hint: Any) -> _Read:
     if dataclasses.is_dataclass(hint):
         return _record(cast(type, hint))
     if origin is Annotated:
-        return _text(parts[1]) if parts[0] is str else _whole(parts[1])
-    if _is_optional(hint):
+        return functools.partial(_bounded, *parts)
+    if _may_be_none(hint):
         (inner,) = (_reader(part) for part in parts if part is not type(None))
         return lambda value: None if value is None else inner(value)
     if origin is tuple and parts[-1] is Ellipsis:
-        return _list(_reader(parts[0]))
+        return functools.partial(_list, _reader(parts[0]))
     if origin is tuple:
-        return _row([_reader(part) for part in parts])
+        return functools.partial(_row, [_reader(part) for part in parts])
     if isinstance(origin, type) and issubclass(origin, Mapping):
-        return _mapping(_reader(parts[1]))
+        return functools.partial(_mapping, _reader(parts[1]))
     raise TypeError(f"{hint} is no type that a record may have")
 
 
-def _is_optional(hint: Any) -> bool:
-    return typing.get_origin(hint) in (Union, types.UnionType) and type(None) in typing.get_args(hint)
+def _check(value: Any, *kinds: type) -> Any:
+    if type(value) not in kinds:
+        raise _Wrong(value, f"must be {KINDS[kinds[0]]}")
+    return value
 
 
-def _whole(least: int) -> _Read:
-    def read(value: Any) -> int:
-        if type(value) is not int:
-            raise _Wrong(value, "must be a whole number")
-        if not least <= value <= MOST:
-            raise _Wrong(value, f"must be from {least:,} to {MOST:,}")
-        return value
-
-    return read
-
-
-def _text(least: int) -> _Read:
-    def read(value: Any) -> str:
-        if type(value) is not str:
-            raise _Wrong(value, "must be a text")
-        if len(value) < least:
-            raise _Wrong(value, "must not be empty")
-        return value
-
-    return read
-
-
-def _truth(value: Any) -> bool:
-    if type(value) is not bool:
-        raise _Wrong(value, "must be true or false")
+def _bounded(kind: type, least: int, value: Any) -> Any:
+    """A whole number of at least `least`, or a text of so many characters."""
+    _check(value, kind)
+    if kind is str and len(value) < least:
+        raise _Wrong(value, "must not be empty")
+    if kind is int and not least <= value <= MOST:
+        raise _Wrong(value, f"must be from {least:,} to {MOST:,}")
     return value
 
 
@@ -244,38 +201,31 @@ def _number(value: Any) -> float:
     if type(value) is int and abs(value) <= MOST:
         return float(value)
     if type(value) is not float or not math.isfinite(value):
-        raise _Wrong(value, "must be a number")
+        raise _Wrong(value, f"must be {KINDS[float]}")
     return value
 
 
-_PLAIN: dict[Any, _Read] = {Any: lambda value: value, int: _whole(0), str: _text(0), bool: _truth, float: _number}
+_PLAIN: dict[Any, _Read] = {
+    Any: lambda value: value,
+    int: functools.partial(_bounded, int, 0),
+    str: functools.partial(_bounded, str, 0),
+    bool: lambda value: _check(value, bool),
+    float: _number,
+}
 
 
-def _list(read: _Read) -> _Read:
-    def read_all(value: Any) -> tuple[Any, ...]:
-        if type(value) not in (list, tuple):
-            raise _Wrong(value, "must be a list")
-        return tuple(_inside(read, part, index) for index, part in enumerate(value))
-
-    return read_all
+def _list(read: _Read, value: Any) -> tuple[Any, ...]:
+    return tuple(_inside(read, part, index) for index, part in enumerate(_check(value, list, tuple)))
 
 
-def _row(reads: list[_Read]) -> _Read:
-    def read_all(value: Any) -> tuple[Any, ...]:
-        if type(value) not in (list, tuple) or len(value) != len(reads):
-            raise _Wrong(value, f"must be a list of {len(reads)}")
-        return tuple(_inside(read, part, index) for index, (read, part) in enumerate(zip(reads, value, strict=True)))
-
-    return read_all
+def _row(reads: Sequence[_Read], value: Any) -> tuple[Any, ...]:
+    if type(value) not in (list, tuple) or len(value) != len(reads):
+        raise _Wrong(value, f"must be a list of {len(reads)}")
+    return tuple(_inside(read, part, index) for index, (read, part) in enumerate(zip(reads, value, strict=True)))
 
 
-def _mapping(read: _Read) -> _Read:
-    def read_all(value: Any) -> dict[str, Any]:
-        if type(value) is not dict:
-            raise _Wrong(value, "must be an object")
-        return {key: _inside(read, part, key) for key, part in value.items()}
-
-    return read_all
+def _mapping(read: _Read, value: Any) -> dict[str, Any]:
+    return {key: _inside(read, part, key) for key, part in _check(value, dict).items()}
 
 
 def _inside(read: _Read, value: Any, key: str | int) -> Any:
