@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pytest_af3mem.inputs.chains import Atom, Chain, Dna, Ligand, Rna
+from pytest_af3mem.inputs.chains import Atom, Chain, Dna, Ligand, Rna, length
 from pytest_af3mem.inputs.chemistry import HYDROGENS, Dictionary, code_at
 from pytest_af3mem.storage.document import Node
 
@@ -36,7 +36,7 @@ def _atom(node: Node, chains: Mapping[str, Chain], dictionary: Dictionary) -> At
     sequence = chains[chain]
     if isinstance(sequence, Ligand) and sequence.smiles is not None:
         ends[0].refuse("is a ligand by SMILES, whose atoms have no names and cannot be bonded: give it by CCD code")
-    position = ends[1].whole(1, len(sequence.ccd_codes if isinstance(sequence, Ligand) else sequence.sequence), or_truth=True)
+    position = ends[1].whole(1, length(sequence), or_truth=True)
     code = code_at(sequence, position)
     if code in dictionary and not dictionary.has_atom(code, name):
         ends[2].refuse(f"is not an atom of {code}")

@@ -65,6 +65,16 @@ def check_components(components: Mapping[str, Block], used: Collection[str]) -> 
             raise ValueError(f"{error} in the component {name[:40]!r}") from None
 
 
+def rows(block: Block, category: str, columns: Sequence[str]) -> list[tuple[str, ...]] | None:
+    """Rows of a category; None where it lacks one of the columns. Raises ValueError for columns of unequal length."""
+    found = [block[item] for item in (f"{category}.{column}" for column in columns) if item in block]
+    if len(found) < len(columns):
+        return None
+    if len(set(map(len, found))) > 1:
+        raise ValueError(f"has columns of unequal length in {category}")
+    return list(zip(*found, strict=True))
+
+
 def number(value: str) -> float | None:
     """The number that a value spells, as AlphaFold 3 reads one; None for what is none."""
     return float(value) if _NUMBER.fullmatch(value) else None
@@ -104,34 +114,29 @@ def _blocks(text: str) -> list[tuple[str, Block]]:
 
 
 def _check_component(block: Block) -> None:
-    atoms = {item: block[f"_chem_comp_atom.{item}"] for item in ("atom_id", "type_symbol", "charge", *_IDEAL)}
-    bonds = {item: block[f"_chem_comp_bond.{item}"] for item in ("atom_id_1", "atom_id_2", "value_order", "pdbx_aromatic_flag")}
-    for category, columns in (("_chem_comp_atom", atoms), ("_chem_comp_bond", bonds)):
-        if len({len(values) for values in columns.values()}) != 1:
-            raise ValueError(f"has columns of unequal length in {category}")
+    atoms = rows(block, "_chem_comp_atom", ("atom_id", "charge", *_IDEAL, "type_symbol")) or ()
+    bonds = rows(block, "_chem_comp_bond", ("atom_id_1", "atom_id_2", "value_order", "pdbx_aromatic_flag")) or ()
     for item in ("name", "type", "formula", "pdbx_synonyms", "formula_weight"):
         if block[f"_chem_comp.{item}"][:1] == [""]:
             raise ValueError(f"has '' for _chem_comp.{item}, which must be '?' where it is unknown,")
     names: set[str] = set()
-    for name in atoms["atom_id"]:
+    for name, charge, *position, _ in atoms:
         if not 1 <= len(name) <= _NAME_LETTERS:
             raise ValueError(f"has an atom {name[:40]!r}, whose name must have one to four letters,")
         if name in names:
             raise ValueError(f"has two atoms of the name {name!r}")
         names.add(name)
-    for charge in atoms["charge"]:
         if charge != "?" and not re.fullmatch(r"[-+]?\d+", charge):
             raise ValueError(f"has {charge[:40]!r} for a charge, which must be a whole number or '?',")
-    for item in _IDEAL:
-        for value in atoms[item]:
+        for value in position:
             if value != "?" and number(value) is None:
                 raise ValueError(f"has {value[:40]!r} for a coordinate, which must be a number or '?',")
     bonded: set[frozenset[str]] = set()
-    for pair in zip(bonds["atom_id_1"], bonds["atom_id_2"], strict=True):
-        if missing := [name for name in pair if name not in names]:
-            raise ValueError(f"has a bond of {pair[0][:40]} and {pair[1][:40]}, and no atom {missing[0][:40]!r}")
-        if pair[0] == pair[1]:
-            raise ValueError(f"has a bond of {pair[0]} to itself")
-        if frozenset(pair) in bonded:
-            raise ValueError(f"has two bonds of {pair[0]} and {pair[1]}")
-        bonded.add(frozenset(pair))
+    for first, second, *_ in bonds:
+        if missing := [name for name in (first, second) if name not in names]:
+            raise ValueError(f"has a bond of {first[:40]} and {second[:40]}, and no atom {missing[0][:40]!r}")
+        if first == second:
+            raise ValueError(f"has a bond of {first} to itself")
+        if frozenset((first, second)) in bonded:
+            raise ValueError(f"has two bonds of {first} and {second}")
+        bonded.add(frozenset((first, second)))

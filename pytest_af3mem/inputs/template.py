@@ -8,50 +8,51 @@ from __future__ import annotations
 
 import datetime
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from itertools import groupby, takewhile
+from operator import itemgetter
+from typing import NamedTuple
 
 from pytest_af3mem.inputs import conformations, mmcif
 from pytest_af3mem.inputs.mmcif import Block
 
 _ATOM_SITE = """id label_atom_id label_alt_id label_comp_id label_asym_id label_seq_id pdbx_PDB_ins_code Cartn_x Cartn_y
     Cartn_z occupancy B_iso_or_equiv auth_asym_id pdbx_PDB_model_num""".split()
+_NUMBERS = {"occupancy": "an occupancy", "B_iso_or_equiv": "a B factor"} | dict.fromkeys(
+    ("Cartn_x", "Cartn_y", "Cartn_z"), "a coordinate"
+)
 _POLYMERS = frozenset(
-    {
-        "polypeptide(L)",
-        "polypeptide(D)",
-        "cyclic-pseudo-peptide",
-        "peptide nucleic acid",
-        "polyribonucleotide",
-        "polydeoxyribonucleotide",
-        "polydeoxyribonucleotide/polyribonucleotide hybrid",
-        "other",
-    }
+    "polypeptide(L),polypeptide(D),cyclic-pseudo-peptide,peptide nucleic acid,polyribonucleotide,polydeoxyribonucleotide,"
+    "polydeoxyribonucleotide/polyribonucleotide hybrid,other".split(",")
 )
 _WATERS = frozenset({"HOH", "DOD"})
 _POLYMER_SCHEME = "asym_id seq_id mon_id pdb_seq_num pdb_ins_code pdb_strand_id".split()
-_LIGAND_SCHEME = "asym_id pdb_seq_num mon_id pdb_ins_code".split()
+_LIGAND_SCHEME = "asym_id mon_id pdb_seq_num pdb_ins_code".split()
 
 
-_Key = tuple[str, str, str, str]
-"""A residue as atoms name it: chain, number by the authors, component, insertion code."""
+class _Residue(NamedTuple):
+    """What a table says of a residue, or the first of its atoms; `rows` are those of its atoms in `_atom_site` that are read.
 
+    `number` is that of the authors; `position`, in the sequence, is "." for what is no polymer.
+    """
 
-@dataclass(frozen=True)
-class _Residue:
-    """Atoms that stand together and belong together: their rows in `_atom_site` that are looked at, and what the first says."""
-
-    rows: Sequence[int]
     chain: str
     position: str
-    number: str
     component: str
+    number: str
     insertion: str
+    rows: Sequence[int] = ()
+
+    @property
+    def key(self) -> tuple[str, str, str, str]:
+        return self.chain, self.number, self.component, "?" if self.insertion == "." else self.insertion
+
+    @property
+    def place(self) -> tuple[str, ...]:
+        return (self.chain, self.position) if self.position != "." else (self.chain, self.number, self.key[3])
 
 
-@dataclass(frozen=True)
-class _Chains:
+class _Chains(NamedTuple):
     """What the tables say of chains, or what AlphaFold 3 makes of the atoms where there is none.
 
     Attributes:
@@ -92,14 +93,16 @@ def residues(text: str) -> int:
     _check_date(block)
     chains = _chains(block, site)
     read = _read_residues(site, chains)
-    _check_numbers(site, read)
+    for column, what in _NUMBERS.items():
+        for value in (site[column][row] for residue in read for row in residue.rows):
+            if mmcif.number(value) is None:
+                raise ValueError(f"has {_short(value)} for {what} in _atom_site.{column}")
     listed = _listed_residues(block, chains, read)
     _check_order(read, listed)
     polymers = dict.fromkeys(residue.chain for residue in read if chains.is_polymer(residue.chain))
     if len(polymers) != 1:
         raise ValueError(f"must hold a single polymer chain with atoms, and has {len(polymers)}")
-    (chain,) = polymers
-    return sum(key[0] == chain for key in listed)
+    return sum(residue.chain in polymers for residue in listed)
 
 
 def _atom_site(block: Block) -> Block:
@@ -183,106 +186,77 @@ def _read_residues(site: Block, chains: _Chains) -> list[_Residue]:
             raise ValueError(f"has atoms of the chain {_short(chain)} in two places, with others between")
         for _, of_residue in groupby(of_chain, key=lambda row: (numbers[row], insertions[row] if "auth_seq_id" in site else "")):
             rows = conformations.kept(site, list(of_residue))
-            position, component = site["label_seq_id"][rows[0]], site["label_comp_id"][rows[0]]
-            found.append(_Residue(rows, chain, position, numbers[rows[0]], component, _insertion(insertions[rows[0]])))
+            position, component, number, insertion = (
+                column[rows[0]] for column in (site["label_seq_id"], site["label_comp_id"], numbers, insertions)
+            )
+            found.append(_Residue(chain, position, component, number, insertion, rows))
     return found
 
 
-def _check_numbers(site: Block, read: Sequence[_Residue]) -> None:
-    what = {"occupancy": "an occupancy", "B_iso_or_equiv": "a B factor"}
-    for column in ("Cartn_x", "Cartn_y", "Cartn_z", *what):
-        for value in (site[column][row] for residue in read for row in residue.rows):
-            if mmcif.number(value) is None:
-                raise ValueError(f"has {_short(value)} for {what.get(column, 'a coordinate')} in _atom_site.{column}")
-
-
-def _listed_residues(block: Block, chains: _Chains, read: Sequence[_Residue]) -> list[_Key]:
+def _listed_residues(block: Block, chains: _Chains, read: Sequence[_Residue]) -> list[_Residue]:
     """All residues, those without atoms included, by the tables that list them; where there are none, by the atoms.
 
     Of several residues at one place it is the one whose atoms are read.
     """
-    listed: list[_Key] = []
-    chosen = {(residue.chain, residue.position): residue.component for residue in read if residue.position != "."}
-    for chain, position, component, number, insertion in _polymer_rows(block, chains, read):
-        if chosen.get((chain, position), component) == component:
-            if not re.fullmatch(r"[-+]?\d+", position):
-                raise ValueError(
-                    f"has {_short(position)} for a position in the chain {_short(chain)}, which must be a whole number"
-                )
-            listed.append((chain, number, component, _insertion(insertion)))
-    bound = {(residue.chain, residue.number, residue.insertion): residue.component for residue in read if residue.position == "."}
-    for chain, number, component, insertion in _ligand_rows(block, chains, read):
-        if component not in _WATERS and bound.get((chain, number, _insertion(insertion)), component) == component:
-            listed.append((chain, number, component, _insertion(insertion)))
-    for chain, _, component, _ in listed:
-        if chain not in chains.entities:
-            raise ValueError(f"lists residues of the chain {_short(chain)}, which _struct_asym.id does not name")
-        if component == "HOH":
-            raise ValueError(f"has water (HOH) in the chain {_short(chain)}, which is of another entity")
+    polymers = _polymer_rows(block, chains, read)
+    for row in polymers:
+        if not re.fullmatch(r"[-+]?\d+", row.position):
+            what = f"{_short(row.position)} for a position in the chain {_short(row.chain)}"
+            raise ValueError(f"has {what}, which must be a whole number")
+    others = [row for row in _ligand_rows(block, chains, read) if row.component not in _WATERS]
+    chosen = {residue.place: residue.component for residue in read}
+    listed = [row for row in (*polymers, *others) if chosen.get(row.place, row.component) == row.component]
+    for row in listed:
+        if row.chain not in chains.entities:
+            raise ValueError(f"lists residues of the chain {_short(row.chain)}, which _struct_asym.id does not name")
+        if row.component == "HOH":
+            raise ValueError(f"has water (HOH) in the chain {_short(row.chain)}, which is of another entity")
     return listed
 
 
-def _rows(block: Block, category: str, columns: Sequence[str]) -> list[tuple[str, ...]] | None:
-    """Rows of a category; None where it lacks one of the columns, for then AlphaFold 3 does without it."""
-    found = [block[item] for item in (f"{category}.{column}" for column in columns) if item in block]
-    if len(found) < len(columns):
-        return None
-    if len({len(values) for values in found}) != 1:
-        raise ValueError(f"has columns of unequal length in {category}")
-    return list(zip(*found, strict=True))
-
-
-def _polymer_rows(block: Block, chains: _Chains, read: Sequence[_Residue]) -> Iterable[tuple[str, ...]]:
-    """Chain, position, component, number by the authors and insertion code of each residue of polymers."""
-    scheme = _rows(block, "_pdbx_poly_seq_scheme", _POLYMER_SCHEME)
+def _polymer_rows(block: Block, chains: _Chains, read: Sequence[_Residue]) -> list[_Residue]:
+    """Each residue of the polymers."""
+    scheme = mmcif.rows(block, "_pdbx_poly_seq_scheme", _POLYMER_SCHEME)
     if scheme is not None:
-        return [row[:5] for row in scheme]
+        return [_Residue(*row[:5]) for row in scheme]
     starts = [residue for residue in read if chains.type(residue.chain) == "polymer"]
-    sequence = _rows(block, "_entity_poly_seq", ("entity_id", "num", "mon_id"))
+    sequence = mmcif.rows(block, "_entity_poly_seq", ("entity_id", "num", "mon_id"))
     if sequence is None:
-        return [(each.chain, each.position, each.component, each.number, each.insertion) for each in starts]
+        return starts
     numbers = {chains.entity(residue.chain) + residue.position: residue.number for residue in starts}
     insertions = {residue.position: residue.insertion for residue in starts}
-    of_entity: dict[str, list[tuple[str, str]]] = {}
-    for entity, position, component in sequence:
-        of_entity.setdefault(entity, []).append((position, component))
+    of_entity = {entity: list(rows) for entity, rows in groupby(sorted(sequence, key=itemgetter(0)), key=itemgetter(0))}
     return [
-        (chain, position, component, numbers.get(entity + position, "."), insertions.get(position, "."))
+        _Residue(chain, position, component, numbers.get(entity + position, "."), insertions.get(position, "."))
         for chain, entity in chains.entities.items()
-        for position, component in of_entity.get(entity, ())
+        for _, position, component in of_entity.get(entity, ())
     ]
 
 
-def _ligand_rows(block: Block, chains: _Chains, read: Sequence[_Residue]) -> Iterable[tuple[str, ...]]:
-    """Chain, number by the authors, component and insertion code of each residue of what is no polymer."""
-    branches = _rows(block, "_pdbx_branch_scheme", _LIGAND_SCHEME)
+def _ligand_rows(block: Block, chains: _Chains, read: Sequence[_Residue]) -> list[_Residue]:
+    """Each residue of what is no polymer."""
+    branches = mmcif.rows(block, "_pdbx_branch_scheme", _LIGAND_SCHEME)
     if branches is None:  # its insertion codes may be left out
-        plain = _rows(block, "_pdbx_branch_scheme", _LIGAND_SCHEME[:3])
-        branches = None if plain is None else [(*row, ".") for row in plain]
-    others = _rows(block, "_pdbx_nonpoly_scheme", _LIGAND_SCHEME)
+        branches = mmcif.rows(block, "_pdbx_branch_scheme", _LIGAND_SCHEME[:3])
+    others = mmcif.rows(block, "_pdbx_nonpoly_scheme", _LIGAND_SCHEME)
     if branches is None and others is None:
-        single = [residue for residue in read if chains.type(residue.chain) != "polymer"]
-        return [(each.chain, each.number, each.component, each.insertion) for each in single]
-    return [*(branches or ()), *(others or ())]
+        return [residue._replace(position=".") for residue in read if chains.type(residue.chain) != "polymer"]
+    rows = ((*row, ".")[:4] for row in (*(branches or ()), *(others or ())))
+    return [_Residue(chain, ".", component, number, insertion) for chain, component, number, insertion in rows]
 
 
-def _check_order(read: Sequence[_Residue], listed: Sequence[_Key]) -> None:
+def _check_order(read: Sequence[_Residue], listed: Sequence[_Residue]) -> None:
     """Raises ValueError unless the residues that have atoms are listed, and in the same order."""
-    places = {key: place for place, key in enumerate(listed)}
+    places = {residue.key: place for place, residue in enumerate(listed)}
     last = ("", -1)
     for residue in read:
         what = f"the residue {_short(residue.component + ' ' + residue.number)} of the chain {_short(residue.chain)}"
-        key = (residue.chain, residue.number, residue.component, residue.insertion)
-        if key not in places:
+        if residue.key not in places:
             raise ValueError(f"has atoms of {what}, which its tables of sequences and schemes do not list")
-        if last[0] == residue.chain and places[key] < last[1]:
+        if last[0] == residue.chain and places[residue.key] < last[1]:
             raise ValueError(f"has atoms of {what} after those of a later one")
-        last = residue.chain, places[key]
+        last = residue.chain, places[residue.key]
 
 
 def _short(value: str) -> str:
     return repr(value[:40])
-
-
-def _insertion(code: str) -> str:
-    return "?" if code == "." else code
