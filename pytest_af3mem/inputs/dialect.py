@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pytest_af3mem.errors import InputError, UsageError
 from pytest_af3mem.inputs import alignment, bonds, mmcif, parts, template, tokens
@@ -88,11 +88,11 @@ class _Reader(parts.Reader):
     def _polymer(self, node: Node, kind: type[Polymer], own: Sequence[str]) -> Polymer:
         fields = node.fields("id", "sequence", "modifications", *own, required=("id", "sequence"), nullable=own)
         sequence, modifications = self.residues(fields, kind)
-        others = {name: self._inline_or_file(fields, key) for name, key in _MSAS.items() if key in own}
+        named: dict[str, Any] = {name: self._inline_or_file(fields, key) for name, key in _MSAS.items() if key in own}
         if "templates" in own:
-            others["templates"] = tuple(map(self._template, fields["templates"].items())) if "templates" in fields else None
-        common = {"modifications": modifications, "description": parts.description(fields)}
-        chain = kind(self._ids(fields["id"]), sequence, **common, **others)
+            named["templates"] = tuple(map(self._template, fields["templates"].items())) if "templates" in fields else None
+        named |= {"modifications": modifications, "description": parts.description(fields)}
+        chain = kind(self._ids(fields["id"]), sequence, **named)
         self._polymers.append((chain, fields))
         return chain
 

@@ -218,7 +218,7 @@ def _polymer_rows(block: Block, chains: _Chains, read: Sequence[_Residue]) -> li
     """Each residue of the polymers."""
     scheme = mmcif.rows(block, "_pdbx_poly_seq_scheme", _POLYMER_SCHEME)
     if scheme is not None:
-        return [_Residue(*row[:5]) for row in scheme]
+        return [_Residue._make((*row[:5], ())) for row in scheme]
     starts = [residue for residue in read if chains.type(residue.chain) == "polymer"]
     sequence = mmcif.rows(block, "_entity_poly_seq", ("entity_id", "num", "mon_id"))
     if sequence is None:
