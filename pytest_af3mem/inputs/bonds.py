@@ -38,7 +38,7 @@ def _atom(node: Node, chains: Mapping[str, Chain], dictionary: Dictionary) -> At
         ends[0].refuse("is a ligand by SMILES, whose atoms have no names and cannot be bonded: give it by CCD code")
     position = ends[1].whole(1, length(sequence), or_truth=True)
     code = code_at(sequence, position)
-    if code in dictionary and not dictionary.has_atom(code, name):
+    if code in dictionary and name not in dictionary.names(code):
         ends[2].refuse(f"is not an atom of {code}")
     if code in dictionary and dictionary.element(code, name) in HYDROGENS:
         ends[2].note("is a hydrogen: AlphaFold 3 ignores its bonds, and chains of which it sees no other atom")

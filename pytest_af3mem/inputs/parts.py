@@ -41,7 +41,7 @@ class Reader:
             if code not in self.dictionary:
                 hint = f"; did you mean {code.upper()}?" if code.upper() in self.dictionary else ""
                 node.refuse(f"is not a code of the chemical component dictionary (CCD) nor of userCCD{hint}")
-            if not self.dictionary.has_atoms(code):
+            if not self.dictionary.names(code):
                 node.refuse("has no atoms in the chemical component dictionary: AlphaFold 3 cannot fold it")
         return code
 

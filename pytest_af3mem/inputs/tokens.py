@@ -134,9 +134,9 @@ def _component_tokens(code: str, dictionary: Dictionary, linked: bool) -> int:
         heavy = dictionary.heavy_atoms(code)
     except KeyError:
         raise UsageError(f"ligand {code!r} is not a code of the chemical component dictionary (CCD), like 'ATP'") from None
-    if not dictionary.has_atoms(code):
+    if not dictionary.names(code):
         raise UsageError(f"ligand {code!r} has no atoms in the chemical component dictionary: AlphaFold 3 cannot fold it")
-    return heavy - (not linked and dictionary.is_glycan(code) and dictionary.has_atom(code, "O1"))
+    return heavy - (not linked and dictionary.is_glycan(code) and "O1" in dictionary.names(code))
 
 
 def _linked(sequences: Sequence[Chain], bonds: Sequence[tuple[Atom, Atom]], dictionary: Dictionary) -> frozenset[tuple[str, int]]:
