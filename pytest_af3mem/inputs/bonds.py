@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from pytest_af3mem.inputs.chains import Atom, Chain, Dna, Ligand, Rna, length
-from pytest_af3mem.inputs.chemistry import HYDROGENS, Dictionary, code_at
+from pytest_af3mem.inputs.chemistry import Dictionary, code_at
+from pytest_af3mem.models.ccd import HYDROGENS
 from pytest_af3mem.storage.document import Node
 
 

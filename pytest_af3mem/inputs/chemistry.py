@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Hashable, Iterable, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from pytest_af3mem.errors import SetupError, UsageError
 from pytest_af3mem.inputs import mmcif
 from pytest_af3mem.inputs.chains import Chain, Dna, Ligand, Modification, Polymer, Protein, Rna, length
-
-HYDROGENS = frozenset({"H", "D"})
-"""Elements that AlphaFold 3 leaves out. It takes them in capitals alone: the h of a user's component is a token."""
-
+from pytest_af3mem.models.ccd import HYDROGENS, Store
 
 _AMINO_ACIDS = "ALA ARG ASN ASP CYS GLN GLU GLY HIS ILE LEU LYS MET PHE PRO SER THR TRP TYR VAL".split()
 RESIDUES: Mapping[type, Mapping[str, str]] = {  # letter of a sequence -> CCD code; any other letter is unknown
@@ -31,20 +28,10 @@ _READ_AS = {"UNK": "GLY"}  # AlphaFold 3 takes its atoms (`get_all_atoms_in_entr
 ANY_LETTER = "?"
 
 
-class Components(Hashable, Protocol):
-    """What counting needs of a chemical component dictionary; `models.ccd.Store` is one."""
-
-    def heavy_atoms(self, code: str) -> int: ...
-
-    def letter(self, code: str) -> str: ...
-
-    def __getitem__(self, code: str) -> Mapping[str, list[str]]: ...
-
-
 class Dictionary:
     """The components that a job can name: those of its own `user_ccd` come before those of the CCD."""
 
-    def __init__(self, components: Components | None, user_ccd: str | None = None):
+    def __init__(self, components: Store | None, user_ccd: str | None = None):
         self._components = components
         self._own = _parsed(user_ccd) if user_ccd else {}
 
@@ -108,7 +95,7 @@ class Dictionary:
         """
         return self._components.letter(code) if self._components is not None else ""
 
-    def _ccd(self, code: str) -> Components:
+    def _ccd(self, code: str) -> Store:
         if self._components is None:
             raise UsageError(f"ligand {code!r} cannot be counted: this model has no chemical component dictionary")
         return self._components

@@ -15,9 +15,10 @@ from typing import Any, TypeVar
 from pytest_af3mem.errors import InputError, UsageError
 from pytest_af3mem.inputs import alignment, bonds, mmcif, parts, template, tokens
 from pytest_af3mem.inputs.chains import Chain, Dna, Ligand, Modification, Polymer, Protein, Rna, Template
-from pytest_af3mem.inputs.chemistry import Components, Dictionary, query_letters, smiles_tokens, used_codes
+from pytest_af3mem.inputs.chemistry import Dictionary, query_letters, smiles_tokens, used_codes
 from pytest_af3mem.inputs.parts import JobParts
 from pytest_af3mem.inputs.server import ServerReader
+from pytest_af3mem.models.ccd import Store
 from pytest_af3mem.storage.document import Node, contents
 
 _SHORT = 4  # residues of a chain whose MSAs AlphaFold 3 does not read, and tokens of one whose templates it does not
@@ -30,7 +31,7 @@ _POLYMERS: Mapping[str, tuple[type[Polymer], Sequence[str]]] = {  # and the keys
 _Result = TypeVar("_Result")
 
 
-def parse(text: str, *, components: Components | None = None, folder: Path | None = None, strict: bool = False) -> list[JobParts]:
+def parse(text: str, *, components: Store | None = None, folder: Path | None = None, strict: bool = False) -> list[JobParts]:
     """The parts of each job of a document, as `reading.from_json` reads it."""
     notes: list[InputError] | None = None if strict else []
     document = Node.parse(text, notes)
@@ -48,7 +49,7 @@ def parse(text: str, *, components: Components | None = None, folder: Path | Non
 class _Reader(parts.Reader):
     """Reads one job of dialect `alphafold3`."""
 
-    def __init__(self, components: Components | None, folder: Path | None = None):
+    def __init__(self, components: Store | None, folder: Path | None = None):
         super().__init__(components)
         self._folder = folder
         self._user_ccd: str | None = None

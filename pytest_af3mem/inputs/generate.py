@@ -12,10 +12,11 @@ from typing import Any
 from pytest_af3mem.errors import UsageError, check_whole_number, near, spelled
 from pytest_af3mem.inputs import synthesis
 from pytest_af3mem.inputs.chains import Chain, Dna, Ligand, Polymer, Protein, Rna, chain_ids
-from pytest_af3mem.inputs.chemistry import Components, Dictionary, polymer_of
+from pytest_af3mem.inputs.chemistry import Dictionary, polymer_of
 from pytest_af3mem.inputs.job import Job
 from pytest_af3mem.inputs.synthesis import POLYMERS
 from pytest_af3mem.inputs.tokens import count_chains
+from pytest_af3mem.models.ccd import Store
 
 MAX_TOKENS = 100_000  # beyond what any GPU holds by far; a typing error rather than a job
 _BOUNDS = {  # the least and the most
@@ -80,7 +81,7 @@ class Mix:
 OPTIONS = tuple(field.name for field in dataclasses.fields(Mix))
 
 
-def generate(tokens: int, *, components: Components | None = None, **options: Any) -> Job:
+def generate(tokens: int, *, components: Store | None = None, **options: Any) -> Job:
     """A job of exactly `tokens` tokens, by default one protein chain.
 
     Args:
@@ -101,7 +102,7 @@ def generate(tokens: int, *, components: Components | None = None, **options: An
 
 
 @functools.lru_cache(maxsize=8)  # a test asks for its job several times, and a deep MSA takes a while to make
-def _generated(tokens: int, mix: Mix, components: Components | None) -> Job:
+def _generated(tokens: int, mix: Mix, components: Store | None) -> Job:
     polymers = mix.polymers()
     ligands = [Ligand((), (code,)) for code in mix.ligands] + [Ligand((), smiles=smiles) for smiles in mix.smiles]
     beside = sum(ligand_tokens(ligand, components) for ligand in ligands)
@@ -135,7 +136,7 @@ def _generated(tokens: int, mix: Mix, components: Components | None) -> Job:
     return Job(f"generated_{tokens}_tokens", tuple(sequences))
 
 
-def ligand_tokens(ligand: Ligand, components: Components | None) -> int:
+def ligand_tokens(ligand: Ligand, components: Store | None) -> int:
     """Tokens of a ligand that is bound to nothing. Raises UsageError for one that AlphaFold 3 cannot fold, or leaves out."""
     tokens = count_chains((dataclasses.replace(ligand, ids=("A",)),), components)
     if not tokens:
@@ -143,7 +144,7 @@ def ligand_tokens(ligand: Ligand, components: Components | None) -> int:
     return tokens
 
 
-def modification_tokens(code: str, polymer: type[Polymer], components: Components | None) -> int:
+def modification_tokens(code: str, polymer: type[Polymer], components: Store | None) -> int:
     """Tokens of a modified residue that is neither the last of a protein nor the first of a nucleic acid."""
     position = 1 if polymer is Protein else 2
     return count_chains((polymer(("A",), "AA", modifications=((code, position),)),), components) - 1

@@ -8,7 +8,8 @@ from itertools import islice
 from typing import NamedTuple
 
 from pytest_af3mem.inputs.chains import MODIFICATION_KEYS, Atom, Chain, Modification, Polymer
-from pytest_af3mem.inputs.chemistry import RESIDUES, UNKNOWN, Components, Dictionary
+from pytest_af3mem.inputs.chemistry import RESIDUES, UNKNOWN, Dictionary
+from pytest_af3mem.models.ccd import Store
 from pytest_af3mem.storage.document import Node
 
 MOST = 2**32 - 1
@@ -28,7 +29,7 @@ class JobParts(NamedTuple):
 class Reader:
     """Reads codes, which are looked up in `components` where given."""
 
-    def __init__(self, components: Components | None):
+    def __init__(self, components: Store | None):
         self.components = components
         self.dictionary = Dictionary(components)
 

@@ -7,7 +7,7 @@ from itertools import islice
 
 from pytest_af3mem.inputs import parts
 from pytest_af3mem.inputs.chains import Chain, Dna, Ligand, Polymer, Protein, Rna, chain_ids
-from pytest_af3mem.inputs.chemistry import Components
+from pytest_af3mem.models.ccd import Store
 from pytest_af3mem.storage.document import Node
 
 _MAX_COPIES = 10_000
@@ -17,7 +17,7 @@ _POLYMERS: Mapping[str, type[Polymer]] = {"proteinChain": Protein, "rnaSequence"
 class ServerReader(parts.Reader):
     """Reads one job."""
 
-    def __init__(self, components: Components | None):
+    def __init__(self, components: Store | None):
         super().__init__(components)
         self._chains = chain_ids()
 

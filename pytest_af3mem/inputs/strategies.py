@@ -15,11 +15,13 @@ from hypothesis import strategies as st
 from pytest_af3mem.errors import UsageError, check_whole_number
 from pytest_af3mem.inputs import ambient, synthesis
 from pytest_af3mem.inputs.chains import Atom, Chain, Ligand, Polymer, chain_ids, length
-from pytest_af3mem.inputs.chemistry import HYDROGENS, Components, Dictionary, code_at, polymer_of
+from pytest_af3mem.inputs.chemistry import Dictionary, code_at, polymer_of
 from pytest_af3mem.inputs.generate import MAX_TOKENS, ligand_tokens, modification_tokens
 from pytest_af3mem.inputs.job import Job
 from pytest_af3mem.inputs.synthesis import POLYMERS
 from pytest_af3mem.inputs.tokens import count
+from pytest_af3mem.models.alphafold3_files import NEWEST_BUCKETS as BUCKETS
+from pytest_af3mem.models.ccd import HYDROGENS, Store
 
 LIGANDS: tuple[str | tuple[str, ...], ...] = (
     *"MG ZN CA NA K CL FE MN CU NI CO CD IOD SO4 PO4 GOL EDO PEG".split(),
@@ -38,8 +40,6 @@ MODIFICATIONS = tuple("SEP TPO PTR MSE MLY M3L HYP CSO OCS KCX CME ALY PSU 5MC 2
 """Phosphorylated, methylated and oxidised residues, and bases of tRNA and of damaged DNA."""
 
 
-# The newest of AlphaFold 3's, as models.alphafold3_files has them, which is of another room.
-BUCKETS = (128, 256, 384, 512, 768, 1024, 1280, 1536, 2048, 2560, 3072, 3584, 4096, 4608, 5120)
 _TEMPLATE_RESIDUES = 16
 _T = TypeVar("_T")
 
@@ -140,7 +140,7 @@ class _Pool:
     modifications: Sequence[str]
 
     @functools.cached_property
-    def components(self) -> Components | None:
+    def components(self) -> Store | None:
         return ambient.current().components if self.codes or self.modifications else None
 
     @functools.cached_property

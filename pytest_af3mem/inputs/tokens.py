@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from pytest_af3mem.errors import UsageError
 from pytest_af3mem.inputs.chains import Atom, Chain, Dna, Ligand, Polymer, Protein, Rna, length
-from pytest_af3mem.inputs.chemistry import HYDROGENS, RESIDUES, UNKNOWN, Components, Dictionary, code_at, smiles_tokens
+from pytest_af3mem.inputs.chemistry import RESIDUES, UNKNOWN, Dictionary, code_at, smiles_tokens
+from pytest_af3mem.models.ccd import HYDROGENS, Store
 
 if TYPE_CHECKING:
     from pytest_af3mem.inputs.job import Job
@@ -21,14 +22,14 @@ _NUCLEOTIDES = frozenset(RESIDUES[Rna].values()) | frozenset(RESIDUES[Dna].value
 _UNKNOWN = frozenset({"UNK", "N", "DN"})
 
 
-def count(job: Job, components: Components | None = None) -> int:
+def count(job: Job, components: Store | None = None) -> int:
     """Tokens of a job, as `count_chains` counts them."""
     return count_chains(job.sequences, components, job.bonded_atom_pairs, job.user_ccd)
 
 
 def count_chains(
     sequences: Sequence[Chain],
-    components: Components | None = None,
+    components: Store | None = None,
     bonds: Sequence[tuple[Atom, Atom]] = (),
     user_ccd: str | None = None,
 ) -> int:

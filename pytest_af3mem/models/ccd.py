@@ -31,7 +31,10 @@ _FIXED_POINT = {  # decimals that the CCD states, in columns that BinaryCIF hold
     **dict.fromkeys(("pdbx_model_Cartn_x_ideal", "pdbx_model_Cartn_y_ideal", "pdbx_model_Cartn_z_ideal"), 3),
     "formula_weight": 3,
 }
-_HYDROGENS = frozenset({"H", "D"})  # as inputs.chemistry has them, which is of another room
+HYDROGENS = frozenset({"H", "D"})
+"""Elements that AlphaFold 3 leaves out. It takes them in capitals alone: the h of a user's component is a token."""
+
+
 Component = Mapping[str, list[str]]
 
 
@@ -131,7 +134,7 @@ def _is_whole(path: Path) -> bool:
 def _write(path: Path, components: Iterable[tuple[str, Component]], letters: Mapping[str, str]) -> None:
     def rows() -> Iterator[tuple[str, int, str, bytes]]:
         for code, columns in components:
-            heavy = sum(symbol.upper() not in _HYDROGENS for symbol in columns.get("_chem_comp_atom.type_symbol", ()))
+            heavy = sum(symbol.upper() not in HYDROGENS for symbol in columns.get("_chem_comp_atom.type_symbol", ()))
             header = {name: values for name, values in columns.items() if name.startswith("_chem_comp.")}
             rest = {name: values for name, values in columns.items() if name not in header}
             yield code, heavy, json.dumps(header), zlib.compress(json.dumps(rest, separators=(",", ":")).encode(), 1)
