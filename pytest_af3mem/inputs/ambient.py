@@ -1,7 +1,7 @@
 """Which session answers what a Job, a strategy or `generate` asks: tokens, buckets, chemical components.
 
-Sessions register themselves; the last that did, and has not ended, answers. Outside of one, a session with the settings of the
-environment is started, which ends with the process.
+The last session that registered, and has not ended, answers. Outside of one, a session with the settings of the environment is
+started, which ends with the process.
 """
 
 from __future__ import annotations
