@@ -52,35 +52,17 @@ class _Residue(NamedTuple):
         return (self.chain, self.position) if self.position != "." else (self.chain, self.number, self.key[3])
 
 
-class _Chains(NamedTuple):
-    """What the tables say of chains, or what AlphaFold 3 makes of the atoms where there is none.
+class _Chain(NamedTuple):
+    """What the tables say of a chain, or what AlphaFold 3 makes of its atoms where there is none.
 
-    Attributes:
-      entities: The entity of each chain.
-      types: The type of each entity: "polymer", "water" and so on.
-      polymers: The type of each polymer, "polypeptide(L)" and so on.
+    `is_listed` says whether tables of polymers list its residues, `is_polymer` whether it may be the one of a template, `is_read`
+    whether its atoms are read.
     """
 
-    entities: Mapping[str, str]
-    types: Mapping[str, str]
-    polymers: Mapping[str, str]
-
-    def entity(self, chain: str) -> str:
-        return self.entities.get(chain, chain)  # AlphaFold 3 leaves names alone that it does not find
-
-    def type(self, chain: str) -> str:
-        entity = self.entity(chain)
-        return self.types.get(entity, entity)
-
-    def is_polymer(self, chain: str) -> bool:
-        kind = self.type(chain)
-        return self.polymers.get(self.entity(chain), kind) in _POLYMERS
-
-    def is_read(self, chain: str) -> bool:
-        """Whether its atoms are read: no water, and no polymer without a type."""
-        entity = self.entity(chain)
-        kind = self.types.get(entity, next(iter(self.types.values()), "polymer"))  # AlphaFold 3 takes the first for a missing one
-        return entity in self.polymers if kind == "polymer" else kind != "water"
+    entity: str
+    is_listed: bool
+    is_polymer: bool
+    is_read: bool
 
 
 def residues(text: str) -> int:
@@ -99,7 +81,7 @@ def residues(text: str) -> int:
                 raise ValueError(f"has {_short(value)} for {what} in _atom_site.{column}")
     listed = _listed_residues(block, chains, read)
     _check_order(read, listed)
-    polymers = dict.fromkeys(residue.chain for residue in read if chains.is_polymer(residue.chain))
+    polymers = dict.fromkeys(residue.chain for residue in read if chains[residue.chain].is_polymer)
     if len(polymers) != 1:
         raise ValueError(f"must hold a single polymer chain with atoms, and has {len(polymers)}")
     return sum(residue.chain in polymers for residue in listed)
@@ -134,7 +116,8 @@ def _pairs(block: Block, category: str, key: str, value: str) -> list[tuple[str,
     return list(zip(keys, values, strict=True))
 
 
-def _chains(block: Block, site: Block) -> _Chains:
+def _chains(block: Block, site: Block) -> Mapping[str, _Chain]:
+    """The chains by their ids, with the type of each entity ("polymer", "water") and of each polymer ("polypeptide(L)")."""
     asym = _pairs(block, "_struct_asym", "id", "entity_id")
     entity = _pairs(block, "_entity", "id", "type")
     poly = _pairs(block, "_entity_poly", "entity_id", "type")
@@ -148,39 +131,44 @@ def _chains(block: Block, site: Block) -> _Chains:
     entities = dict(asym)
     if len(entities) != len(asym):
         raise ValueError("has a chain twice in _struct_asym, or of two entities in _atom_site")
+    types, polymers = dict(entity or ()), dict(poly or ())
     if entity is None:
-        if labels is None:
-            labels = [entities.get(chain, chain) for chain in site["label_asym_id"]]
-        entity, guessed = _guessed_entities(site, labels)
-        poly = guessed if poly is None else poly
+        types, guessed = _guessed_types(site, labels or [entities.get(chain, chain) for chain in site["label_asym_id"]])
+        polymers = guessed if poly is None else polymers
     elif poly is None and block.get("_entity_poly.type"):
         raise ValueError("has _entity_poly.type, and no _entity_poly.entity_id")
-    return _Chains(entities, dict(entity), dict(poly or ()))
+    first = next(iter(types.values()), "polymer")  # what AlphaFold 3 takes for a missing one, when it reads atoms
+    chains: dict[str, _Chain] = {}
+    for chain, own in entities.items():
+        kind, atoms = types.get(own, own), types.get(own, first)
+        is_read = own in polymers if atoms == "polymer" else atoms != "water"
+        chains[chain] = _Chain(own, kind == "polymer", polymers.get(own, kind) in _POLYMERS, is_read)
+    return chains
 
 
-def _guessed_entities(site: Block, labels: Sequence[str]) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
-    """Each entity with its type, and each polymer with one, as AlphaFold 3 makes them of atoms without such tables."""
+def _guessed_types(site: Block, labels: Sequence[str]) -> tuple[dict[str, str], dict[str, str]]:
+    """The type of each entity and of each polymer, as AlphaFold 3 makes them of atoms without such tables."""
     if "group_PDB" not in site:
         raise ValueError("has neither _entity nor _atom_site.group_PDB, to tell polymers by")
-    entities, polymers = [], []
-    for entity, rows in groupby(zip(labels, site["label_comp_id"], site["group_PDB"], strict=True), key=lambda row: row[0]):
-        atoms = [row[1:] for row in rows]
-        if any(group != "HETATM" for _, group in atoms):
-            entities.append((entity, "polymer"))
-            polymers.append((entity, "other"))  # which one of the polymers it is does not matter here
+    types: dict[str, str] = {}
+    polymers: dict[str, str] = {}
+    for entity, rows in groupby(zip(labels, site["label_comp_id"], site["group_PDB"], strict=True), key=itemgetter(0)):
+        _, components, groups = zip(*rows, strict=True)
+        if set(groups) != {"HETATM"}:
+            types[entity], polymers[entity] = "polymer", "other"  # which one of the polymers it is does not matter here
         else:
-            entities.append((entity, "water" if {component for component, _ in atoms} <= _WATERS else "non-polymer"))
-    return entities, polymers
+            types[entity] = "water" if set(components) <= _WATERS else "non-polymer"
+    return types, polymers
 
 
-def _read_residues(site: Block, chains: _Chains) -> list[_Residue]:
+def _read_residues(site: Block, chains: Mapping[str, _Chain]) -> list[_Residue]:
     """The residues of the first model whose atoms are read, each with its atoms but for those of other conformations."""
     models, asym, insertions = site["pdbx_PDB_model_num"], site["label_asym_id"], site["pdbx_PDB_ins_code"]
     numbers = site.get("auth_seq_id", site["label_seq_id"])
     first = [row for row, _ in enumerate(takewhile(lambda model: model == models[0], models))]
     found: list[_Residue] = []
     for chain, of_chain in groupby(first, key=lambda row: asym[row]):
-        if chain not in chains.entities or not chains.is_read(chain):
+        if chain not in chains or not chains[chain].is_read:
             continue
         if any(residue.chain == chain for residue in found):
             raise ValueError(f"has atoms of the chain {_short(chain)} in two places, with others between")
@@ -193,7 +181,7 @@ def _read_residues(site: Block, chains: _Chains) -> list[_Residue]:
     return found
 
 
-def _listed_residues(block: Block, chains: _Chains, read: Sequence[_Residue]) -> list[_Residue]:
+def _listed_residues(block: Block, chains: Mapping[str, _Chain], read: Sequence[_Residue]) -> list[_Residue]:
     """All residues, those without atoms included, by the tables that list them; where there are none, by the atoms.
 
     Of several residues at one place it is the one whose atoms are read.
@@ -207,40 +195,40 @@ def _listed_residues(block: Block, chains: _Chains, read: Sequence[_Residue]) ->
     chosen = {residue.place: residue.component for residue in read}
     listed = [row for row in (*polymers, *others) if chosen.get(row.place, row.component) == row.component]
     for row in listed:
-        if row.chain not in chains.entities:
+        if row.chain not in chains:
             raise ValueError(f"lists residues of the chain {_short(row.chain)}, which _struct_asym.id does not name")
         if row.component == "HOH":
             raise ValueError(f"has water (HOH) in the chain {_short(row.chain)}, which is of another entity")
     return listed
 
 
-def _polymer_rows(block: Block, chains: _Chains, read: Sequence[_Residue]) -> list[_Residue]:
+def _polymer_rows(block: Block, chains: Mapping[str, _Chain], read: Sequence[_Residue]) -> list[_Residue]:
     """Each residue of the polymers."""
     scheme = mmcif.rows(block, "_pdbx_poly_seq_scheme", _POLYMER_SCHEME)
     if scheme is not None:
         return [_Residue._make((*row[:5], ())) for row in scheme]
-    starts = [residue for residue in read if chains.type(residue.chain) == "polymer"]
+    starts = [residue for residue in read if chains[residue.chain].is_listed]
     sequence = mmcif.rows(block, "_entity_poly_seq", ("entity_id", "num", "mon_id"))
     if sequence is None:
         return starts
-    numbers = {chains.entity(residue.chain) + residue.position: residue.number for residue in starts}
+    numbers = {chains[residue.chain].entity + residue.position: residue.number for residue in starts}
     insertions = {residue.position: residue.insertion for residue in starts}
     of_entity = {entity: list(rows) for entity, rows in groupby(sorted(sequence, key=itemgetter(0)), key=itemgetter(0))}
     return [
-        _Residue(chain, position, component, numbers.get(entity + position, "."), insertions.get(position, "."))
-        for chain, entity in chains.entities.items()
-        for _, position, component in of_entity.get(entity, ())
+        _Residue(chain, position, component, numbers.get(own.entity + position, "."), insertions.get(position, "."))
+        for chain, own in chains.items()
+        for _, position, component in of_entity.get(own.entity, ())
     ]
 
 
-def _ligand_rows(block: Block, chains: _Chains, read: Sequence[_Residue]) -> list[_Residue]:
+def _ligand_rows(block: Block, chains: Mapping[str, _Chain], read: Sequence[_Residue]) -> list[_Residue]:
     """Each residue of what is no polymer."""
     branches = mmcif.rows(block, "_pdbx_branch_scheme", _LIGAND_SCHEME)
     if branches is None:  # its insertion codes may be left out
         branches = mmcif.rows(block, "_pdbx_branch_scheme", _LIGAND_SCHEME[:3])
     others = mmcif.rows(block, "_pdbx_nonpoly_scheme", _LIGAND_SCHEME)
     if branches is None and others is None:
-        return [residue._replace(position=".") for residue in read if chains.type(residue.chain) != "polymer"]
+        return [residue._replace(position=".") for residue in read if not chains[residue.chain].is_listed]
     rows = ((*row, ".")[:4] for row in (*(branches or ()), *(others or ())))
     return [_Residue(chain, ".", component, number, insertion) for chain, component, number, insertion in rows]
 

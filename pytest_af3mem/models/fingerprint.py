@@ -149,7 +149,7 @@ def _files(package: str) -> Iterator[tuple[Path, Path]]:
 def places(packages: Iterable[str]) -> list[str]:
     """Where these packages are: folders, or the file of a module; those that are not installed are left out."""
     specs = filter(None, map(_spec, packages))
-    return [place for spec in specs for place in spec.submodule_search_locations or [spec.origin] if place]
+    return [place for spec in specs for place in spec.submodule_search_locations or filter(None, [spec.origin])]
 
 
 def installed(distribution: str) -> str | None:
