@@ -12,7 +12,7 @@ from typing import IO, Any, NoReturn
 from pytest_af3mem.errors import InputError, near
 
 _SHOWN = 60  # characters of a value in an error
-KINDS = {dict: "an object", list: "a list", str: "a text", bool: "true or false", int: "a whole number", float: "a number"}
+_KINDS = {dict: "an object", list: "a list", str: "a text", bool: "true or false", int: "a whole number", float: "a number"}
 _PACKED = {b"\x1f\x8b": "gzip", b"\xfd7zXZ\x00": "lzma", b"\x28\xb5\x2f\xfd": "zstandard"}  # the module that unpacks it
 MAX_UNPACKED_BYTES = 2**30
 _PIECE_BYTES = 2**20
@@ -23,6 +23,8 @@ class Node:
 
     `notes` collects what is read in another way than its author may think; without it, that is refused.
     """
+
+    __slots__ = ("notes", "path", "value")
 
     def __init__(self, value: Any, path: str = "", notes: list[InputError] | None = None):
         self.value = value
@@ -90,7 +92,8 @@ class Node:
         return {key: self._part(part, self._at(key)) for key, part in self._of(dict).items()}
 
     def items(self) -> Iterator[Node]:
-        return (self._part(part, f"{self.path}[{index}]") for index, part in enumerate(self._of(list)))
+        parts = self.value if type(self.value) is tuple else self._of(list)
+        return (self._part(part, f"{self.path}[{index}]") for index, part in enumerate(parts))
 
     def text(self) -> str:
         return str(self._of(str))
@@ -108,9 +111,12 @@ class Node:
         value = int(self.value)
         return value if least <= value <= most else self.refuse(f"must be from {least:,} to {most:,}")
 
+    def truth(self) -> bool:
+        return bool(self._of(bool))
+
     def _of(self, kind: type) -> Any:
         if type(self.value) is not kind:
-            self.refuse(f"must be {KINDS[kind]}")
+            self.refuse(f"must be {_KINDS[kind]}")
         return self.value
 
     def _part(self, value: Any, path: str) -> Node:

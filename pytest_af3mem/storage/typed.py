@@ -13,10 +13,10 @@ import math
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Any, NoReturn, TypeVar, Union, cast
+from typing import Annotated, Any, TypeVar, Union, cast
 
-from pytest_af3mem.errors import InputError, near
-from pytest_af3mem.storage.document import KINDS, Node
+from pytest_af3mem.errors import InputError
+from pytest_af3mem.storage.document import Node
 
 MOST = 2**63 - 1
 Signed = Annotated[int, -MOST]
@@ -26,8 +26,7 @@ Filled = Annotated[str, 1]
 
 
 _Record = TypeVar("_Record")
-_Read = Callable[[Any], Any]
-_MISSING = object()
+_Read = Callable[[Node], Any]
 
 
 def at(*keys: str) -> dict[str, tuple[str, ...]]:
@@ -40,10 +39,10 @@ def read(kind: type[_Record], data: object, path: str = "", *, others: bool = Fa
 
     Raises InputError for what is no such record, and nothing else.
     """
+    if others and isinstance(data, dict):
+        data = {key: part for key, part in data.items() if key in _tree(kind, str)}
     try:
-        return cast(_Record, _record(cast(Any, kind), others)(data))
-    except _Wrong as wrong:
-        wrong.refuse(path)
+        return cast(_Record, _record(cast(Any, kind))(Node(data, path)))
     except RecursionError:
         raise InputError(path, "is nested too deeply") from None
 
@@ -96,56 +95,31 @@ def plain(value: object) -> Any:
     return str(value)
 
 
-class _Wrong(Exception):
-    """A value that breaks a rule; `keys` lead to it, the innermost first."""
-
-    def __init__(self, value: object, rule: str, *keys: str | int):
-        super().__init__(rule)
-        self.value, self.rule, self.keys = value, rule, list(keys)
-
-    def refuse(self, path: str) -> NoReturn:
-        for key in reversed(self.keys):
-            path += f"[{key}]" if isinstance(key, int) else f".{key}" if path else key
-        if self.value is _MISSING:
-            raise InputError(path, self.rule)
-        Node(self.value, path).refuse(self.rule)
-
-
 @functools.cache
-def _record(kind: type, others: bool = False) -> _Read:
+def _record(kind: type) -> _Read:
     # By the globals of its module, and not by its name: a pytest that ran in this process may have taken that out of sys.modules.
     hints = typing.get_type_hints(kind, globalns=vars(kind)["__init__"].__globals__, include_extras=True)
-    read = _object(_tree(kind, lambda item: item), hints, others)
-    return lambda value: kind(**read(value))
+    read = _object(_tree(kind, lambda item: item), hints)
+    return lambda node: kind(**read(node))
 
 
-def _object(tree: Mapping[str, Any], hints: Mapping[str, Any], others: bool = False) -> _Read:
+def _object(tree: Mapping[str, Any], hints: Mapping[str, Any]) -> Callable[[Node], dict[str, Any]]:
     """Reads an object of JSON to the fields that stand in it, by name; what is missing is said before what is wrong."""
     branches = {key: _object(part, hints) for key, part in tree.items() if isinstance(part, dict)}
     items = {key: item for key, item in tree.items() if key not in branches}
-    leaves = {key: (item.name, _reader(hints[item.name]), _has_default(item)) for key, item in items.items()}
-    needed = [key for key in tree if key in branches or not (leaves[key][2] or _may_be_none(hints[leaves[key][0]]))]
+    leaves = {key: (item.name, _reader(hints[item.name])) for key, item in items.items()}
+    optional = {key for key, item in items.items() if _has_default(item)}
+    required = [key for key in tree if key in branches or not (key in optional or _may_be_none(hints[items[key].name]))]
 
-    def read(value: Any) -> dict[str, Any]:
-        _check(value, dict)
-        if not others and not value.keys() <= tree.keys():
-            unknown = next(key for key in value if key not in tree)
-            rule = f"is not a key here{near(unknown, tree)} (keys: {', '.join(tree)})"
-            raise _Wrong(unknown, rule, *([unknown] if unknown.isidentifier() else []))
-        for key in needed:
-            if value.get(key) is None:
-                raise _Wrong(_MISSING, "is missing", key)
+    def read(node: Node) -> dict[str, Any]:
+        parts = node.fields(*tree, required=required)
         found: dict[str, Any] = {}
         for key in tree:
-            part = value.get(key)
             if key in branches:
-                found |= _inside(branches[key], part, key)
-                continue
-            name, read_part, has_default = leaves[key]
-            if part is not None:
-                found[name] = _inside(read_part, part, key)
-            elif not has_default:
-                found[name] = None
+                found |= branches[key](parts[key])
+            elif key in parts or key not in optional:
+                name, read_part = leaves[key]
+                found[name] = read_part(parts[key]) if key in parts else None
         return found
 
     return read
@@ -168,69 +142,38 @@ def _reader(hint: Any) -> _Read:
     if dataclasses.is_dataclass(hint):
         return _record(cast(type, hint))
     if origin is Annotated:
-        return functools.partial(_bounded, *parts)
+        return Node.filled if parts[0] is str else lambda node: node.whole(parts[1], MOST)
     if _may_be_none(hint):
         (inner,) = (_reader(part) for part in parts if part is not type(None))
-        return lambda value: None if value is None else inner(value)
+        return lambda node: None if node.value is None else inner(node)
     if origin is tuple and parts[-1] is Ellipsis:
-        return functools.partial(_list, _reader(parts[0]))
+        read = _reader(parts[0])
+        return lambda node: tuple(map(read, node.items()))
     if origin is tuple:
-        return functools.partial(_row, [_reader(part) for part in parts])
+        return functools.partial(_row, list(map(_reader, parts)))
     if isinstance(origin, type) and issubclass(origin, Mapping):
-        return functools.partial(_mapping, _reader(parts[1]))
+        read = _reader(parts[1])
+        return lambda node: {key: read(part) for key, part in node.parts().items()}
     raise TypeError(f"{hint} is no type that a record may have")
 
 
-def _check(value: Any, *kinds: type) -> Any:
-    if type(value) not in kinds:
-        raise _Wrong(value, f"must be {KINDS[kinds[0]]}")
-    return value
-
-
-def _bounded(kind: type, least: int, value: Any) -> Any:
-    """A whole number of at least `least`, or a text of so many characters."""
-    _check(value, kind)
-    if kind is str and len(value) < least:
-        raise _Wrong(value, "must not be empty")
-    if kind is int and not least <= value <= MOST:
-        raise _Wrong(value, f"must be from {least:,} to {MOST:,}")
-    return value
-
-
-def _number(value: Any) -> float:
+def _number(node: Node) -> float:
+    value = node.value
     if type(value) is int and abs(value) <= MOST:
         return float(value)
-    if type(value) is not float or not math.isfinite(value):
-        raise _Wrong(value, f"must be {KINDS[float]}")
-    return value
+    return value if type(value) is float and math.isfinite(value) else node.refuse("must be a number")
 
 
 _PLAIN: dict[Any, _Read] = {
-    Any: lambda value: value,
-    int: functools.partial(_bounded, int, 0),
-    str: functools.partial(_bounded, str, 0),
-    bool: lambda value: _check(value, bool),
+    Any: lambda node: node.value,
+    int: lambda node: node.whole(0, MOST),
+    str: Node.text,
+    bool: Node.truth,
     float: _number,
 }
 
 
-def _list(read: _Read, value: Any) -> tuple[Any, ...]:
-    return tuple(_inside(read, part, index) for index, part in enumerate(_check(value, list, tuple)))
-
-
-def _row(reads: Sequence[_Read], value: Any) -> tuple[Any, ...]:
-    if type(value) not in (list, tuple) or len(value) != len(reads):
-        raise _Wrong(value, f"must be a list of {len(reads)}")
-    return tuple(_inside(read, part, index) for index, (read, part) in enumerate(zip(reads, value, strict=True)))
-
-
-def _mapping(read: _Read, value: Any) -> dict[str, Any]:
-    return {key: _inside(read, part, key) for key, part in _check(value, dict).items()}
-
-
-def _inside(read: _Read, value: Any, key: str | int) -> Any:
-    try:
-        return read(value)
-    except _Wrong as wrong:
-        wrong.keys.append(key)
-        raise
+def _row(reads: Sequence[_Read], node: Node) -> tuple[Any, ...]:
+    if type(node.value) not in (list, tuple) or len(node.value) != len(reads):
+        node.refuse(f"must be a list of {len(reads)}")
+    return tuple(read(part) for read, part in zip(reads, node.items(), strict=True))
