@@ -96,19 +96,14 @@ def _blocks(text: str) -> list[tuple[str, Block]]:
         columns: dict[str, list[str]] = {}
         for item in block:
             pair: Any = item.pair
-            if pair is not None:
-                named = [(pair[0], [pair[1]])]
-            elif item.loop is not None:
-                tags, values = item.loop.tags, item.loop.values
-                named = [(tag, values[index :: len(tags)]) for index, tag in enumerate(tags)]
-            else:
+            if pair is None and item.loop is None:
                 raise ValueError("is not mmCIF: it has a save frame, which only dictionaries have")
-            for tag, values in named:
-                if "" in values:
-                    raise ValueError(f"is not mmCIF: {tag[:60]} has no value")
-                if tag in columns:
-                    raise ValueError(f"is not mmCIF: {tag[:60]} appears twice")
-                columns[tag] = [value if value[0] not in "'\";" else cif.as_string(value) for value in values]
+            tags, values = ([pair[0]], [pair[1]]) if pair is not None else (item.loop.tags, item.loop.values)
+            for index, tag in enumerate(tags):
+                column = values[index :: len(tags)]
+                if "" in column or tag in columns:
+                    raise ValueError(f"is not mmCIF: {tag[:60]} {'has no value' if '' in column else 'appears twice'}")
+                columns[tag] = [value if value[0] not in "'\";" else cif.as_string(value) for value in column]
         blocks.append((block.name, columns))
     return blocks
 

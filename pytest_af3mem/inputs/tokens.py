@@ -124,8 +124,7 @@ def _residue_tokens(sequence: Polymer, code: str, position: int, dictionary: Dic
     if not isinstance(sequence, Protein):
         return len(heavy - ({"OP3"} if position > 1 else set()))
     # AlphaFold 3 takes a residue for the chain's last if it sees its OXT. Without bonds it looks at one atom, the first.
-    seen = bonded or {dictionary.seen_atom(code)}
-    is_last = position == len(sequence.sequence) or "OXT" in seen
+    is_last = position == length(sequence) or "OXT" in (bonded or {dictionary.seen_atom(code)})
     return len(heavy - (set() if is_last else {"OXT"}))
 
 

@@ -40,7 +40,8 @@ def read(kind: type[_Record], data: object, path: str = "", *, others: bool = Fa
     Raises InputError for what is no such record, and nothing else.
     """
     if others and isinstance(data, dict):
-        data = {key: part for key, part in data.items() if key in _tree(kind, str)}
+        known = _tree(kind, str)
+        data = {key: part for key, part in data.items() if key in known}
     try:
         return cast(_Record, _record(cast(Any, kind))(Node(data, path)))
     except RecursionError:
