@@ -107,20 +107,15 @@ def _generated(tokens: int, mix: Mix, components: Store | None) -> Job:
     ligands = [Ligand((), (code,)) for code in mix.ligands] + [Ligand((), smiles=smiles) for smiles in mix.smiles]
     beside = sum(ligand_tokens(ligand, components) for ligand in ligands)
     dictionary = Dictionary(components)
-    modified = _assigned(mix.modifications, polymers, dictionary)
-    in_place = sum(
-        modification_tokens(code, polymer, components)
-        for polymer, codes in zip(polymers, modified, strict=True)
-        for code in codes
-    )
+    chains = list(zip(polymers, _assigned(mix.modifications, polymers, dictionary), strict=True))
+    in_place = sum(modification_tokens(code, polymer, components) for polymer, codes in chains for code in codes)
     check_room(tokens, mix, beside, in_place)
     standard = (tokens - beside) // mix.copies - in_place
     whole, rest = divmod(standard, len(polymers))
     source = synthesis.source(f"{tokens} {mix}")
     ids = chain_ids()
-    sequences: list[Chain] = []
-    for index, (polymer, codes) in enumerate(zip(polymers, modified, strict=True)):
-        chain = synthesis.chain(
+    sequences: list[Chain] = [
+        synthesis.chain(
             polymer,
             tuple(islice(ids, mix.copies)),
             whole + (index < rest) + len(codes),
@@ -131,17 +126,17 @@ def _generated(tokens: int, mix: Mix, components: Store | None) -> Job:
             paired_msa_depth=mix.paired_msa_depth,
             templates=mix.templates,
         )
-        sequences.append(chain)
+        for index, (polymer, codes) in enumerate(chains)
+    ]
     sequences += [dataclasses.replace(ligand, ids=(next(ids),)) for ligand in ligands]
     return Job(f"generated_{tokens}_tokens", tuple(sequences))
 
 
 def ligand_tokens(ligand: Ligand, components: Store | None) -> int:
     """Tokens of a ligand that is bound to nothing. Raises UsageError for one that AlphaFold 3 cannot fold, or leaves out."""
-    tokens = count_chains((dataclasses.replace(ligand, ids=("A",)),), components)
-    if not tokens:
-        raise UsageError(f"ligand {'+'.join(ligand.ccd_codes)!r} has no tokens: AlphaFold 3 leaves it out")
-    return tokens
+    if tokens := count_chains((dataclasses.replace(ligand, ids=("A",)),), components):
+        return tokens
+    raise UsageError(f"ligand {'+'.join(ligand.ccd_codes)!r} has no tokens: AlphaFold 3 leaves it out")
 
 
 def modification_tokens(code: str, polymer: type[Polymer], components: Store | None) -> int:
@@ -172,10 +167,9 @@ def check_room(tokens: int, mix: Mix, beside: int = 0, in_place: int = 0) -> Non
     rest = (tokens - beside) % mix.copies
     if tokens >= least and not rest:
         return
-    parts = [f"{chains * mix.copies} chain{'s' if chains * mix.copies > 1 else ''}"]
-    parts += [f"{'+'.join((*mix.ligands, *mix.smiles))} ({beside} tokens)"] if beside else []
-    parts += [f"{'+'.join(mix.modifications)} ({mix.copies * in_place} tokens)"] if in_place else []
-    what = " and ".join(parts)
+    what = f"{chains * mix.copies} chain{'s' if chains * mix.copies > 1 else ''}"
+    what += f" and {'+'.join((*mix.ligands, *mix.smiles))} ({beside} tokens)" if beside else ""
+    what += f" and {'+'.join(mix.modifications)} ({mix.copies * in_place} tokens)" if in_place else ""
     if tokens < least:
         raise UsageError(f"tokens={tokens} is too few for {what}: at least {least}")
     below, above = tokens - rest, tokens - rest + mix.copies
@@ -211,9 +205,7 @@ def _checked(name: str, value: Any) -> Any:
     if isinstance(value, str):
         texts = (value,) if name == "smiles" else value.split("+")
     if not isinstance(texts, list | tuple) or not all(isinstance(text, str) and text for text in texts):
-        like = (
-            "a SMILES, like 'CCO', or a list of them" if name == "smiles" else f"like {_LISTS[name]!r}, or a list of such words"
-        )
+        like = f"like {_LISTS[name]!r}, or a list of such words" if name in _LISTS else "a SMILES, like 'CCO', or a list of them"
         raise UsageError(f"{name}={value!r} must be {like}")
     if name == "kinds" and (not texts or set(texts) - POLYMERS.keys()):
         raise UsageError(f"kinds={value!r} must be of {', '.join(POLYMERS)}, like {_LISTS[name]!r}")

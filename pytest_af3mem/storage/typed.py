@@ -13,6 +13,7 @@ import math
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import MISSING
 from typing import Annotated, Any, TypeVar, Union, cast
 
 from pytest_af3mem.errors import InputError
@@ -109,7 +110,7 @@ def _object(tree: Mapping[str, Any], hints: Mapping[str, Any]) -> Callable[[Node
     branches = {key: _object(part, hints) for key, part in tree.items() if isinstance(part, dict)}
     items = {key: item for key, item in tree.items() if key not in branches}
     leaves = {key: (item.name, _reader(hints[item.name])) for key, item in items.items()}
-    optional = {key for key, item in items.items() if _has_default(item)}
+    optional = {key for key, item in items.items() if item.default is not MISSING or item.default_factory is not MISSING}
     required = [key for key in tree if key in branches or not (key in optional or _may_be_none(hints[items[key].name]))]
 
     def read(node: Node) -> dict[str, Any]:
@@ -124,10 +125,6 @@ def _object(tree: Mapping[str, Any], hints: Mapping[str, Any]) -> Callable[[Node
         return found
 
     return read
-
-
-def _has_default(item: dataclasses.Field[Any]) -> bool:
-    return item.default is not dataclasses.MISSING or item.default_factory is not dataclasses.MISSING
 
 
 def _may_be_none(hint: Any) -> bool:
