@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pytest_af3mem.errors import InputError, UsageError
-from pytest_af3mem.inputs import alignment, bonds, mmcif, parts, template, tokens
-from pytest_af3mem.inputs.chains import Chain, Dna, Ligand, Modification, Polymer, Protein, Rna, Template
-from pytest_af3mem.inputs.chemistry import Dictionary, query_letters, smiles_tokens, used_codes
+from pytest_af3mem.inputs import alignment, mmcif, parts, template, tokens
+from pytest_af3mem.inputs.chains import Atom, Chain, Dna, Ligand, Modification, Polymer, Protein, Rna, Template, length
+from pytest_af3mem.inputs.chemistry import Dictionary, code_at, query_letters, smiles_tokens, used_codes
 from pytest_af3mem.inputs.parts import JobParts
 from pytest_af3mem.inputs.server import ServerReader
-from pytest_af3mem.models.ccd import Store
+from pytest_af3mem.models.ccd import HYDROGENS, Store
 from pytest_af3mem.storage.document import Node, contents
 
 _SHORT = 4  # residues of a chain whose MSAs AlphaFold 3 does not read, and tokens of one whose templates it does not
@@ -75,7 +75,7 @@ class _Reader(parts.Reader):
             fields["sequences"].refuse("must not be empty")
         self._check_alignments()
         self._check_templates()
-        pairs = bonds.read(fields["bondedAtomPairs"], sequences, self.dictionary) if "bondedAtomPairs" in fields else ()
+        pairs = _bonds(fields["bondedAtomPairs"], sequences, self.dictionary) if "bondedAtomPairs" in fields else ()
         return JobParts(parts.name(fields["name"]), sequences, parts.seeds(fields["modelSeeds"]), pairs, user_ccd)
 
     def _sequence(self, node: Node) -> Chain:
@@ -195,14 +195,51 @@ class _Reader(parts.Reader):
         return text
 
 
-def _check_template(node: Node, text: str, length: int) -> None:
+def _check_template(node: Node, text: str, in_query: int) -> None:
     if not text:
         node.refuse("must have one of mmcif and mmcifPath")
     fields = node.parts()
-    residues = _checked(_source(fields, "mmcif"), lambda: template.residues(text))
+    in_hit = _checked(_source(fields, "mmcif"), lambda: template.residues(text))
     for query, hit in zip(fields["queryIndices"].items(), fields["templateIndices"].items(), strict=False):
-        query.whole(0, length - 1)
-        hit.whole(0, residues - 1)
+        query.whole(0, in_query - 1)
+        hit.whole(0, in_hit - 1)
+
+
+def _bonds(node: Node, sequences: Sequence[Chain], dictionary: Dictionary) -> tuple[tuple[Atom, Atom], ...]:
+    chains = {chain: sequence for sequence in sequences for chain in sequence.ids}
+    pairs: list[tuple[Atom, Atom]] = []
+    for each in node.items():
+        atoms = [_atom(atom, chains, dictionary) for atom in each.items()]
+        if len(atoms) != 2:
+            each.refuse(f"must be a pair of atoms, and has {len(atoms)}")
+        pair = atoms[0], atoms[1]
+        if pair in pairs:
+            each.refuse("is a bond that is given twice")
+        if pair[0] == pair[1]:
+            each.note("is a bond of an atom to itself")
+        pairs.append(pair)
+    return tuple(pairs)
+
+
+def _atom(node: Node, chains: Mapping[str, Chain], dictionary: Dictionary) -> Atom:
+    ends = list(node.items())
+    if len(ends) != 3:
+        node.refuse("must be an atom: [chain id, residue from 1, name of the atom]")
+    chain, name = ends[0].filled(), ends[2].filled()
+    if chain not in chains:
+        ends[0].refuse("is not the id of a chain")
+    sequence = chains[chain]
+    if isinstance(sequence, Ligand) and sequence.smiles is not None:
+        ends[0].refuse("is a ligand by SMILES, whose atoms have no names and cannot be bonded: give it by CCD code")
+    position = ends[1].whole(1, length(sequence), or_truth=True)
+    code = code_at(sequence, position)
+    if code in dictionary and name not in dictionary.names(code):
+        ends[2].refuse(f"is not an atom of {code}")
+    if code in dictionary and dictionary.element(code, name) in HYDROGENS:
+        ends[2].note("is a hydrogen: AlphaFold 3 ignores its bonds, and chains of which it sees no other atom")
+    if isinstance(sequence, Rna | Dna) and position > 1 and name == "OP3":
+        ends[2].refuse("is an atom that AlphaFold 3 gives to the first residue of a chain alone")
+    return chain, position, name
 
 
 def _source(fields: Mapping[str, Node], key: str) -> Node:

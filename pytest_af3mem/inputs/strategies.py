@@ -66,27 +66,27 @@ def jobs(
 ) -> st.SearchStrategy[Job]:
     """AlphaFold 3 inputs of mixed chains, ligands, modified residues, MSAs, templates, bonds and seeds.
 
-    Every job has at least one chain, and each chain at least one standard residue. Shrinks towards a single protein chain
-    of alanine of the fewest tokens, without anything beside.
+    Every job has at least one chain, and each chain at least one standard residue. Bounds shrink towards their least, and choices
+    towards the first: to a single protein chain of alanine of the fewest tokens, without anything beside.
 
     Args:
       tokens: Exactly so many tokens; instead of `min_tokens` and `max_tokens`.
       min_tokens, max_tokens: The range of tokens, both included. Sizes at the edge of a bucket, and one token beside it,
-        come up more often than others. Shrinks towards `min_tokens`.
-      kinds: What chains may be: "protein", "rna", "dna". Shrinks towards the first.
-      min_chains, max_chains: Polymers with sequences of their own. Shrinks towards fewer.
-      max_copies: Copies of a chain. Shrinks towards one.
+        come up more often than others.
+      kinds: What chains may be: "protein", "rna", "dna".
+      min_chains, max_chains: Polymers with sequences of their own.
+      max_copies: Copies of a chain.
       ligands: CCD codes to choose ligands and ions from; a tuple of codes is one ligand whose components are bonded O4
         to C1, as in a glycan. Those that do not fit into the tokens are not chosen. Shrinks towards the first of those of
         fewest tokens.
       smiles: SMILES to choose ligands from.
-      max_ligands: Ligands in a job. Shrinks towards none.
+      max_ligands: Ligands in a job.
       modifications: CCD codes to choose modified residues from, for chains of their kind.
-      max_modifications: Modified residues in a chain. Shrinks towards none.
-      max_msa_depth: Rows of a chain's unpaired MSA, and of its paired one. Shrinks towards no MSA.
-      max_templates: Templates of a protein. Shrinks towards none.
+      max_modifications: Modified residues in a chain.
+      max_msa_depth: Rows of a chain's unpaired MSA, and of its paired one.
+      max_templates: Templates of a protein.
       bonds: Whether a ligand may be bonded to a polymer. Shrinks towards no bond.
-      max_seeds: Model seeds of a job. Shrinks towards one.
+      max_seeds: Model seeds of a job.
       buckets: Padding buckets whose edges are favoured.
 
     Codes are looked up in the chemical component dictionary of the session that runs; for a model without one, as for
