@@ -23,8 +23,6 @@ UNKNOWN: Mapping[type, tuple[str, str]] = {Protein: ("X", "UNK"), Rna: ("N", "N"
 
 
 _READ_AS = {"UNK": "GLY"}  # AlphaFold 3 takes its atoms (`get_all_atoms_in_entry` of structure/chemical_components.py)
-
-
 ANY_LETTER = "?"
 
 

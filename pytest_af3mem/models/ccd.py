@@ -61,11 +61,6 @@ class Store(Mapping[str, Component]):
     def __hash__(self) -> int:  # AlphaFold 3 memoises functions of the dictionary
         return id(self)
 
-    @property
-    def written(self) -> int:
-        """How many components it was written with; 0 where that is not said."""
-        return int(self._row("PRAGMA user_version")[0])
-
     def headers(self) -> dict[str, Component]:
         """Every component's `_chem_comp` row alone: what a walk over the whole dictionary can afford to read."""
         return {code: json.loads(row) for code, row in self._database.execute("SELECT code, header FROM component ORDER BY code")}
@@ -127,7 +122,7 @@ def _is_whole(path: Path) -> bool:
     if not path.exists():
         return False
     with contextlib.suppress(sqlite3.DatabaseError), contextlib.closing(Store(path)) as store:
-        return 0 < len(store) == store.written
+        return 0 < len(store) == store._row("PRAGMA user_version")[0]
     return False
 
 
