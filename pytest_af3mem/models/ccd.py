@@ -122,7 +122,7 @@ def _is_whole(path: Path) -> bool:
     if not path.exists():
         return False
     with contextlib.suppress(sqlite3.DatabaseError), contextlib.closing(Store(path)) as store:
-        return 0 < len(store) == store._row("PRAGMA user_version")[0]
+        return 0 < len(store) == int(store._row("PRAGMA user_version")[0])
     return False
 
 
