@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import string
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 
 from pytest_af3mem.inputs.chains import Protein, Rna
 from pytest_af3mem.inputs.chemistry import ANY_LETTER, UNKNOWN
@@ -55,21 +56,19 @@ def rows(a3m: str) -> list[str]:
     So the line by which MMseqs2 and ColabFold start their files, `#62<tab>1`, does not matter.
     """
     found: list[list[str]] = []
-    for line in a3m.split("\n"):
-        stripped = line.strip(_SPACE)
-        if stripped.startswith(">"):
+    for line in _lines(a3m):
+        if line.startswith(">"):
             found.append([])
-        elif stripped and found:
-            found[-1].append(stripped)
+        elif found:
+            found[-1].append(line)
     return ["".join(parts) for parts in found]
 
 
 def unread(a3m: str) -> str:
     """The first line above the rows that is not a comment: what is there was meant for a row, and is lost."""
-    for line in a3m.split("\n"):
-        stripped = line.strip(_SPACE)
-        if stripped.startswith(">"):
-            return ""
-        if stripped and not stripped.startswith("#"):
-            return stripped
-    return ""
+    above = itertools.takewhile(lambda line: not line.startswith(">"), _lines(a3m))
+    return next((line for line in above if not line.startswith("#")), "")
+
+
+def _lines(a3m: str) -> Iterator[str]:
+    return filter(None, (line.strip(_SPACE) for line in a3m.split("\n")))

@@ -1,7 +1,7 @@
 """Which session answers what a Job, a strategy or `generate` asks: tokens, buckets, chemical components.
 
-Sessions register themselves; the last that did, and has not ended, answers. Outside of one, a session with the settings of the
-environment is started, which ends with the process.
+The last session that registered, and has not ended, answers. Outside of one, a session with the settings of the environment is
+started, which ends with the process.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ import importlib
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from pytest_af3mem.inputs.chemistry import Components
     from pytest_af3mem.inputs.job import Job
+    from pytest_af3mem.models.ccd import Store
 
 _STARTER = "pytest_af3mem.session.session"  # by name, since it stands above this room: its `start` registers a session
 
@@ -20,7 +20,7 @@ class Answerer(Protocol):
     """What is asked of a session from here."""
 
     @property
-    def components(self) -> Components | None: ...
+    def components(self) -> Store | None: ...
 
     @property
     def buckets(self) -> tuple[int, ...]: ...

@@ -69,11 +69,7 @@ class Protein(Brief):
 
     def to_json(self) -> dict[str, Any]:
         templates = None if self.templates is None else [template.to_json() for template in self.templates]
-        fields: dict[str, Any] = {"id": list(self.ids), "sequence": self.sequence}
-        if self.modifications:
-            fields["modifications"] = [{"ptmType": code, "ptmPosition": position} for code, position in self.modifications]
-        msas = {"unpairedMsa": self.unpaired_msa, "pairedMsa": self.paired_msa}
-        return {"protein": {**fields, **msas, "templates": templates, **_described(self.description)}}
+        return _polymer("protein", self, unpairedMsa=self.unpaired_msa, pairedMsa=self.paired_msa, templates=templates)
 
 
 @dataclass(frozen=True, repr=False)
@@ -87,8 +83,7 @@ class Rna(Brief):
     description: str | None = None
 
     def to_json(self) -> dict[str, Any]:
-        msa = {"unpairedMsa": self.unpaired_msa}
-        return {"rna": {**_nucleic(self), **msa, **_described(self.description)}}
+        return _polymer("rna", self, unpairedMsa=self.unpaired_msa)
 
 
 @dataclass(frozen=True, repr=False)
@@ -101,7 +96,7 @@ class Dna(Brief):
     description: str | None = None
 
     def to_json(self) -> dict[str, Any]:
-        return {"dna": {**_nucleic(self), **_described(self.description)}}
+        return _polymer("dna", self)
 
 
 @dataclass(frozen=True, repr=False)
@@ -115,11 +110,18 @@ class Ligand(Brief):
 
     def to_json(self) -> dict[str, Any]:
         what = {"ccdCodes": list(self.ccd_codes)} if self.smiles is None else {"smiles": self.smiles}
-        return {"ligand": {"id": list(self.ids), **what, **_described(self.description)}}
+        return _json("ligand", self, **what)
 
 
 Polymer = Protein | Rna | Dna
 Chain = Polymer | Ligand
+MODIFICATION_KEYS = {Protein: ("ptmType", "ptmPosition"), **dict.fromkeys((Rna, Dna), ("modificationType", "basePosition"))}
+"""Where a `Modification` stands in JSON."""
+
+
+def length(chain: Chain) -> int:
+    """Residues of a polymer, or components of a ligand; 0 for a SMILES."""
+    return len(chain.ccd_codes if isinstance(chain, Ligand) else chain.sequence)
 
 
 def chain_ids() -> Iterator[str]:
@@ -131,12 +133,12 @@ def chain_ids() -> Iterator[str]:
         yield from suffixes
 
 
-def _nucleic(chain: Rna | Dna) -> dict[str, Any]:
-    fields: dict[str, Any] = {"id": list(chain.ids), "sequence": chain.sequence}
-    if chain.modifications:
-        fields["modifications"] = [{"modificationType": code, "basePosition": at} for code, at in chain.modifications]
-    return fields
+def _polymer(key: str, chain: Polymer, **own: Any) -> dict[str, Any]:
+    names = MODIFICATION_KEYS[type(chain)]
+    modified = {"modifications": [dict(zip(names, each, strict=True)) for each in chain.modifications]}
+    return _json(key, chain, sequence=chain.sequence, **(modified if chain.modifications else {}), **own)
 
 
-def _described(description: str | None) -> dict[str, str]:
-    return {} if description is None else {"description": description}
+def _json(key: str, chain: Chain, **own: Any) -> dict[str, Any]:
+    described = {} if chain.description is None else {"description": chain.description}
+    return {key: {"id": list(chain.ids), **own, **described}}

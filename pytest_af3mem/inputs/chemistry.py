@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Hashable, Iterable, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from pytest_af3mem.errors import SetupError, UsageError
 from pytest_af3mem.inputs import mmcif
-from pytest_af3mem.inputs.chains import Chain, Dna, Ligand, Modification, Polymer, Protein, Rna
-
-HYDROGENS = frozenset({"H", "D"})
-"""Elements that AlphaFold 3 leaves out. It takes them in capitals alone: the h of a user's component is a token."""
-
+from pytest_af3mem.inputs.chains import Chain, Dna, Ligand, Modification, Polymer, Protein, Rna, length
+from pytest_af3mem.models.ccd import HYDROGENS, Store
 
 _AMINO_ACIDS = "ALA ARG ASN ASP CYS GLN GLU GLY HIS ILE LEU LYS MET PHE PRO SER THR TRP TYR VAL".split()
 RESIDUES: Mapping[type, Mapping[str, str]] = {  # letter of a sequence -> CCD code; any other letter is unknown
@@ -26,25 +23,13 @@ UNKNOWN: Mapping[type, tuple[str, str]] = {Protein: ("X", "UNK"), Rna: ("N", "N"
 
 
 _READ_AS = {"UNK": "GLY"}  # AlphaFold 3 takes its atoms (`get_all_atoms_in_entry` of structure/chemical_components.py)
-
-
 ANY_LETTER = "?"
-
-
-class Components(Hashable, Protocol):
-    """What counting needs of a chemical component dictionary; `models.ccd.Store` is one."""
-
-    def heavy_atoms(self, code: str) -> int: ...
-
-    def letter(self, code: str) -> str: ...
-
-    def __getitem__(self, code: str) -> Mapping[str, list[str]]: ...
 
 
 class Dictionary:
     """The components that a job can name: those of its own `user_ccd` come before those of the CCD."""
 
-    def __init__(self, components: Components | None, user_ccd: str | None = None):
+    def __init__(self, components: Store | None, user_ccd: str | None = None):
         self._components = components
         self._own = _parsed(user_ccd) if user_ccd else {}
 
@@ -69,20 +54,16 @@ class Dictionary:
         """Name -> element of the component's atoms, in its order, hydrogens included."""
         code = _READ_AS.get(code, code)
         component = self._own.get(code) or self._ccd(code)[code]
-        names = component.get("_chem_comp_atom.atom_id", ())
-        return dict(zip(names, component.get("_chem_comp_atom.type_symbol", ()), strict=False))
+        return dict(zip(self.names(code), component.get("_chem_comp_atom.type_symbol", ()), strict=False))
 
-    def has_atoms(self, code: str) -> bool:
-        """Whether the component has any, hydrogens included; AlphaFold 3 fails on one that has none."""
-        return bool(self._names(code))
-
-    def has_atom(self, code: str, name: str) -> bool:
-        return name in self._names(code)
+    def names(self, code: str) -> Sequence[str]:
+        """Those of the component's atoms, hydrogens included; AlphaFold 3 fails on a component that has none."""
+        return (self._own.get(code) or self._ccd(code)[code]).get("_chem_comp_atom.atom_id", ())
 
     def seen_atom(self, code: str) -> str:
         """The atom by which AlphaFold 3 knows a residue without bonds: the first, or the second after O1; empty for none."""
         try:
-            first, *others = self._names(code) or [""]
+            first, *others = self.names(code) or [""]
         except (KeyError, UsageError):
             return ""
         return others[0] if first == "O1" and others else first
@@ -112,10 +93,7 @@ class Dictionary:
         """
         return self._components.letter(code) if self._components is not None else ""
 
-    def _names(self, code: str) -> Sequence[str]:
-        return (self._own.get(code) or self._ccd(code)[code]).get("_chem_comp_atom.atom_id", ())
-
-    def _ccd(self, code: str) -> Components:
+    def _ccd(self, code: str) -> Store:
         if self._components is None:
             raise UsageError(f"ligand {code!r} cannot be counted: this model has no chemical component dictionary")
         return self._components
@@ -132,11 +110,7 @@ def code_at(sequence: Chain, position: int) -> str:
 
 def used_codes(sequences: Iterable[Chain]) -> set[str]:
     """CCD codes of all residues and ligands."""
-    found: set[str] = set()
-    for sequence in sequences:
-        length = len(sequence.ccd_codes if isinstance(sequence, Ligand) else sequence.sequence)
-        found |= {code_at(sequence, position) for position in range(1, length + 1)}
-    return found
+    return {code_at(sequence, position) for sequence in sequences for position in range(1, length(sequence) + 1)}
 
 
 def query_letters(sequence: str, modifications: Sequence[Modification], kind: type, dictionary: Dictionary) -> str:
@@ -179,14 +153,13 @@ def smiles_tokens(smiles: str) -> int:
     try:
         with rdBase.BlockLogs():
             molecule: Any = Chem.MolFromSmiles(smiles)
-            elements = [] if molecule is None else [atom.GetSymbol() for atom in molecule.GetAtoms()]
-    except Exception as error:  # text that is no UTF-8, and whatever its C++ throws
+            elements = [atom.GetSymbol() for atom in molecule.GetAtoms()]
+    except Exception as error:  # text that is no UTF-8, and whatever its C++ throws; it gives None for what it does not read
         raise ValueError("is not a SMILES that RDKit reads") from error
-    if molecule is None:
-        raise ValueError("is not a SMILES that RDKit reads")
-    if heavy := sum(element not in HYDROGENS for element in elements):
-        return heavy
-    raise ValueError("has no atoms but hydrogens")
+    heavy = sum(element not in HYDROGENS for element in elements)
+    if not heavy:
+        raise ValueError("has no atoms but hydrogens")
+    return heavy
 
 
 @functools.lru_cache(maxsize=8)

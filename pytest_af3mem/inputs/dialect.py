@@ -7,49 +7,54 @@ letters that are not residues, positions that are given twice. Which keys may be
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pytest_af3mem.errors import InputError, UsageError
-from pytest_af3mem.inputs import alignment, bonds, mmcif, parts, template, tokens
-from pytest_af3mem.inputs.chains import Chain, Dna, Ligand, Modification, Protein, Rna, Template
-from pytest_af3mem.inputs.chemistry import Components, Dictionary, query_letters, smiles_tokens, used_codes
+from pytest_af3mem.inputs import alignment, mmcif, parts, template, tokens
+from pytest_af3mem.inputs.chains import Atom, Chain, Dna, Ligand, Modification, Polymer, Protein, Rna, Template, length
+from pytest_af3mem.inputs.chemistry import Dictionary, code_at, query_letters, smiles_tokens, used_codes
 from pytest_af3mem.inputs.parts import JobParts
 from pytest_af3mem.inputs.server import ServerReader
+from pytest_af3mem.models.ccd import HYDROGENS, Store
 from pytest_af3mem.storage.document import Node, contents
 
 _SHORT = 4  # residues of a chain whose MSAs AlphaFold 3 does not read, and tokens of one whose templates it does not
+_MSAS = {"unpaired_msa": "unpairedMsa", "paired_msa": "pairedMsa"}
+_POLYMERS: Mapping[str, tuple[type[Polymer], Sequence[str]]] = {  # and the keys of theirs that may be null
+    "protein": (Protein, "unpairedMsa unpairedMsaPath pairedMsa pairedMsaPath templates description".split()),
+    "rna": (Rna, ("unpairedMsa", "unpairedMsaPath", "description")),
+    "dna": (Dna, ("description",)),
+}
 _Result = TypeVar("_Result")
 
 
-def parse(text: str, *, components: Components | None = None, folder: Path | None = None, strict: bool = False) -> list[JobParts]:
+def parse(text: str, *, components: Store | None = None, folder: Path | None = None, strict: bool = False) -> list[JobParts]:
     """The parts of each job of a document, as `reading.from_json` reads it."""
     notes: list[InputError] | None = None if strict else []
     document = Node.parse(text, notes)
-    if isinstance(document.value, list):
-        jobs = [_noted(ServerReader(components), node, notes) for node in document.items()]
-        return jobs or document.refuse("has no jobs")
-    if not isinstance(document.value, dict):
+    is_server = isinstance(document.value, list)
+    if not is_server and not isinstance(document.value, dict):
         raise InputError("", "must be an object (dialect alphafold3) or a list of objects (dialect alphafoldserver)")
-    return [_noted(_Reader(components, folder), document, notes)]
-
-
-def _noted(reader: _Reader | ServerReader, node: Node, notes: list[InputError] | None) -> JobParts:
-    """A job's parts, with its own notes and those of the whole document."""
-    own = None if notes is None else list(notes)
-    return reader.job(Node(node.value, node.path, own))._replace(notes=tuple(map(str, own or ())))
+    jobs: list[JobParts] = []
+    for node in document.items() if is_server else [document]:
+        own = None if notes is None else list(notes)  # a job has those of the whole document too
+        reader = ServerReader(components) if is_server else _Reader(components, folder)
+        jobs.append(reader.job(Node(node.value, node.path, own))._replace(notes=tuple(map(str, own or ()))))
+    return jobs or document.refuse("has no jobs")
 
 
 class _Reader(parts.Reader):
     """Reads one job of dialect `alphafold3`."""
 
-    def __init__(self, components: Components | None, folder: Path | None = None):
+    def __init__(self, components: Store | None, folder: Path | None = None):
         super().__init__(components)
         self._folder = folder
         self._user_ccd: str | None = None
-        self._aligned: list[tuple[Protein | Rna, Mapping[str, Node]]] = []
+        self._chains: set[str] = set()
+        self._polymers: list[tuple[Polymer, Mapping[str, Node]]] = []
 
     def job(self, node: Node) -> JobParts:
         known = "dialect", "version", "name", "modelSeeds", "sequences", "bondedAtomPairs", "userCCD", "userCCDPath"
@@ -57,94 +62,71 @@ class _Reader(parts.Reader):
         if fields["dialect"].value != "alphafold3":
             hint = ": its jobs stand in a list" if fields["dialect"].value == "alphafoldserver" else ""
             fields["dialect"].refuse(f"must be 'alphafold3'{hint}")
-        if fields["version"].value not in (1, 2, 3, 4):
-            fields["version"].refuse("must be 1, 2, 3 or 4")
-        if type(fields["version"].value) is not int:
-            fields["version"].note("must be 1, 2, 3 or 4: AlphaFold 3 reads it as a number")
+        parts.check_version(fields["version"], (1, 2, 3, 4), "must be 1, 2, 3 or 4")
         fields = node.fields(*known, required=known[:5], nullable=known[5:])
         user_ccd = self._inline_or_file(fields, "userCCD")
         if user_ccd:
             own = _checked(_source(fields, "userCCD"), lambda: mmcif.components(user_ccd))
             self.dictionary, self._user_ccd = Dictionary(self.components, user_ccd), user_ccd
-        sequences = tuple(self._sequence(each) for each in fields["sequences"].items())
+        sequences = tuple(map(self._sequence, fields["sequences"].items()))
         if user_ccd:
             _checked(_source(fields, "userCCD"), lambda: mmcif.check_components(own, used_codes(sequences)))
         if not sequences:
             fields["sequences"].refuse("must not be empty")
-        self._check_ids(fields["sequences"], sequences)
         self._check_alignments()
         self._check_templates()
-        pairs = bonds.read(fields["bondedAtomPairs"], sequences, self.dictionary) if "bondedAtomPairs" in fields else ()
+        pairs = _bonds(fields["bondedAtomPairs"], sequences, self.dictionary) if "bondedAtomPairs" in fields else ()
         return JobParts(parts.name(fields["name"]), sequences, parts.seeds(fields["modelSeeds"]), pairs, user_ccd)
 
     def _sequence(self, node: Node) -> Chain:
-        kinds: Mapping[str, Callable[[Node], Chain]] = {
-            "protein": self._protein,
-            "rna": self._rna,
-            "dna": self._dna,
-            "ligand": self._ligand,
-        }
+        kinds = (*_POLYMERS, "ligand")
         fields = node.fields(*kinds, nullable=())
         if len(fields) != 1:
             node.refuse(f"must have one key of {', '.join(kinds)}")
         ((kind, content),) = fields.items()
-        return kinds[kind](content)
+        return self._ligand(content) if kind == "ligand" else self._polymer(content, *_POLYMERS[kind])
 
-    def _protein(self, node: Node) -> Protein:
-        own = "unpairedMsa", "unpairedMsaPath", "pairedMsa", "pairedMsaPath", "templates", "description"
+    def _polymer(self, node: Node, kind: type[Polymer], own: Sequence[str]) -> Polymer:
         fields = node.fields("id", "sequence", "modifications", *own, required=("id", "sequence"), nullable=own)
-        sequence = parts.residues(fields["sequence"], Protein)
-        chain = Protein(
-            parts.ids(fields["id"]),
-            sequence,
-            self._inline_or_file(fields, "unpairedMsa"),
-            self._inline_or_file(fields, "pairedMsa"),
-            self.modifications(fields, len(sequence), Protein),
-            tuple(self._template(each) for each in fields["templates"].items()) if "templates" in fields else None,
-            parts.description(fields),
-        )
-        self._aligned.append((chain, fields))
+        sequence, modifications = self.residues(fields, kind)
+        named: dict[str, Any] = {name: self._inline_or_file(fields, key) for name, key in _MSAS.items() if key in own}
+        if "templates" in own:
+            named["templates"] = tuple(map(self._template, fields["templates"].items())) if "templates" in fields else None
+        named |= {"modifications": modifications, "description": parts.description(fields)}
+        chain = kind(self._ids(fields["id"]), sequence, **named)
+        self._polymers.append((chain, fields))
         return chain
-
-    def _rna(self, node: Node) -> Rna:
-        own = "unpairedMsa", "unpairedMsaPath", "description"
-        fields = node.fields("id", "sequence", "modifications", *own, required=("id", "sequence"), nullable=own)
-        sequence = parts.residues(fields["sequence"], Rna)
-        modifications = self.modifications(fields, len(sequence), Rna)
-        msa = self._inline_or_file(fields, "unpairedMsa")
-        chain = Rna(parts.ids(fields["id"]), sequence, msa, modifications, parts.description(fields))
-        self._aligned.append((chain, fields))
-        return chain
-
-    def _dna(self, node: Node) -> Dna:
-        own = "id", "sequence", "modifications", "description"
-        fields = node.fields(*own, required=own[:2], nullable=own[3:])
-        sequence = parts.residues(fields["sequence"], Dna)
-        modifications = self.modifications(fields, len(sequence), Dna)
-        return Dna(parts.ids(fields["id"]), sequence, modifications, parts.description(fields))
 
     def _ligand(self, node: Node) -> Ligand:
         own = "smiles", "description"
         fields = node.fields("id", "ccdCodes", *own, required=("id",), nullable=own)
-        ids, description = parts.ids(fields["id"]), parts.description(fields)
+        ids, description = self._ids(fields["id"]), parts.description(fields)
         if ("ccdCodes" in fields) == ("smiles" in fields) and ("smiles" not in fields or fields["smiles"].text()):
             node.refuse("must have one of ccdCodes and smiles")
         if "ccdCodes" not in fields:
             smiles = fields["smiles"].filled()
             _checked(fields["smiles"], lambda: smiles_tokens(smiles))
             return Ligand(ids, smiles=smiles, description=description)
-        codes = tuple(self.code(each) for each in fields["ccdCodes"].items())
+        codes = tuple(map(self.code, fields["ccdCodes"].items()))
         return Ligand(ids, codes or fields["ccdCodes"].refuse("must not be empty"), description=description)
+
+    def _ids(self, node: Node) -> tuple[str, ...]:
+        ids = parts.ids(node)
+        for chain in ids:
+            if chain in self._chains:
+                Node(chain, node.path).refuse("is the id of another chain")
+        self._chains.update(ids)
+        return ids
 
     def _check_alignments(self) -> None:
         """Checks the MSAs that AlphaFold 3 reads: of chains that are not too short, and paired ones of several sequences.
 
         Its rule lies in `MSA.compute_features` (model/features.py).
         """
-        folded = [(chain, fields) for chain, fields in self._aligned if not tokens.is_unknown(chain)]
+        folded = [(chain, fields) for chain, fields in self._polymers if not tokens.is_unknown(chain)]
         proteins = {self._query(chain) for chain, _ in folded if isinstance(chain, Protein)}
         for chain, fields in folded:
-            if len(chain.sequence) <= _SHORT:
+            if isinstance(chain, Dna) or len(chain.sequence) <= _SHORT:
                 continue
             self._check_alignment(chain, fields, "unpairedMsa", chain.unpaired_msa)
             if isinstance(chain, Protein) and len(proteins) > 1:
@@ -182,14 +164,14 @@ class _Reader(parts.Reader):
         Its rule lies in `Templates.compute_features` (model/features.py).
         """
         seen: set[tuple[str, tuple[Modification, ...]]] = set()
-        for chain, fields in self._aligned:
+        for chain, fields in self._polymers:
             if not isinstance(chain, Protein) or self._is_short(chain) or tokens.is_unknown(chain):
                 continue
             if chain.templates and (chain.sequence, chain.modifications) in seen:
                 fields["templates"].note("are not read: AlphaFold 3 takes those of the first protein with this sequence for all")
             elif chain.templates:
                 for node, one in zip(fields["templates"].items(), chain.templates, strict=True):
-                    self._check_template(node, one, len(chain.sequence))
+                    _check_template(node, one.mmcif, len(chain.sequence))
             seen.add((chain.sequence, chain.modifications))
 
     def _is_short(self, chain: Protein) -> bool:
@@ -199,15 +181,6 @@ class _Reader(parts.Reader):
             return tokens.count_chains((replace(chain, ids=chain.ids[:1]),), self.components, user_ccd=self._user_ccd) <= _SHORT
         except UsageError:  # a modification where there is no dictionary
             return False
-
-    def _check_template(self, node: Node, read: Template, length: int) -> None:
-        if not read.mmcif:
-            node.refuse("must have one of mmcif and mmcifPath")
-        fields = node.parts()
-        residues = _checked(_source(fields, "mmcif"), lambda: template.residues(read.mmcif))
-        for query, hit in zip(fields["queryIndices"].items(), fields["templateIndices"].items(), strict=False):
-            query.whole(0, length - 1)
-            hit.whole(0, residues - 1)
 
     def _inline_or_file(self, fields: Mapping[str, Node], key: str) -> str | None:
         """What `key` holds, or what is in the file that its ...Path names; an empty path counts as none."""
@@ -221,14 +194,52 @@ class _Reader(parts.Reader):
             inline.refuse(f"is the name of a file: give it as {key}Path")
         return text
 
-    def _check_ids(self, node: Node, sequences: tuple[Chain, ...]) -> None:
-        taken: set[str] = set()
-        for each, sequence in zip(node.items(), sequences, strict=True):
-            (content,) = each.value.items()
-            for chain in sequence.ids:
-                if chain in taken:
-                    raise InputError(f"{each.path}.{content[0]}.id", "is the id of another chain", repr(chain))
-                taken.add(chain)
+
+def _check_template(node: Node, text: str, in_query: int) -> None:
+    if not text:
+        node.refuse("must have one of mmcif and mmcifPath")
+    fields = node.parts()
+    in_hit = _checked(_source(fields, "mmcif"), lambda: template.residues(text))
+    for query, hit in zip(fields["queryIndices"].items(), fields["templateIndices"].items(), strict=False):
+        query.whole(0, in_query - 1)
+        hit.whole(0, in_hit - 1)
+
+
+def _bonds(node: Node, sequences: Sequence[Chain], dictionary: Dictionary) -> tuple[tuple[Atom, Atom], ...]:
+    chains = {chain: sequence for sequence in sequences for chain in sequence.ids}
+    pairs: list[tuple[Atom, Atom]] = []
+    for each in node.items():
+        atoms = [_atom(atom, chains, dictionary) for atom in each.items()]
+        if len(atoms) != 2:
+            each.refuse(f"must be a pair of atoms, and has {len(atoms)}")
+        pair = atoms[0], atoms[1]
+        if pair in pairs:
+            each.refuse("is a bond that is given twice")
+        if pair[0] == pair[1]:
+            each.note("is a bond of an atom to itself")
+        pairs.append(pair)
+    return tuple(pairs)
+
+
+def _atom(node: Node, chains: Mapping[str, Chain], dictionary: Dictionary) -> Atom:
+    ends = list(node.items())
+    if len(ends) != 3:
+        node.refuse("must be an atom: [chain id, residue from 1, name of the atom]")
+    chain, name = ends[0].filled(), ends[2].filled()
+    if chain not in chains:
+        ends[0].refuse("is not the id of a chain")
+    sequence = chains[chain]
+    if isinstance(sequence, Ligand) and sequence.smiles is not None:
+        ends[0].refuse("is a ligand by SMILES, whose atoms have no names and cannot be bonded: give it by CCD code")
+    position = ends[1].whole(1, length(sequence), or_truth=True)
+    code = code_at(sequence, position)
+    if code in dictionary and name not in dictionary.names(code):
+        ends[2].refuse(f"is not an atom of {code}")
+    if code in dictionary and dictionary.element(code, name) in HYDROGENS:
+        ends[2].note("is a hydrogen: AlphaFold 3 ignores its bonds, and chains of which it sees no other atom")
+    if isinstance(sequence, Rna | Dna) and position > 1 and name == "OP3":
+        ends[2].refuse("is an atom that AlphaFold 3 gives to the first residue of a chain alone")
+    return chain, position, name
 
 
 def _source(fields: Mapping[str, Node], key: str) -> Node:

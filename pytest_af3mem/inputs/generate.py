@@ -12,10 +12,11 @@ from typing import Any
 from pytest_af3mem.errors import UsageError, check_whole_number, near, spelled
 from pytest_af3mem.inputs import synthesis
 from pytest_af3mem.inputs.chains import Chain, Dna, Ligand, Polymer, Protein, Rna, chain_ids
-from pytest_af3mem.inputs.chemistry import Components, Dictionary, polymer_of
+from pytest_af3mem.inputs.chemistry import Dictionary, polymer_of
 from pytest_af3mem.inputs.job import Job
 from pytest_af3mem.inputs.synthesis import POLYMERS
 from pytest_af3mem.inputs.tokens import count_chains
+from pytest_af3mem.models.ccd import Store
 
 MAX_TOKENS = 100_000  # beyond what any GPU holds by far; a typing error rather than a job
 _BOUNDS = {  # the least and the most
@@ -80,7 +81,7 @@ class Mix:
 OPTIONS = tuple(field.name for field in dataclasses.fields(Mix))
 
 
-def generate(tokens: int, *, components: Components | None = None, **options: Any) -> Job:
+def generate(tokens: int, *, components: Store | None = None, **options: Any) -> Job:
     """A job of exactly `tokens` tokens, by default one protein chain.
 
     Args:
@@ -101,25 +102,20 @@ def generate(tokens: int, *, components: Components | None = None, **options: An
 
 
 @functools.lru_cache(maxsize=8)  # a test asks for its job several times, and a deep MSA takes a while to make
-def _generated(tokens: int, mix: Mix, components: Components | None) -> Job:
+def _generated(tokens: int, mix: Mix, components: Store | None) -> Job:
     polymers = mix.polymers()
     ligands = [Ligand((), (code,)) for code in mix.ligands] + [Ligand((), smiles=smiles) for smiles in mix.smiles]
     beside = sum(ligand_tokens(ligand, components) for ligand in ligands)
     dictionary = Dictionary(components)
-    modified = _assigned(mix.modifications, polymers, dictionary)
-    in_place = sum(
-        modification_tokens(code, polymer, components)
-        for polymer, codes in zip(polymers, modified, strict=True)
-        for code in codes
-    )
+    chains = list(zip(polymers, _assigned(mix.modifications, polymers, dictionary), strict=True))
+    in_place = sum(modification_tokens(code, polymer, components) for polymer, codes in chains for code in codes)
     check_room(tokens, mix, beside, in_place)
     standard = (tokens - beside) // mix.copies - in_place
     whole, rest = divmod(standard, len(polymers))
     source = synthesis.source(f"{tokens} {mix}")
     ids = chain_ids()
-    sequences: list[Chain] = []
-    for index, (polymer, codes) in enumerate(zip(polymers, modified, strict=True)):
-        chain = synthesis.chain(
+    sequences: list[Chain] = [
+        synthesis.chain(
             polymer,
             tuple(islice(ids, mix.copies)),
             whole + (index < rest) + len(codes),
@@ -130,20 +126,20 @@ def _generated(tokens: int, mix: Mix, components: Components | None) -> Job:
             paired_msa_depth=mix.paired_msa_depth,
             templates=mix.templates,
         )
-        sequences.append(chain)
+        for index, (polymer, codes) in enumerate(chains)
+    ]
     sequences += [dataclasses.replace(ligand, ids=(next(ids),)) for ligand in ligands]
     return Job(f"generated_{tokens}_tokens", tuple(sequences))
 
 
-def ligand_tokens(ligand: Ligand, components: Components | None) -> int:
+def ligand_tokens(ligand: Ligand, components: Store | None) -> int:
     """Tokens of a ligand that is bound to nothing. Raises UsageError for one that AlphaFold 3 cannot fold, or leaves out."""
-    tokens = count_chains((dataclasses.replace(ligand, ids=("A",)),), components)
-    if not tokens:
-        raise UsageError(f"ligand {'+'.join(ligand.ccd_codes)!r} has no tokens: AlphaFold 3 leaves it out")
-    return tokens
+    if tokens := count_chains((dataclasses.replace(ligand, ids=("A",)),), components):
+        return tokens
+    raise UsageError(f"ligand {'+'.join(ligand.ccd_codes)!r} has no tokens: AlphaFold 3 leaves it out")
 
 
-def modification_tokens(code: str, polymer: type[Polymer], components: Components | None) -> int:
+def modification_tokens(code: str, polymer: type[Polymer], components: Store | None) -> int:
     """Tokens of a modified residue that is neither the last of a protein nor the first of a nucleic acid."""
     position = 1 if polymer is Protein else 2
     return count_chains((polymer(("A",), "AA", modifications=((code, position),)),), components) - 1
@@ -171,10 +167,9 @@ def check_room(tokens: int, mix: Mix, beside: int = 0, in_place: int = 0) -> Non
     rest = (tokens - beside) % mix.copies
     if tokens >= least and not rest:
         return
-    parts = [f"{chains * mix.copies} chain{'s' if chains * mix.copies > 1 else ''}"]
-    parts += [f"{'+'.join((*mix.ligands, *mix.smiles))} ({beside} tokens)"] if beside else []
-    parts += [f"{'+'.join(mix.modifications)} ({mix.copies * in_place} tokens)"] if in_place else []
-    what = " and ".join(parts)
+    what = f"{chains * mix.copies} chain{'s' if chains * mix.copies > 1 else ''}"
+    what += f" and {'+'.join((*mix.ligands, *mix.smiles))} ({beside} tokens)" if beside else ""
+    what += f" and {'+'.join(mix.modifications)} ({mix.copies * in_place} tokens)" if in_place else ""
     if tokens < least:
         raise UsageError(f"tokens={tokens} is too few for {what}: at least {least}")
     below, above = tokens - rest, tokens - rest + mix.copies
@@ -210,9 +205,7 @@ def _checked(name: str, value: Any) -> Any:
     if isinstance(value, str):
         texts = (value,) if name == "smiles" else value.split("+")
     if not isinstance(texts, list | tuple) or not all(isinstance(text, str) and text for text in texts):
-        like = (
-            "a SMILES, like 'CCO', or a list of them" if name == "smiles" else f"like {_LISTS[name]!r}, or a list of such words"
-        )
+        like = f"like {_LISTS[name]!r}, or a list of such words" if name in _LISTS else "a SMILES, like 'CCO', or a list of them"
         raise UsageError(f"{name}={value!r} must be {like}")
     if name == "kinds" and (not texts or set(texts) - POLYMERS.keys()):
         raise UsageError(f"kinds={value!r} must be of {', '.join(POLYMERS)}, like {_LISTS[name]!r}")

@@ -8,14 +8,9 @@ from typing import Any
 
 from pytest_af3mem.errors import InputError
 from pytest_af3mem.inputs import ambient, buckets, dialect
-from pytest_af3mem.inputs.chains import Atom as Atom
-from pytest_af3mem.inputs.chains import Brief, Chain
-from pytest_af3mem.inputs.chains import Dna as Dna
-from pytest_af3mem.inputs.chains import Ligand as Ligand
-from pytest_af3mem.inputs.chains import Modification as Modification
-from pytest_af3mem.inputs.chains import Protein as Protein
-from pytest_af3mem.inputs.chains import Rna as Rna
-from pytest_af3mem.inputs.chains import Template as Template
+from pytest_af3mem.inputs.chains import Atom, Brief, Chain, Dna, Ligand, Modification, Protein, Rna, Template
+
+__all__ = ["Atom", "Dna", "Job", "Ligand", "Modification", "Protein", "Rna", "Template"]
 
 
 @dataclass(frozen=True, repr=False)

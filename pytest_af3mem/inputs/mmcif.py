@@ -65,6 +65,16 @@ def check_components(components: Mapping[str, Block], used: Collection[str]) -> 
             raise ValueError(f"{error} in the component {name[:40]!r}") from None
 
 
+def rows(block: Block, category: str, columns: Sequence[str]) -> list[tuple[str, ...]] | None:
+    """Rows of a category; None where it lacks one of the columns. Raises ValueError for columns of unequal length."""
+    found = [block[item] for item in (f"{category}.{column}" for column in columns) if item in block]
+    if len(found) < len(columns):
+        return None
+    if len(set(map(len, found))) > 1:
+        raise ValueError(f"has columns of unequal length in {category}")
+    return list(zip(*found, strict=True))
+
+
 def number(value: str) -> float | None:
     """The number that a value spells, as AlphaFold 3 reads one; None for what is none."""
     return float(value) if _NUMBER.fullmatch(value) else None
@@ -86,52 +96,42 @@ def _blocks(text: str) -> list[tuple[str, Block]]:
         columns: dict[str, list[str]] = {}
         for item in block:
             pair: Any = item.pair
-            if pair is not None:
-                named = [(pair[0], [pair[1]])]
-            elif item.loop is not None:
-                tags, values = item.loop.tags, item.loop.values
-                named = [(tag, values[index :: len(tags)]) for index, tag in enumerate(tags)]
-            else:
+            if pair is None and item.loop is None:
                 raise ValueError("is not mmCIF: it has a save frame, which only dictionaries have")
-            for tag, values in named:
-                if "" in values:
-                    raise ValueError(f"is not mmCIF: {tag[:60]} has no value")
-                if tag in columns:
-                    raise ValueError(f"is not mmCIF: {tag[:60]} appears twice")
-                columns[tag] = [value if value[0] not in "'\";" else cif.as_string(value) for value in values]
+            tags, values = ([pair[0]], [pair[1]]) if pair is not None else (item.loop.tags, item.loop.values)
+            for index, tag in enumerate(tags):
+                column = values[index :: len(tags)]
+                if "" in column or tag in columns:
+                    raise ValueError(f"is not mmCIF: {tag[:60]} {'has no value' if '' in column else 'appears twice'}")
+                columns[tag] = [value if value[0] not in "'\";" else cif.as_string(value) for value in column]
         blocks.append((block.name, columns))
     return blocks
 
 
 def _check_component(block: Block) -> None:
-    atoms = {item: block[f"_chem_comp_atom.{item}"] for item in ("atom_id", "type_symbol", "charge", *_IDEAL)}
-    bonds = {item: block[f"_chem_comp_bond.{item}"] for item in ("atom_id_1", "atom_id_2", "value_order", "pdbx_aromatic_flag")}
-    for category, columns in (("_chem_comp_atom", atoms), ("_chem_comp_bond", bonds)):
-        if len({len(values) for values in columns.values()}) != 1:
-            raise ValueError(f"has columns of unequal length in {category}")
+    atoms = rows(block, "_chem_comp_atom", ("atom_id", "charge", *_IDEAL, "type_symbol")) or ()
+    bonds = rows(block, "_chem_comp_bond", ("atom_id_1", "atom_id_2", "value_order", "pdbx_aromatic_flag")) or ()
     for item in ("name", "type", "formula", "pdbx_synonyms", "formula_weight"):
         if block[f"_chem_comp.{item}"][:1] == [""]:
             raise ValueError(f"has '' for _chem_comp.{item}, which must be '?' where it is unknown,")
     names: set[str] = set()
-    for name in atoms["atom_id"]:
+    for name, charge, *position, _ in atoms:
         if not 1 <= len(name) <= _NAME_LETTERS:
             raise ValueError(f"has an atom {name[:40]!r}, whose name must have one to four letters,")
         if name in names:
             raise ValueError(f"has two atoms of the name {name!r}")
         names.add(name)
-    for charge in atoms["charge"]:
         if charge != "?" and not re.fullmatch(r"[-+]?\d+", charge):
             raise ValueError(f"has {charge[:40]!r} for a charge, which must be a whole number or '?',")
-    for item in _IDEAL:
-        for value in atoms[item]:
+        for value in position:
             if value != "?" and number(value) is None:
                 raise ValueError(f"has {value[:40]!r} for a coordinate, which must be a number or '?',")
     bonded: set[frozenset[str]] = set()
-    for pair in zip(bonds["atom_id_1"], bonds["atom_id_2"], strict=True):
-        if missing := [name for name in pair if name not in names]:
-            raise ValueError(f"has a bond of {pair[0][:40]} and {pair[1][:40]}, and no atom {missing[0][:40]!r}")
-        if pair[0] == pair[1]:
-            raise ValueError(f"has a bond of {pair[0]} to itself")
-        if frozenset(pair) in bonded:
-            raise ValueError(f"has two bonds of {pair[0]} and {pair[1]}")
-        bonded.add(frozenset(pair))
+    for first, second, *_ in bonds:
+        if missing := [name for name in (first, second) if name not in names]:
+            raise ValueError(f"has a bond of {first[:40]} and {second[:40]}, and no atom {missing[0][:40]!r}")
+        if first == second:
+            raise ValueError(f"has a bond of {first} to itself")
+        if frozenset((first, second)) in bonded:
+            raise ValueError(f"has two bonds of {first} and {second}")
+        bonded.add(frozenset((first, second)))

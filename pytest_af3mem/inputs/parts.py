@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from itertools import islice
 from typing import NamedTuple
 
-from pytest_af3mem.inputs.chains import Atom, Chain, Modification, Polymer, Protein, Rna
-from pytest_af3mem.inputs.chemistry import RESIDUES, UNKNOWN, Components, Dictionary
+from pytest_af3mem.inputs.chains import MODIFICATION_KEYS, Atom, Chain, Modification, Polymer
+from pytest_af3mem.inputs.chemistry import RESIDUES, UNKNOWN, Dictionary
+from pytest_af3mem.models.ccd import Store
 from pytest_af3mem.storage.document import Node
 
 MOST = 2**32 - 1
-_NAMES = {Protein: ("ptmType", "ptmPosition"), Rna: ("modificationType", "basePosition")}
 
 
 class JobParts(NamedTuple):
@@ -29,7 +29,7 @@ class JobParts(NamedTuple):
 class Reader:
     """Reads codes, which are looked up in `components` where given."""
 
-    def __init__(self, components: Components | None):
+    def __init__(self, components: Store | None):
         self.components = components
         self.dictionary = Dictionary(components)
 
@@ -42,23 +42,29 @@ class Reader:
             if code not in self.dictionary:
                 hint = f"; did you mean {code.upper()}?" if code.upper() in self.dictionary else ""
                 node.refuse(f"is not a code of the chemical component dictionary (CCD) nor of userCCD{hint}")
-            if not self.dictionary.has_atoms(code):
+            if not self.dictionary.names(code):
                 node.refuse("has no atoms in the chemical component dictionary: AlphaFold 3 cannot fold it")
         return code
 
-    def modifications(
-        self, fields: Mapping[str, Node], length: int, kind: type[Polymer], prefix: str = ""
-    ) -> tuple[Modification, ...]:
-        """Those of a polymer of `length` residues, where its `fields` have any."""
-        names = _NAMES.get(kind, _NAMES[Rna])
+    def residues(self, fields: Mapping[str, Node], kind: type[Polymer], prefix: str = "") -> tuple[str, tuple[Modification, ...]]:
+        """The sequence of a polymer and its modifications."""
+        sequence = _letters(fields["sequence"], kind)
+        keys = MODIFICATION_KEYS[kind]
         codes: dict[int, str] = {}
         for each in fields["modifications"].items() if "modifications" in fields else ():
-            own = each.fields(*names, required=names, nullable=(), others_are_ignored=True)
-            code, position = self.code(own[names[0]], prefix), own[names[1]].whole(1, length, or_truth=True)
+            own = each.fields(*keys, required=keys, nullable=(), others_are_ignored=True)
+            code, position = self.code(own[keys[0]], prefix), own[keys[1]].whole(1, len(sequence), or_truth=True)
             if position in codes:
-                own[names[1]].note("is modified twice: AlphaFold 3 takes the last")
+                own[keys[1]].note("is modified twice: AlphaFold 3 takes the last")
             codes[position] = code
-        return tuple((code, position) for position, code in codes.items())
+        return sequence, tuple((code, position) for position, code in codes.items())
+
+
+def check_version(node: Node, allowed: Collection[int], rule: str) -> None:
+    if node.value not in allowed:
+        node.refuse(rule)
+    if type(node.value) is not int:
+        node.note(f"{rule}: AlphaFold 3 reads it as a number")
 
 
 def name(node: Node) -> str:
@@ -68,19 +74,16 @@ def name(node: Node) -> str:
 
 
 def seeds(node: Node) -> tuple[int, ...]:
-    return tuple(_seed(each) for each in node.items()) or node.refuse("must not be empty")
+    return tuple(map(_seed, node.items())) or node.refuse("must not be empty")
 
 
 def _seed(node: Node) -> int:
     """A number, or a text or another number of which Python's `int` makes one, as AlphaFold 3 does."""
-    value = node.value
-    if type(value) is int or not isinstance(value, str | float | bool):
-        return node.whole(0, MOST)
     try:
-        seed = Node(int(value), node.path).whole(0, MOST)
-    except (ValueError, OverflowError):
+        seed = Node(int(node.value), node.path).whole(0, MOST)
+    except (TypeError, ValueError, OverflowError):
         return node.whole(0, MOST)
-    if str(seed) != value:
+    if type(node.value) is not int and str(seed) != node.value:
         node.note(f"must be a whole number: AlphaFold 3 reads it as {seed}")
     return seed
 
@@ -95,7 +98,7 @@ def ids(node: Node) -> tuple[str, ...]:
     return ids
 
 
-def residues(node: Node, kind: type[Polymer]) -> str:
+def _letters(node: Node, kind: type[Polymer]) -> str:
     sequence = node.filled()
     strange: dict[str, int] = {}
     for position, letter in enumerate(sequence, start=1):
@@ -112,9 +115,8 @@ def residues(node: Node, kind: type[Polymer]) -> str:
 
 
 def description(fields: Mapping[str, Node]) -> str | None:
-    if "description" not in fields:
+    node = fields.get("description")
+    if node and not isinstance(node.value, str):
+        node.note("must be a text; AlphaFold 3 does not read it")
         return None
-    if not isinstance(fields["description"].value, str):
-        fields["description"].note("must be a text; AlphaFold 3 does not read it")
-        return None
-    return fields["description"].text()
+    return node.text() if node else None

@@ -6,11 +6,11 @@ from pathlib import Path
 
 from pytest_af3mem.errors import InputError, first_line
 from pytest_af3mem.inputs import dialect
-from pytest_af3mem.inputs.chemistry import Components
 from pytest_af3mem.inputs.job import Job
+from pytest_af3mem.models.ccd import Store
 
 
-def from_json(text: str, *, components: Components | None = None, folder: Path | None = None, strict: bool = False) -> list[Job]:
+def from_json(text: str, *, components: Store | None = None, folder: Path | None = None, strict: bool = False) -> list[Job]:
     """The jobs of a document: one of dialect `alphafold3`, or each of a list of dialect `alphafoldserver`.
 
     Codes and names of atoms are looked up in `components`, where given; paths of files start in `folder`, that of the
@@ -20,7 +20,7 @@ def from_json(text: str, *, components: Components | None = None, folder: Path |
     return [Job(*parts) for parts in dialect.parse(text, components=components, folder=folder, strict=strict)]
 
 
-def read(path: Path, *, components: Components | None = None, strict: bool = False) -> list[Job]:
+def read(path: Path, *, components: Store | None = None, strict: bool = False) -> list[Job]:
     """The jobs of a file, as `from_json`. Raises InputError."""
     try:
         text = path.read_bytes().decode()
@@ -33,7 +33,7 @@ def read(path: Path, *, components: Components | None = None, strict: bool = Fal
     return from_json(text, components=components, folder=path.parent, strict=strict)
 
 
-def check(job: Job, components: Components | None = None) -> None:
+def check(job: Job, components: Store | None = None) -> None:
     """Raises InputError for a job that was built by hand and could not have been read."""
     try:
         text = job.to_json()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
@@ -12,13 +13,15 @@ from typing import TypeVar
 from hypothesis import strategies as st
 
 from pytest_af3mem.errors import UsageError, check_whole_number
-from pytest_af3mem.inputs import synthesis
-from pytest_af3mem.inputs.chains import Atom, Chain, Ligand, Polymer, chain_ids
-from pytest_af3mem.inputs.chemistry import HYDROGENS, Components, Dictionary, code_at, polymer_of
+from pytest_af3mem.inputs import ambient, synthesis
+from pytest_af3mem.inputs.chains import Atom, Chain, Ligand, Polymer, chain_ids, length
+from pytest_af3mem.inputs.chemistry import Dictionary, code_at, polymer_of
 from pytest_af3mem.inputs.generate import MAX_TOKENS, ligand_tokens, modification_tokens
 from pytest_af3mem.inputs.job import Job
 from pytest_af3mem.inputs.synthesis import POLYMERS
 from pytest_af3mem.inputs.tokens import count
+from pytest_af3mem.models.alphafold3_files import NEWEST_BUCKETS as BUCKETS
+from pytest_af3mem.models.ccd import HYDROGENS, Store
 
 LIGANDS: tuple[str | tuple[str, ...], ...] = (
     *"MG ZN CA NA K CL FE MN CU NI CO CD IOD SO4 PO4 GOL EDO PEG".split(),
@@ -37,8 +40,6 @@ MODIFICATIONS = tuple("SEP TPO PTR MSE MLY M3L HYP CSO OCS KCX CME ALY PSU 5MC 2
 """Phosphorylated, methylated and oxidised residues, and bases of tRNA and of damaged DNA."""
 
 
-# The newest of AlphaFold 3's, as models.alphafold3_files has them, which is of another room.
-BUCKETS = (128, 256, 384, 512, 768, 1024, 1280, 1536, 2048, 2560, 3072, 3584, 4096, 4608, 5120)
 _TEMPLATE_RESIDUES = 16
 _T = TypeVar("_T")
 
@@ -65,27 +66,27 @@ def jobs(
 ) -> st.SearchStrategy[Job]:
     """AlphaFold 3 inputs of mixed chains, ligands, modified residues, MSAs, templates, bonds and seeds.
 
-    Every job has at least one chain, and each chain at least one standard residue. Shrinks towards a single protein chain
-    of alanine of the fewest tokens, without anything beside.
+    Every job has at least one chain, and each chain at least one standard residue. Bounds shrink towards their least, and choices
+    towards the first: to a single protein chain of alanine of the fewest tokens, without anything beside.
 
     Args:
       tokens: Exactly so many tokens; instead of `min_tokens` and `max_tokens`.
       min_tokens, max_tokens: The range of tokens, both included. Sizes at the edge of a bucket, and one token beside it,
-        come up more often than others. Shrinks towards `min_tokens`.
-      kinds: What chains may be: "protein", "rna", "dna". Shrinks towards the first.
-      min_chains, max_chains: type[Polymer] chains with sequences of their own. Shrinks towards fewer.
-      max_copies: Copies of a chain. Shrinks towards one.
+        come up more often than others.
+      kinds: What chains may be: "protein", "rna", "dna".
+      min_chains, max_chains: Polymers with sequences of their own.
+      max_copies: Copies of a chain.
       ligands: CCD codes to choose ligands and ions from; a tuple of codes is one ligand whose components are bonded O4
         to C1, as in a glycan. Those that do not fit into the tokens are not chosen. Shrinks towards the first of those of
         fewest tokens.
       smiles: SMILES to choose ligands from.
-      max_ligands: Ligands in a job. Shrinks towards none.
+      max_ligands: Ligands in a job.
       modifications: CCD codes to choose modified residues from, for chains of their kind.
-      max_modifications: Modified residues in a chain. Shrinks towards none.
-      max_msa_depth: Rows of a chain's unpaired MSA, and of its paired one. Shrinks towards no MSA.
-      max_templates: Templates of a protein. Shrinks towards none.
+      max_modifications: Modified residues in a chain.
+      max_msa_depth: Rows of a chain's unpaired MSA, and of its paired one.
+      max_templates: Templates of a protein.
       bonds: Whether a ligand may be bonded to a polymer. Shrinks towards no bond.
-      max_seeds: Model seeds of a job. Shrinks towards one.
+      max_seeds: Model seeds of a job.
       buckets: Padding buckets whose edges are favoured.
 
     Codes are looked up in the chemical component dictionary of the session that runs; for a model without one, as for
@@ -109,82 +110,78 @@ def jobs(
     pool = _Pool(*((ligands, smiles) if max_ligands else ((), ())), modifications if max_modifications else ())
     edges = sorted({edge for bucket in buckets for edge in (bucket - 1, bucket, bucket + 1) if min_tokens <= edge <= max_tokens})
     within = st.integers(min_tokens, max_tokens)
+    kind, depth = st.sampled_from([POLYMERS[name] for name in named]), st.integers(0, max_msa_depth)
+    copies, templates, modified = st.integers(1, max_copies), st.integers(0, max_templates), st.integers(0, max_modifications)
     return _jobs(
-        _Bounds(
-            tokens=st.one_of(within, st.sampled_from(edges)) if edges and min_tokens < max_tokens else within,
-            min_chains=min_chains,
-            max_chains=max_chains,
-            kinds=st.sampled_from([POLYMERS[name] for name in named]),
-            copies=st.integers(1, max_copies),
-            ligands=st.integers(0, max_ligands),
-            modifications=st.integers(0, max_modifications),
-            msa_depths=st.integers(0, max_msa_depth),
-            templates=st.integers(0, max_templates),
-            bonds=st.booleans() if bonds else st.just(False),
-            seeds=st.integers(1, max_seeds),
-        ),
         pool,
+        st.one_of(within, st.sampled_from(edges)) if edges and min_tokens < max_tokens else within,
+        (min_chains, max_chains),
+        # Every kind draws equally much, what it cannot have included: Hypothesis prefers the fewest draws to the first kind.
+        st.tuples(kind, depth, depth, templates, copies, modified),
+        st.integers(0, max_ligands),
+        st.booleans() if bonds else st.just(False),
+        st.integers(1, max_seeds),
     )
 
 
+_Content = tuple[type[Polymer], int, int, int, int, int]
+"""The kind of a chain, rows of its unpaired and its paired MSA, and how many templates, copies and modified residues it has."""
+
+
 @dataclass(frozen=True)
-class _Bounds:
-    """The arguments of `jobs`, checked; as strategies that are made once, since one is drawn from some forty times a job."""
-
-    tokens: st.SearchStrategy[int]
-    min_chains: int
-    max_chains: int
-    kinds: st.SearchStrategy[type[Polymer]]
-    copies: st.SearchStrategy[int]
-    ligands: st.SearchStrategy[int]
-    modifications: st.SearchStrategy[int]
-    msa_depths: st.SearchStrategy[int]
-    templates: st.SearchStrategy[int]
-    bonds: st.SearchStrategy[bool]
-    seeds: st.SearchStrategy[int]
-
-
 class _Pool:
-    """What ligands and modified residues are chosen from, each with its tokens."""
+    """What ligands and modified residues are chosen from, each with its tokens.
 
-    def __init__(self, codes: Sequence[str | tuple[str, ...]], smiles: Sequence[str], modifications: Sequence[str]):
-        self._codes, self._smiles, self._modifications = codes, smiles, modifications
-        self.dictionary = Dictionary(None)
-        self.components: Components | None = None
-        self.ligands: list[tuple[int, Ligand]] = []
-        self.modified: dict[type[Polymer], list[tuple[int, str]]] = {polymer: [] for polymer in POLYMERS.values()}
-        self._is_read = False
+    All is looked up once, when the first job is drawn: strategies are made before a session runs.
+    """
 
-    def read(self) -> None:
-        """Looks everything up once, when the first job is drawn: strategies are made before a session runs."""
-        if self._is_read:
-            return
-        if self._codes or self._modifications:
-            from pytest_af3mem.inputs import ambient
+    codes: Sequence[str | tuple[str, ...]]
+    smiles: Sequence[str]
+    modifications: Sequence[str]
 
-            self.components = ambient.current().components
-            self.dictionary = Dictionary(self.components)
-        found = [Ligand((), (code,) if isinstance(code, str) else tuple(code)) for code in self._codes]
-        found += [Ligand((), smiles=smiles) for smiles in self._smiles]
-        self.ligands = [(ligand_tokens(ligand, self.components), ligand) for ligand in found]
-        for code in self._modifications:
+    @functools.cached_property
+    def components(self) -> Store | None:
+        return ambient.current().components if self.codes or self.modifications else None
+
+    @functools.cached_property
+    def dictionary(self) -> Dictionary:
+        return Dictionary(self.components)
+
+    @functools.cached_property
+    def ligands(self) -> list[tuple[int, Ligand]]:
+        found = [Ligand((), (code,) if isinstance(code, str) else tuple(code)) for code in self.codes]
+        found += [Ligand((), smiles=smiles) for smiles in self.smiles]
+        return [(ligand_tokens(ligand, self.components), ligand) for ligand in found]
+
+    @functools.cached_property
+    def modified(self) -> dict[type[Polymer], list[tuple[int, str]]]:
+        found: dict[type[Polymer], list[tuple[int, str]]] = {polymer: [] for polymer in POLYMERS.values()}
+        for code in self.modifications:
             polymer = polymer_of(code, self.dictionary)
-            self.modified[polymer].append((modification_tokens(code, polymer, self.components), code))
-        self._is_read = True
+            found[polymer].append((modification_tokens(code, polymer, self.components), code))
+        return found
 
 
 @st.composite
-def _jobs(draw: st.DrawFn, bounds: _Bounds, pool: _Pool) -> Job:
-    pool.read()
-    total = draw(bounds.tokens)
-    chains = draw(st.integers(bounds.min_chains, min(bounds.max_chains, total)))
-    ligands = _chosen(draw, pool.ligands, draw(bounds.ligands), total - chains)
+def _jobs(
+    draw: st.DrawFn,
+    pool: _Pool,
+    sizes: st.SearchStrategy[int],
+    chains: tuple[int, int],
+    contents: st.SearchStrategy[_Content],
+    numbers_of_ligands: st.SearchStrategy[int],
+    is_bonded: st.SearchStrategy[bool],
+    numbers_of_seeds: st.SearchStrategy[int],
+) -> Job:
+    total = draw(sizes)
+    number = draw(st.integers(chains[0], min(chains[1], total)))
+    ligands = _chosen(draw, pool.ligands, draw(numbers_of_ligands), total - number)
     room = total - sum(tokens for tokens, _ in ligands)
     source = synthesis.source(draw(st.integers(0, 2**16 - 1)))
     ids = chain_ids()
     sequences: list[Chain] = []
-    for following in reversed(range(chains)):
-        tokens, chain = draw(_chains(bounds, pool, room, following, ids, source))
+    for following in reversed(range(number)):
+        tokens, chain = draw(_chains(pool, contents, room, following, ids, source))
         sequences.append(chain)
         room -= tokens
     links: list[tuple[Atom, Atom]] = []
@@ -192,12 +189,10 @@ def _jobs(draw: st.DrawFn, bounds: _Bounds, pool: _Pool) -> Job:
     for _, ligand in ligands:
         placed = dataclasses.replace(ligand, ids=(next(ids),))
         links += [((placed.ids[0], at, "O4"), (placed.ids[0], at + 1, "C1")) for at in range(1, len(ligand.ccd_codes))]
-        is_bonded: bool = draw(bounds.bonds)
-        if is_bonded and ligand.ccd_codes:
+        if draw(is_bonded) and ligand.ccd_codes:
             bonds.append((_atom(draw, sequences[0], pool.dictionary), _atom(draw, placed, pool.dictionary)))
         sequences.append(placed)
-    seeds = draw(bounds.seeds)
-    job = Job("generated", tuple(sequences), tuple(range(1, seeds + 1)), (*links, *bonds))
+    job = Job("generated", tuple(sequences), tuple(range(1, draw(numbers_of_seeds) + 1)), (*links, *bonds))
     if bonds and count(job, pool.components) != total:  # an atom that would have left stays, since it is bonded
         return dataclasses.replace(job, bonded_atom_pairs=tuple(links))
     return job
@@ -205,22 +200,23 @@ def _jobs(draw: st.DrawFn, bounds: _Bounds, pool: _Pool) -> Job:
 
 @st.composite  # a span of its own for each chain, which Hypothesis can then leave out as a whole
 def _chains(
-    draw: st.DrawFn, bounds: _Bounds, pool: _Pool, room: int, following: int, ids: Iterator[str], source: synthesis.Source
+    draw: st.DrawFn,
+    pool: _Pool,
+    contents: st.SearchStrategy[_Content],
+    room: int,
+    following: int,
+    ids: Iterator[str],
+    source: synthesis.Source,
 ) -> tuple[int, Polymer]:
     """A chain, and the tokens of all its copies: those that are left for it and as many chains as follow; all for the last."""
     tokens = draw(st.integers(1, room - following)) if following else room
-    polymer = draw(bounds.kinds)
-    # Every kind draws equally much, what it cannot have included: Hypothesis shrinks to the fewest draws before the first kind.
-    depth, paired_depth = draw(bounds.msa_depths), draw(bounds.msa_depths)
-    templates = draw(bounds.templates)
-    copies = math.gcd(tokens, draw(bounds.copies))
-    modified = _chosen(draw, pool.modified[polymer], draw(bounds.modifications), tokens // copies - 1)
-    length = tokens // copies - sum(taken for taken, _ in modified) + len(modified)
-    named = tuple(islice(ids, copies))
+    polymer, depth, paired_depth, templates, most_copies, number = draw(contents)
+    copies = math.gcd(tokens, most_copies)
+    modified = _chosen(draw, pool.modified[polymer], number, tokens // copies - 1)
     chain = synthesis.chain(
         polymer,
-        named,
-        length,
+        tuple(islice(ids, copies)),
+        tokens // copies - sum(taken for taken, _ in modified) + len(modified),
         source,
         modified=[code for _, code in modified],
         dictionary=pool.dictionary,
@@ -245,8 +241,7 @@ def _chosen(draw: st.DrawFn, pool: Sequence[tuple[int, _T]], number: int, room: 
 
 def _atom(draw: st.DrawFn, sequence: Chain, dictionary: Dictionary) -> Atom:
     """A heavy atom, by its name, of one of the sequence's residues, none that leaves where residues are joined."""
-    length = len(sequence.ccd_codes if isinstance(sequence, Ligand) else sequence.sequence)
-    position = draw(st.integers(1, length))
+    position = draw(st.integers(1, length(sequence)))
     atoms = dictionary.atoms(code_at(sequence, position))
     heavy = [name for name, element in atoms.items() if element.upper() not in HYDROGENS]
     staying = [name for name in heavy if name not in ("OXT", "OP3", "O1")] or heavy

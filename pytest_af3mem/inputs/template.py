@@ -8,78 +8,61 @@ from __future__ import annotations
 
 import datetime
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from itertools import groupby, takewhile
+from operator import itemgetter
+from typing import NamedTuple
 
 from pytest_af3mem.inputs import conformations, mmcif
 from pytest_af3mem.inputs.mmcif import Block
 
 _ATOM_SITE = """id label_atom_id label_alt_id label_comp_id label_asym_id label_seq_id pdbx_PDB_ins_code Cartn_x Cartn_y
     Cartn_z occupancy B_iso_or_equiv auth_asym_id pdbx_PDB_model_num""".split()
+_NUMBERS = {"occupancy": "an occupancy", "B_iso_or_equiv": "a B factor"} | dict.fromkeys(
+    ("Cartn_x", "Cartn_y", "Cartn_z"), "a coordinate"
+)
 _POLYMERS = frozenset(
-    {
-        "polypeptide(L)",
-        "polypeptide(D)",
-        "cyclic-pseudo-peptide",
-        "peptide nucleic acid",
-        "polyribonucleotide",
-        "polydeoxyribonucleotide",
-        "polydeoxyribonucleotide/polyribonucleotide hybrid",
-        "other",
-    }
+    "polypeptide(L),polypeptide(D),cyclic-pseudo-peptide,peptide nucleic acid,polyribonucleotide,polydeoxyribonucleotide,"
+    "polydeoxyribonucleotide/polyribonucleotide hybrid,other".split(",")
 )
 _WATERS = frozenset({"HOH", "DOD"})
 _POLYMER_SCHEME = "asym_id seq_id mon_id pdb_seq_num pdb_ins_code pdb_strand_id".split()
-_LIGAND_SCHEME = "asym_id pdb_seq_num mon_id pdb_ins_code".split()
+_LIGAND_SCHEME = "asym_id mon_id pdb_seq_num pdb_ins_code".split()
 
 
-_Key = tuple[str, str, str, str]
-"""A residue as atoms name it: chain, number by the authors, component, insertion code."""
+class _Residue(NamedTuple):
+    """What a table says of a residue, or the first of its atoms; `rows` are those of its atoms in `_atom_site` that are read.
 
-
-@dataclass(frozen=True)
-class _Residue:
-    """Atoms that stand together and belong together: their rows in `_atom_site` that are looked at, and what the first says."""
-
-    rows: Sequence[int]
-    chain: str
-    position: str
-    number: str
-    component: str
-    insertion: str
-
-
-@dataclass(frozen=True)
-class _Chains:
-    """What the tables say of chains, or what AlphaFold 3 makes of the atoms where there is none.
-
-    Attributes:
-      entities: The entity of each chain.
-      types: The type of each entity: "polymer", "water" and so on.
-      polymers: The type of each polymer, "polypeptide(L)" and so on.
+    `number` is that of the authors; `position`, in the sequence, is "." for what is no polymer.
     """
 
-    entities: Mapping[str, str]
-    types: Mapping[str, str]
-    polymers: Mapping[str, str]
+    chain: str
+    position: str
+    component: str
+    number: str
+    insertion: str
+    rows: Sequence[int] = ()
 
-    def entity(self, chain: str) -> str:
-        return self.entities.get(chain, chain)  # AlphaFold 3 leaves names alone that it does not find
+    @property
+    def key(self) -> tuple[str, str, str, str]:
+        return self.chain, self.number, self.component, "?" if self.insertion == "." else self.insertion
 
-    def type(self, chain: str) -> str:
-        entity = self.entity(chain)
-        return self.types.get(entity, entity)
+    @property
+    def place(self) -> tuple[str, ...]:
+        return (self.chain, self.position) if self.position != "." else (self.chain, self.number, self.key[3])
 
-    def is_polymer(self, chain: str) -> bool:
-        kind = self.type(chain)
-        return self.polymers.get(self.entity(chain), kind) in _POLYMERS
 
-    def is_read(self, chain: str) -> bool:
-        """Whether its atoms are read: no water, and no polymer without a type."""
-        entity = self.entity(chain)
-        kind = self.types.get(entity, next(iter(self.types.values()), "polymer"))  # AlphaFold 3 takes the first for a missing one
-        return entity in self.polymers if kind == "polymer" else kind != "water"
+class _Chain(NamedTuple):
+    """What the tables say of a chain, or what AlphaFold 3 makes of its atoms where there is none.
+
+    `is_listed` says whether tables of polymers list its residues, `is_polymer` whether it may be the one of a template, `is_read`
+    whether its atoms are read.
+    """
+
+    entity: str
+    is_listed: bool
+    is_polymer: bool
+    is_read: bool
 
 
 def residues(text: str) -> int:
@@ -92,14 +75,16 @@ def residues(text: str) -> int:
     _check_date(block)
     chains = _chains(block, site)
     read = _read_residues(site, chains)
-    _check_numbers(site, read)
+    for column, what in _NUMBERS.items():
+        for value in (site[column][row] for residue in read for row in residue.rows):
+            if mmcif.number(value) is None:
+                raise ValueError(f"has {_short(value)} for {what} in _atom_site.{column}")
     listed = _listed_residues(block, chains, read)
     _check_order(read, listed)
-    polymers = dict.fromkeys(residue.chain for residue in read if chains.is_polymer(residue.chain))
+    polymers = dict.fromkeys(residue.chain for residue in read if chains[residue.chain].is_polymer)
     if len(polymers) != 1:
         raise ValueError(f"must hold a single polymer chain with atoms, and has {len(polymers)}")
-    (chain,) = polymers
-    return sum(key[0] == chain for key in listed)
+    return sum(residue.chain in polymers for residue in listed)
 
 
 def _atom_site(block: Block) -> Block:
@@ -131,7 +116,8 @@ def _pairs(block: Block, category: str, key: str, value: str) -> list[tuple[str,
     return list(zip(keys, values, strict=True))
 
 
-def _chains(block: Block, site: Block) -> _Chains:
+def _chains(block: Block, site: Block) -> Mapping[str, _Chain]:
+    """The chains by their ids, with the type of each entity ("polymer", "water") and of each polymer ("polypeptide(L)")."""
     asym = _pairs(block, "_struct_asym", "id", "entity_id")
     entity = _pairs(block, "_entity", "id", "type")
     poly = _pairs(block, "_entity_poly", "entity_id", "type")
@@ -145,144 +131,120 @@ def _chains(block: Block, site: Block) -> _Chains:
     entities = dict(asym)
     if len(entities) != len(asym):
         raise ValueError("has a chain twice in _struct_asym, or of two entities in _atom_site")
+    types, polymers = dict(entity or ()), dict(poly or ())
     if entity is None:
-        if labels is None:
-            labels = [entities.get(chain, chain) for chain in site["label_asym_id"]]
-        entity, guessed = _guessed_entities(site, labels)
-        poly = guessed if poly is None else poly
+        types, guessed = _guessed_types(site, labels or [entities.get(chain, chain) for chain in site["label_asym_id"]])
+        polymers = guessed if poly is None else polymers
     elif poly is None and block.get("_entity_poly.type"):
         raise ValueError("has _entity_poly.type, and no _entity_poly.entity_id")
-    return _Chains(entities, dict(entity), dict(poly or ()))
+    first = next(iter(types.values()), "polymer")  # what AlphaFold 3 takes for a missing one, when it reads atoms
+    chains: dict[str, _Chain] = {}
+    for chain, own in entities.items():
+        kind, atoms = types.get(own, own), types.get(own, first)
+        is_read = own in polymers if atoms == "polymer" else atoms != "water"
+        chains[chain] = _Chain(own, kind == "polymer", polymers.get(own, kind) in _POLYMERS, is_read)
+    return chains
 
 
-def _guessed_entities(site: Block, labels: Sequence[str]) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
-    """Each entity with its type, and each polymer with one, as AlphaFold 3 makes them of atoms without such tables."""
+def _guessed_types(site: Block, labels: Sequence[str]) -> tuple[dict[str, str], dict[str, str]]:
+    """The type of each entity and of each polymer, as AlphaFold 3 makes them of atoms without such tables."""
     if "group_PDB" not in site:
         raise ValueError("has neither _entity nor _atom_site.group_PDB, to tell polymers by")
-    entities, polymers = [], []
-    for entity, rows in groupby(zip(labels, site["label_comp_id"], site["group_PDB"], strict=True), key=lambda row: row[0]):
-        atoms = [row[1:] for row in rows]
-        if any(group != "HETATM" for _, group in atoms):
-            entities.append((entity, "polymer"))
-            polymers.append((entity, "other"))  # which one of the polymers it is does not matter here
+    types: dict[str, str] = {}
+    polymers: dict[str, str] = {}
+    for entity, rows in groupby(zip(labels, site["label_comp_id"], site["group_PDB"], strict=True), key=itemgetter(0)):
+        _, components, groups = zip(*rows, strict=True)
+        if set(groups) != {"HETATM"}:
+            types[entity], polymers[entity] = "polymer", "other"  # which one of the polymers it is does not matter here
         else:
-            entities.append((entity, "water" if {component for component, _ in atoms} <= _WATERS else "non-polymer"))
-    return entities, polymers
+            types[entity] = "water" if set(components) <= _WATERS else "non-polymer"
+    return types, polymers
 
 
-def _read_residues(site: Block, chains: _Chains) -> list[_Residue]:
+def _read_residues(site: Block, chains: Mapping[str, _Chain]) -> list[_Residue]:
     """The residues of the first model whose atoms are read, each with its atoms but for those of other conformations."""
     models, asym, insertions = site["pdbx_PDB_model_num"], site["label_asym_id"], site["pdbx_PDB_ins_code"]
     numbers = site.get("auth_seq_id", site["label_seq_id"])
     first = [row for row, _ in enumerate(takewhile(lambda model: model == models[0], models))]
     found: list[_Residue] = []
     for chain, of_chain in groupby(first, key=lambda row: asym[row]):
-        if chain not in chains.entities or not chains.is_read(chain):
+        if chain not in chains or not chains[chain].is_read:
             continue
         if any(residue.chain == chain for residue in found):
             raise ValueError(f"has atoms of the chain {_short(chain)} in two places, with others between")
         for _, of_residue in groupby(of_chain, key=lambda row: (numbers[row], insertions[row] if "auth_seq_id" in site else "")):
             rows = conformations.kept(site, list(of_residue))
-            position, component = site["label_seq_id"][rows[0]], site["label_comp_id"][rows[0]]
-            found.append(_Residue(rows, chain, position, numbers[rows[0]], component, _insertion(insertions[rows[0]])))
+            position, component, number, insertion = (
+                column[rows[0]] for column in (site["label_seq_id"], site["label_comp_id"], numbers, insertions)
+            )
+            found.append(_Residue(chain, position, component, number, insertion, rows))
     return found
 
 
-def _check_numbers(site: Block, read: Sequence[_Residue]) -> None:
-    what = {"occupancy": "an occupancy", "B_iso_or_equiv": "a B factor"}
-    for column in ("Cartn_x", "Cartn_y", "Cartn_z", *what):
-        for value in (site[column][row] for residue in read for row in residue.rows):
-            if mmcif.number(value) is None:
-                raise ValueError(f"has {_short(value)} for {what.get(column, 'a coordinate')} in _atom_site.{column}")
-
-
-def _listed_residues(block: Block, chains: _Chains, read: Sequence[_Residue]) -> list[_Key]:
+def _listed_residues(block: Block, chains: Mapping[str, _Chain], read: Sequence[_Residue]) -> list[_Residue]:
     """All residues, those without atoms included, by the tables that list them; where there are none, by the atoms.
 
     Of several residues at one place it is the one whose atoms are read.
     """
-    listed: list[_Key] = []
-    chosen = {(residue.chain, residue.position): residue.component for residue in read if residue.position != "."}
-    for chain, position, component, number, insertion in _polymer_rows(block, chains, read):
-        if chosen.get((chain, position), component) == component:
-            if not re.fullmatch(r"[-+]?\d+", position):
-                raise ValueError(
-                    f"has {_short(position)} for a position in the chain {_short(chain)}, which must be a whole number"
-                )
-            listed.append((chain, number, component, _insertion(insertion)))
-    bound = {(residue.chain, residue.number, residue.insertion): residue.component for residue in read if residue.position == "."}
-    for chain, number, component, insertion in _ligand_rows(block, chains, read):
-        if component not in _WATERS and bound.get((chain, number, _insertion(insertion)), component) == component:
-            listed.append((chain, number, component, _insertion(insertion)))
-    for chain, _, component, _ in listed:
-        if chain not in chains.entities:
-            raise ValueError(f"lists residues of the chain {_short(chain)}, which _struct_asym.id does not name")
-        if component == "HOH":
-            raise ValueError(f"has water (HOH) in the chain {_short(chain)}, which is of another entity")
+    polymers = _polymer_rows(block, chains, read)
+    for row in polymers:
+        if not re.fullmatch(r"[-+]?\d+", row.position):
+            what = f"{_short(row.position)} for a position in the chain {_short(row.chain)}"
+            raise ValueError(f"has {what}, which must be a whole number")
+    others = [row for row in _ligand_rows(block, chains, read) if row.component not in _WATERS]
+    chosen = {residue.place: residue.component for residue in read}
+    listed = [row for row in (*polymers, *others) if chosen.get(row.place, row.component) == row.component]
+    for row in listed:
+        if row.chain not in chains:
+            raise ValueError(f"lists residues of the chain {_short(row.chain)}, which _struct_asym.id does not name")
+        if row.component == "HOH":
+            raise ValueError(f"has water (HOH) in the chain {_short(row.chain)}, which is of another entity")
     return listed
 
 
-def _rows(block: Block, category: str, columns: Sequence[str]) -> list[tuple[str, ...]] | None:
-    """Rows of a category; None where it lacks one of the columns, for then AlphaFold 3 does without it."""
-    found = [block[item] for item in (f"{category}.{column}" for column in columns) if item in block]
-    if len(found) < len(columns):
-        return None
-    if len({len(values) for values in found}) != 1:
-        raise ValueError(f"has columns of unequal length in {category}")
-    return list(zip(*found, strict=True))
-
-
-def _polymer_rows(block: Block, chains: _Chains, read: Sequence[_Residue]) -> Iterable[tuple[str, ...]]:
-    """Chain, position, component, number by the authors and insertion code of each residue of polymers."""
-    scheme = _rows(block, "_pdbx_poly_seq_scheme", _POLYMER_SCHEME)
+def _polymer_rows(block: Block, chains: Mapping[str, _Chain], read: Sequence[_Residue]) -> list[_Residue]:
+    """Each residue of the polymers."""
+    scheme = mmcif.rows(block, "_pdbx_poly_seq_scheme", _POLYMER_SCHEME)
     if scheme is not None:
-        return [row[:5] for row in scheme]
-    starts = [residue for residue in read if chains.type(residue.chain) == "polymer"]
-    sequence = _rows(block, "_entity_poly_seq", ("entity_id", "num", "mon_id"))
+        return [_Residue._make((*row[:5], ())) for row in scheme]
+    starts = [residue for residue in read if chains[residue.chain].is_listed]
+    sequence = mmcif.rows(block, "_entity_poly_seq", ("entity_id", "num", "mon_id"))
     if sequence is None:
-        return [(each.chain, each.position, each.component, each.number, each.insertion) for each in starts]
-    numbers = {chains.entity(residue.chain) + residue.position: residue.number for residue in starts}
+        return starts
+    numbers = {chains[residue.chain].entity + residue.position: residue.number for residue in starts}
     insertions = {residue.position: residue.insertion for residue in starts}
-    of_entity: dict[str, list[tuple[str, str]]] = {}
-    for entity, position, component in sequence:
-        of_entity.setdefault(entity, []).append((position, component))
+    of_entity = {entity: list(rows) for entity, rows in groupby(sorted(sequence, key=itemgetter(0)), key=itemgetter(0))}
     return [
-        (chain, position, component, numbers.get(entity + position, "."), insertions.get(position, "."))
-        for chain, entity in chains.entities.items()
-        for position, component in of_entity.get(entity, ())
+        _Residue(chain, position, component, numbers.get(own.entity + position, "."), insertions.get(position, "."))
+        for chain, own in chains.items()
+        for _, position, component in of_entity.get(own.entity, ())
     ]
 
 
-def _ligand_rows(block: Block, chains: _Chains, read: Sequence[_Residue]) -> Iterable[tuple[str, ...]]:
-    """Chain, number by the authors, component and insertion code of each residue of what is no polymer."""
-    branches = _rows(block, "_pdbx_branch_scheme", _LIGAND_SCHEME)
+def _ligand_rows(block: Block, chains: Mapping[str, _Chain], read: Sequence[_Residue]) -> list[_Residue]:
+    """Each residue of what is no polymer."""
+    branches = mmcif.rows(block, "_pdbx_branch_scheme", _LIGAND_SCHEME)
     if branches is None:  # its insertion codes may be left out
-        plain = _rows(block, "_pdbx_branch_scheme", _LIGAND_SCHEME[:3])
-        branches = None if plain is None else [(*row, ".") for row in plain]
-    others = _rows(block, "_pdbx_nonpoly_scheme", _LIGAND_SCHEME)
+        branches = mmcif.rows(block, "_pdbx_branch_scheme", _LIGAND_SCHEME[:3])
+    others = mmcif.rows(block, "_pdbx_nonpoly_scheme", _LIGAND_SCHEME)
     if branches is None and others is None:
-        single = [residue for residue in read if chains.type(residue.chain) != "polymer"]
-        return [(each.chain, each.number, each.component, each.insertion) for each in single]
-    return [*(branches or ()), *(others or ())]
+        return [residue._replace(position=".") for residue in read if not chains[residue.chain].is_listed]
+    rows = ((*row, ".")[:4] for row in (*(branches or ()), *(others or ())))
+    return [_Residue(chain, ".", component, number, insertion) for chain, component, number, insertion in rows]
 
 
-def _check_order(read: Sequence[_Residue], listed: Sequence[_Key]) -> None:
+def _check_order(read: Sequence[_Residue], listed: Sequence[_Residue]) -> None:
     """Raises ValueError unless the residues that have atoms are listed, and in the same order."""
-    places = {key: place for place, key in enumerate(listed)}
+    places = {residue.key: place for place, residue in enumerate(listed)}
     last = ("", -1)
     for residue in read:
         what = f"the residue {_short(residue.component + ' ' + residue.number)} of the chain {_short(residue.chain)}"
-        key = (residue.chain, residue.number, residue.component, residue.insertion)
-        if key not in places:
+        if residue.key not in places:
             raise ValueError(f"has atoms of {what}, which its tables of sequences and schemes do not list")
-        if last[0] == residue.chain and places[key] < last[1]:
+        if last[0] == residue.chain and places[residue.key] < last[1]:
             raise ValueError(f"has atoms of {what} after those of a later one")
-        last = residue.chain, places[key]
+        last = residue.chain, places[residue.key]
 
 
 def _short(value: str) -> str:
     return repr(value[:40])
-
-
-def _insertion(code: str) -> str:
-    return "?" if code == "." else code

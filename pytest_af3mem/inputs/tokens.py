@@ -6,12 +6,13 @@ The rules lie in its `tokenizer` (model/features.py), `get_link_drop_atoms` (mod
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence, Set
 from typing import TYPE_CHECKING
 
 from pytest_af3mem.errors import UsageError
-from pytest_af3mem.inputs.chains import Atom, Chain, Dna, Ligand, Polymer, Protein, Rna
-from pytest_af3mem.inputs.chemistry import HYDROGENS, RESIDUES, UNKNOWN, Components, Dictionary, code_at, smiles_tokens
+from pytest_af3mem.inputs.chains import Atom, Chain, Dna, Ligand, Polymer, Protein, Rna, length
+from pytest_af3mem.inputs.chemistry import RESIDUES, UNKNOWN, Dictionary, code_at, smiles_tokens
+from pytest_af3mem.models.ccd import HYDROGENS, Store
 
 if TYPE_CHECKING:
     from pytest_af3mem.inputs.job import Job
@@ -21,14 +22,14 @@ _NUCLEOTIDES = frozenset(RESIDUES[Rna].values()) | frozenset(RESIDUES[Dna].value
 _UNKNOWN = frozenset({"UNK", "N", "DN"})
 
 
-def count(job: Job, components: Components | None = None) -> int:
+def count(job: Job, components: Store | None = None) -> int:
     """Tokens of a job, as `count_chains` counts them."""
     return count_chains(job.sequences, components, job.bonded_atom_pairs, job.user_ccd)
 
 
 def count_chains(
     sequences: Sequence[Chain],
-    components: Components | None = None,
+    components: Store | None = None,
     bonds: Sequence[tuple[Atom, Atom]] = (),
     user_ccd: str | None = None,
 ) -> int:
@@ -39,28 +40,29 @@ def count_chains(
     unknown residues alone is dropped. `components` is needed for ligands by CCD code and for modifications only.
     """
     dictionary = Dictionary(components, user_ccd)
-    bonded = frozenset(atom for pair in bonds for atom in pair)
-    linked = _linked(sequences, bonds, dictionary) if bonded else frozenset()
+    linked = _linked(sequences, bonds, dictionary) if bonds else frozenset()
+    atoms = {atom for pair in bonds for atom in pair}
     total = 0
     for sequence in sequences:
         if is_unknown(sequence):
             continue
-        touched = {atom[0] for atom in bonded} & set(sequence.ids)
-        total += sum(_tokens(sequence, chain, dictionary, bonded, linked) for chain in touched)
+        touched = {chain for chain, _, _ in atoms} & set(sequence.ids)
+        for chain in touched:
+            bonded: dict[int, set[str]] = {}
+            for _, position, name in (atom for atom in atoms if atom[0] == chain):
+                bonded.setdefault(position, set()).add(name)
+            total += _tokens(sequence, dictionary, bonded, {position for owner, position in linked if owner == chain})
         if alike := len(sequence.ids) - len(touched):
-            total += alike * _tokens(sequence, "", dictionary, frozenset(), linked)
+            total += alike * _tokens(sequence, dictionary, {}, set())
     return total
 
 
-def _tokens(
-    sequence: Chain,
-    chain: str,
-    dictionary: Dictionary,
-    bonded: frozenset[Atom],
-    linked: Collection[tuple[str, int]],
-) -> int:
-    """Tokens of one copy of a sequence, of whose atoms, and those of others, the `bonded` ones have bonds of their own."""
-    if not _is_seen(sequence, chain, dictionary, bonded, linked):
+def _tokens(sequence: Chain, dictionary: Dictionary, bonded: Mapping[int, Set[str]], linked: Set[int]) -> int:
+    """Tokens of one copy of a sequence.
+
+    `bonded` are the names of the atoms that have bonds of their own, by position; `linked` the positions of `_linked`.
+    """
+    if not _is_seen(sequence, dictionary, bonded, linked):
         return 0
     if isinstance(sequence, Ligand):
         if sequence.smiles is not None:
@@ -68,15 +70,10 @@ def _tokens(
                 return smiles_tokens(sequence.smiles)
             except ValueError as error:
                 raise UsageError(f"ligand {sequence.smiles!r} {error}") from error
-        at = enumerate(sequence.ccd_codes, start=1)
-        return sum(_component_tokens(code, dictionary, (chain, position) in linked) for position, code in at)
+        return sum(_component_tokens(code, dictionary, at in linked) for at, code in enumerate(sequence.ccd_codes, start=1))
     modified = {position: code for code, position in sequence.modifications}
-    atoms_of = {position: {name for owner, at, name in bonded if (owner, at) == (chain, position)} for position in modified}
-    return (
-        len(sequence.sequence)
-        - len(modified)
-        + sum(_residue_tokens(sequence, code, at, dictionary, atoms_of[at]) for at, code in modified.items())
-    )
+    tokens = (_residue_tokens(sequence, code, at, dictionary, bonded.get(at, ())) for at, code in modified.items())
+    return len(sequence.sequence) - len(modified) + sum(tokens)
 
 
 def is_unknown(sequence: Chain) -> bool:
@@ -93,13 +90,7 @@ def is_unknown(sequence: Chain) -> bool:
     return len(codes) == 1 and codes <= _UNKNOWN
 
 
-def _is_seen(
-    sequence: Chain,
-    chain: str,
-    dictionary: Dictionary,
-    bonded: frozenset[Atom],
-    linked: Collection[tuple[str, int]],
-) -> bool:
+def _is_seen(sequence: Chain, dictionary: Dictionary, bonded: Mapping[int, Set[str]], linked: Set[int]) -> bool:
     """Whether AlphaFold 3 keeps the chain: it looks at bonded atoms, or at one of a residue that has none, without hydrogens.
 
     The O1 that a saccharide loses does not count either.
@@ -107,30 +98,18 @@ def _is_seen(
     if isinstance(sequence, Ligand):
         if sequence.smiles is not None:
             return True
-        alone = list(range(1, len(sequence.ccd_codes) + 1))
-        length = len(sequence.ccd_codes)
+        alone = set(range(1, length(sequence) + 1))
     else:
-        alone = [position for _, position in sequence.modifications]
-        length = len(sequence.sequence)
-    names: dict[int, set[str]] = {}
-    for owner, position, name in bonded:
-        if owner == chain:
-            names.setdefault(position, set()).add(name)
-    if len({*names, *alone}) < length:
+        alone = {position for _, position in sequence.modifications}
+    if len(alone | bonded.keys()) < length(sequence):
         return True  # a standard residue without bonds
-    for position in alone:
-        names.setdefault(position, {dictionary.seen_atom(code_at(sequence, position))})
-    return any(
-        dictionary.element(code_at(sequence, position), name) not in HYDROGENS
-        and not (
-            name == "O1"
-            and isinstance(sequence, Ligand)
-            and dictionary.is_glycan(code_at(sequence, position))
-            and (chain, position) not in linked
-        )
-        for position, seen in names.items()
-        for name in seen
-    )
+    for position in alone | bonded.keys():
+        code = code_at(sequence, position)
+        loses_o1 = isinstance(sequence, Ligand) and position not in linked and dictionary.is_glycan(code)
+        for name in bonded.get(position) or {dictionary.seen_atom(code)}:
+            if dictionary.element(code, name) not in HYDROGENS and not (name == "O1" and loses_o1):
+                return True
+    return False
 
 
 def _residue_tokens(sequence: Polymer, code: str, position: int, dictionary: Dictionary, bonded: Collection[str]) -> int:
@@ -145,8 +124,7 @@ def _residue_tokens(sequence: Polymer, code: str, position: int, dictionary: Dic
     if not isinstance(sequence, Protein):
         return len(heavy - ({"OP3"} if position > 1 else set()))
     # AlphaFold 3 takes a residue for the chain's last if it sees its OXT. Without bonds it looks at one atom, the first.
-    seen = bonded or {dictionary.seen_atom(code)}
-    is_last = position == len(sequence.sequence) or "OXT" in seen
+    is_last = position == length(sequence) or "OXT" in (bonded or {dictionary.seen_atom(code)})
     return len(heavy - (set() if is_last else {"OXT"}))
 
 
@@ -156,9 +134,9 @@ def _component_tokens(code: str, dictionary: Dictionary, linked: bool) -> int:
         heavy = dictionary.heavy_atoms(code)
     except KeyError:
         raise UsageError(f"ligand {code!r} is not a code of the chemical component dictionary (CCD), like 'ATP'") from None
-    if not dictionary.has_atoms(code):
+    if not dictionary.names(code):
         raise UsageError(f"ligand {code!r} has no atoms in the chemical component dictionary: AlphaFold 3 cannot fold it")
-    return heavy - (not linked and dictionary.is_glycan(code) and dictionary.has_atom(code, "O1"))
+    return heavy - (not linked and dictionary.is_glycan(code) and "O1" in dictionary.names(code))
 
 
 def _linked(sequences: Sequence[Chain], bonds: Sequence[tuple[Atom, Atom]], dictionary: Dictionary) -> frozenset[tuple[str, int]]:

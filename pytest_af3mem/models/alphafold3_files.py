@@ -27,12 +27,7 @@ def root() -> Path | None:
 
 def distribution() -> importlib.metadata.Distribution | None:
     """The installed distribution that holds an `alphafold3` package."""
-    for name in ("alphafold3-colabfold", NAME):
-        try:
-            return importlib.metadata.distribution(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return None
+    return next((found for name in ("alphafold3-colabfold", NAME) for found in importlib.metadata.distributions(name=name)), None)
 
 
 def is_installed(root: Path) -> bool:
@@ -58,20 +53,13 @@ def buckets() -> tuple[int, ...]:
 
 def _stated_buckets(root: Path) -> tuple[int, ...] | None:
     """The default of `--buckets`, where the source tree has its run_alphafold.py beside it."""
-    for folder in (root.parent, root.parent.parent):
-        script = folder / "run_alphafold.py"
-        if not script.exists():
-            continue
-        for node in ast.walk(ast.parse(script.read_text())):
-            if isinstance(node, ast.Call) and node.args and getattr(node.args[0], "value", None) == "buckets":
-                default = node.args[1] if len(node.args) > 1 else _keyword(node, "default")
-                if default is not None:
-                    return tuple(sorted(int(size) for size in ast.literal_eval(default)))
+    scripts = (folder / "run_alphafold.py" for folder in (root.parent, root.parent.parent))
+    for node in (node for script in scripts if script.exists() for node in ast.walk(ast.parse(script.read_text()))):
+        if isinstance(node, ast.Call) and node.args and getattr(node.args[0], "value", None) == "buckets":
+            defaults = node.args[1:2] or [keyword.value for keyword in node.keywords if keyword.arg == "default"]
+            if defaults:
+                return tuple(sorted(int(size) for size in ast.literal_eval(defaults[0])))
     return None
-
-
-def _keyword(call: ast.Call, name: str) -> ast.expr | None:
-    return next((keyword.value for keyword in call.keywords if keyword.arg == name), None)
 
 
 def letters(root: Path) -> Mapping[str, str]:
@@ -82,8 +70,7 @@ def letters(root: Path) -> Mapping[str, str]:
 def family() -> tuple[str, ...]:
     """The models that the installed package runs, `alphafold3` first: many in ColabFold's wheel."""
     found = root()
-    others = (*models(found, "MODELS"), *models(found, "AF2_MODELS")) if found else ()
-    return tuple(dict.fromkeys((NAME, *others)))
+    return tuple(dict.fromkeys((NAME, *(models(found, "MODELS") + models(found, "AF2_MODELS") if found else ()))))
 
 
 def models(root: Path, name: str) -> tuple[str, ...]:

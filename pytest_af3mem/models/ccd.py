@@ -12,20 +12,17 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import importlib.metadata
 import json
 import pickle
 import sqlite3
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pytest_af3mem.errors import SetupError, first_line
 from pytest_af3mem.storage.files import locked, written_atomically
-
-if TYPE_CHECKING:
-    import numpy as np
-
 
 _LAYOUT = 2
 _MISSING = {1: ".", 2: "?"}  # BinaryCIF's mask values, as mmCIF writes them
@@ -34,7 +31,8 @@ _FIXED_POINT = {  # decimals that the CCD states, in columns that BinaryCIF hold
     **dict.fromkeys(("pdbx_model_Cartn_x_ideal", "pdbx_model_Cartn_y_ideal", "pdbx_model_Cartn_z_ideal"), 3),
     "formula_weight": 3,
 }
-_HYDROGENS = frozenset({"H", "D"})  # as inputs.chemistry has them, which is of another room
+HYDROGENS = frozenset({"H", "D"})
+"""Elements that AlphaFold 3 leaves out. It takes them in capitals alone: the h of a user's component is a token."""
 
 
 Component = Mapping[str, list[str]]
@@ -50,29 +48,18 @@ class Store(Mapping[str, Component]):
 
     def __getitem__(self, code: str) -> Component:
         if code not in self._decoded:
-            row = self._database.execute("SELECT header, rest FROM component WHERE code = ?", (code,)).fetchone()
-            if row is None:
-                raise KeyError(code)
-            self._decoded[code] = json.loads(row[0]) | json.loads(zlib.decompress(row[1]))
+            header, rest = self._row("SELECT header, rest FROM component WHERE code = ?", code)
+            self._decoded[code] = json.loads(header) | json.loads(zlib.decompress(rest))
         return self._decoded[code]
-
-    def __contains__(self, code: object) -> bool:
-        return self._database.execute("SELECT 1 FROM component WHERE code = ?", (code,)).fetchone() is not None
 
     def __iter__(self) -> Iterator[str]:
         return (code for (code,) in self._database.execute("SELECT code FROM component ORDER BY code"))
 
     def __len__(self) -> int:
-        return int(self._database.execute("SELECT count(*) FROM component").fetchone()[0])
+        return int(self._row("SELECT count(*) FROM component")[0])
 
     def __hash__(self) -> int:  # AlphaFold 3 memoises functions of the dictionary
         return id(self)
-
-    @property
-    def written(self) -> int | None:
-        """How many components it was written with; None where that is not said."""
-        row = self._database.execute("PRAGMA user_version").fetchone()
-        return int(row[0]) or None
 
     def headers(self) -> dict[str, Component]:
         """Every component's `_chem_comp` row alone: what a walk over the whole dictionary can afford to read."""
@@ -83,15 +70,17 @@ class Store(Mapping[str, Component]):
 
     def heavy_atoms(self, code: str) -> int:
         """Atoms of the component that are neither hydrogen nor deuterium. Raises KeyError for an unknown code."""
-        row = self._database.execute("SELECT heavy_atoms FROM component WHERE code = ?", (code,)).fetchone()
-        if row is None:
-            raise KeyError(code)
-        return int(row[0])
+        return int(self._row("SELECT heavy_atoms FROM component WHERE code = ?", code)[0])
 
     def letter(self, code: str) -> str:
         """The letter that AlphaFold 3 writes for a residue in a sequence; empty where it has none, and writes an unknown."""
-        row = self._database.execute("SELECT letter FROM letter WHERE code = ?", (code,)).fetchone()
-        return str(row[0]) if row else ""
+        return str(self._row("SELECT coalesce(max(letter), '') FROM letter WHERE code = ?", code)[0])
+
+    def _row(self, query: str, *values: str) -> Sequence[Any]:
+        found: Sequence[Any] | None = self._database.execute(query, values).fetchone()
+        if found is None:
+            raise KeyError(*values)
+        return found
 
 
 def prepare(
@@ -107,19 +96,18 @@ def prepare(
     `letters` are those that the installed AlphaFold 3 has for residues, by code. Raises SetupError when biotite is missing or
     the folder cannot be written.
     """
-    source = _Pickled(installed) if installed else _Biotite()
+    name, identity, components = _pickled(installed) if installed else _biotite()
     letters = letters or {}
     digest = hashlib.sha256(json.dumps(letters, sort_keys=True).encode()).hexdigest()[:8]
-    path = folder / f"ccd-{source.identity}-letters-{digest}-layout{_LAYOUT}.sqlite"
+    path = folder / f"ccd-{identity}-letters-{digest}-layout{_LAYOUT}.sqlite"
     try:
         if not _is_whole(path):
             folder.mkdir(parents=True, exist_ok=True)
             with locked(path.with_suffix(".lock")):
                 if not _is_whole(path):
-                    progress(f"building the chemical component dictionary from {source.name}, once")
-                    components = source.components(progress)
+                    progress(f"building the chemical component dictionary from {name}, once")
                     with written_atomically(path) as unfinished:
-                        _write(unfinished, components, letters)
+                        _write(unfinished, components(progress), letters)
         return Store(path)
     except (OSError, sqlite3.Error) as error:
         reason = getattr(error, "strerror", None) or error
@@ -134,14 +122,14 @@ def _is_whole(path: Path) -> bool:
     if not path.exists():
         return False
     with contextlib.suppress(sqlite3.DatabaseError), contextlib.closing(Store(path)) as store:
-        return 0 < len(store) == store.written
+        return 0 < len(store) == int(store._row("PRAGMA user_version")[0])
     return False
 
 
-def _write(path: Path, components: Iterable[tuple[str, dict[str, list[str]]]], letters: Mapping[str, str]) -> None:
+def _write(path: Path, components: Iterable[tuple[str, Component]], letters: Mapping[str, str]) -> None:
     def rows() -> Iterator[tuple[str, int, str, bytes]]:
         for code, columns in components:
-            heavy = sum(symbol.upper() not in _HYDROGENS for symbol in columns.get("_chem_comp_atom.type_symbol", ()))
+            heavy = sum(symbol.upper() not in HYDROGENS for symbol in columns.get("_chem_comp_atom.type_symbol", ()))
             header = {name: values for name, values in columns.items() if name.startswith("_chem_comp.")}
             rest = {name: values for name, values in columns.items() if name not in header}
             yield code, heavy, json.dumps(header), zlib.compress(json.dumps(rest, separators=(",", ":")).encode(), 1)
@@ -160,49 +148,44 @@ def _write(path: Path, components: Iterable[tuple[str, dict[str, list[str]]]], l
         database.execute("COMMIT")
 
 
-class _Pickled:
+_Source = tuple[str, str, Callable[[Callable[[str], None]], Iterator[tuple[str, Component]]]]
+"""A dictionary: its name, what tells it from others in the name of a file, and what reads its components."""
+
+
+def _pickled(path: Path) -> _Source:
     """The dictionary that AlphaFold 3's `build_data` left in an installation."""
 
-    name = "the installation's ccd.pickle"
-
-    def __init__(self, path: Path):
-        self._path = path
-        status = path.stat()
-        self.identity = f"installed-{status.st_size}-{status.st_mtime_ns}"
-
-    def components(self, progress: Callable[[str], None]) -> Iterator[tuple[str, dict[str, list[str]]]]:
+    def components(progress: Callable[[str], None]) -> Iterator[tuple[str, Component]]:
         try:
-            dictionary = pickle.loads(self._path.read_bytes())
+            dictionary = pickle.loads(path.read_bytes())
             for code in sorted(dictionary):
                 yield code, {name: list(values) for name, values in dictionary[code].items()}
         except Exception as error:  # a damaged pickle raises whatever it likes
-            text = f"{self._path} cannot be read ({first_line(error)}): build it again with AlphaFold 3's build_data"
+            text = f"{path} cannot be read ({first_line(error)}): build it again with AlphaFold 3's build_data"
             raise SetupError(text) from error
 
+    status = path.stat()
+    return "the installation's ccd.pickle", f"installed-{status.st_size}-{status.st_mtime_ns}", components
 
-class _Biotite:
+
+def _biotite() -> _Source:
     """The dictionary inside the PyPI package biotite."""
+    try:
+        source = f"biotite {importlib.metadata.version('biotite')}"
+    except importlib.metadata.PackageNotFoundError:
+        raise SetupError(
+            "AlphaFold 3 needs the chemical component dictionary, and neither AlphaFold 3's own (build_data) nor biotite's "
+            "is installed: pip install biotite"
+        ) from None
 
-    def __init__(self) -> None:
-        from importlib.metadata import PackageNotFoundError, version
-
-        try:
-            self.name = f"biotite {version('biotite')}"
-        except PackageNotFoundError:
-            raise SetupError(
-                "AlphaFold 3 needs the chemical component dictionary, and neither AlphaFold 3's own (build_data) nor biotite's "
-                "is installed: pip install biotite"
-            ) from None
-        self.identity = self.name.replace(" ", "-")
-
-    def components(self, progress: Callable[[str], None]) -> Iterator[tuple[str, dict[str, list[str]]]]:
+    def components(progress: Callable[[str], None]) -> Iterator[tuple[str, Component]]:
         import biotite.structure.info
         import numpy as np
         from biotite.structure.io import pdbx
 
         file = pdbx.BinaryCIFFile.read(Path(biotite.structure.info.__file__).parent / "components.bcif")
         codes = file.block["chem_comp"]["id"].as_array()
-        tables: list[tuple[dict[str, tuple[int, int]], dict[str, _Column]]] = []
+        tables: list[tuple[dict[str, tuple[int, int]], dict[str, Callable[[int, int], list[str]]]]] = []
         for category, key in (("chem_comp", "id"), ("chem_comp_atom", "comp_id"), ("chem_comp_bond", "comp_id")):
             table = file.block[category]
             owners = table[key].as_array()
@@ -210,33 +193,31 @@ class _Biotite:
             starts, ends = [0, *edges.tolist()], [*edges.tolist(), len(owners)]
             spans = dict(zip(owners[starts].tolist(), zip(starts, ends, strict=True), strict=True))
             if len(spans) != len(starts):
-                raise SetupError(f"{self.name}: the rows of {category} are not grouped by component")
-            tables.append((spans, {f"_{category}.{name}": _Column(name, column) for name, column in table.items()}))
-            progress(f"building the chemical component dictionary from {self.name}: {category} read")
+                raise SetupError(f"{source}: the rows of {category} are not grouped by component")
+            tables.append((spans, {f"_{category}.{name}": _texts(name, column) for name, column in table.items()}))
+            progress(f"building the chemical component dictionary from {source}: {category} read")
         for code in sorted(codes.tolist()):
             component: dict[str, list[str]] = {}
             for spans, columns in tables:
                 if code in spans:
                     start, end = spans[code]
-                    component |= {name: column.text(start, end) for name, column in columns.items()}
+                    component |= {name: text(start, end) for name, text in columns.items()}
             yield code, component
 
+    return source, source.replace(" ", "-"), components
 
-class _Column:
-    """A BinaryCIF column, turned into mmCIF text a component at a time (as one list it would take gigabytes)."""
 
-    def __init__(self, name: str, column: Any):
-        self._values: np.ndarray = column.data.array
-        self._mask: np.ndarray | None = None if column.mask is None or not column.mask.array.any() else column.mask.array
-        if self._values.dtype.kind == "f":
-            self._form: Callable[[Any], str] = (f"%.{_FIXED_POINT[name]}f" if name in _FIXED_POINT else "%g").__mod__
-        else:
-            self._form = str
+def _texts(name: str, column: Any) -> Callable[[int, int], list[str]]:
+    """Turns rows of a BinaryCIF column into mmCIF text, a component at a time: as one list it would take gigabytes."""
+    values, mask = column.data.array, None if column.mask is None or not column.mask.array.any() else column.mask.array
+    form: Callable[[Any], str] = str
+    if values.dtype.kind == "f":
+        form = (f"%.{_FIXED_POINT[name]}f" if name in _FIXED_POINT else "%g").__mod__
 
-    def text(self, start: int, end: int) -> list[str]:
-        text = list(map(self._form, self._values[start:end].tolist()))
-        if self._mask is not None:
-            for row, mask in enumerate(self._mask[start:end].tolist()):
-                if mask:
-                    text[row] = _MISSING[mask]
-        return text
+    def text(start: int, end: int) -> list[str]:
+        texts = list(map(form, values[start:end].tolist()))
+        if mask is not None:
+            texts = [_MISSING.get(masked, text) for text, masked in zip(texts, mask[start:end].tolist(), strict=True)]
+        return texts
+
+    return text

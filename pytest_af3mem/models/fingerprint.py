@@ -30,17 +30,13 @@ _VARIABLES = ("AF3_", "JAX_", "TOKAMAX_", "XLA_")  # what models and compilers m
 # Variables that reports and baselines name, for they are known to move bytes: precision and the choice of kernels change the
 # program, flags and the allocator change the plan. Others may hold a path of this machine, or a secret: of these only numbers and
 # switches are named.
-_NAMED = frozenset(
-    """
-    JAX_DEFAULT_MATMUL_PRECISION JAX_DEFAULT_PRNG_IMPL JAX_NUMPY_DTYPE_PROMOTION JAX_PLATFORMS
-    XLA_FLAGS XLA_PYTHON_CLIENT_ALLOCATOR
-    """.split()
-)
+_NAMED = """JAX_DEFAULT_MATMUL_PRECISION JAX_DEFAULT_PRNG_IMPL JAX_NUMPY_DTYPE_PROMOTION JAX_PLATFORMS
+    XLA_FLAGS XLA_PYTHON_CLIENT_ALLOCATOR""".split()
 _HARMLESS = re.compile(r"[+-]?[0-9]{0,12}(\.[0-9]{0,12})?|true|false|on|off|yes|no", re.IGNORECASE)
 
 
 # What does not decide a number: what Python, version control, editors and tools for tests and types leave among sources.
-_NO_SOURCES = frozenset(
+_NO_SOURCES = (
     "__pycache__ .git .hg .jj .svn .hypothesis .ipynb_checkpoints .mypy_cache .nox .pytest_cache .ruff_cache .tox".split()
 )
 _NO_SOURCE = (".pyi", ".swp", "~")
@@ -98,15 +94,12 @@ def check_place(folder: Path, packages: Sequence[str]) -> None:
     if any(Path(place).resolve().parent.is_relative_to(inside) for place in places(packages)):
         return
     package = packages[0] if packages else "of the model"
-    nearby = (place for place in (*inside.parents[:3], inside / "src") if _holds(place, package))
+    files = f"{package}/__init__.py", f"{package}.py"
+    nearby = (place for place in (*inside.parents[:3], inside / "src") if any((place / file).is_file() for file in files))
     hint = next((f", as {place} does" for place in nearby), "")
     raise SetupError(
         f"{folder} holds no package {package!r}, and what is installed was not asked for: give the folder that does{hint}"
     )
-
-
-def _holds(folder: Path, package: str) -> bool:
-    return any((folder / name).is_file() for name in (f"{package}/__init__.py", f"{package}.py"))
 
 
 def ignore_bytecode(path: str | None) -> None:
@@ -140,15 +133,10 @@ def _spec(package: str) -> ModuleSpec | None:
 
 def _files(package: str) -> Iterator[tuple[Path, Path]]:
     spec = _spec(package)
-    if spec is None:
-        return
-    if spec.submodule_search_locations is None:
-        if Path(spec.origin or "").is_file():  # built into Python otherwise
-            yield Path(spec.origin or "").parent, Path(spec.origin or "")
-        return
+    if spec and spec.submodule_search_locations is None and Path(spec.origin or "").is_file():  # built into Python otherwise
+        yield Path(spec.origin or "").parent, Path(spec.origin or "")
     seen: set[Path] = set()  # linked folders may lead back to where they are
-    for location in spec.submodule_search_locations:
-        root = Path(location)
+    for root in map(Path, (spec and spec.submodule_search_locations) or ()):
         for folder, subfolders, names in os.walk(root, followlinks=True):
             real = Path(folder).resolve()
             subfolders[:] = [] if real in seen else sorted(name for name in subfolders if name not in _NO_SOURCES)
@@ -160,12 +148,8 @@ def _files(package: str) -> Iterator[tuple[Path, Path]]:
 
 def places(packages: Iterable[str]) -> list[str]:
     """Where these packages are: folders, or the file of a module; those that are not installed are left out."""
-    found: list[str] = []
-    for package in packages:
-        spec = _spec(package)
-        if spec is not None:
-            found += spec.submodule_search_locations or filter(None, [spec.origin])
-    return found
+    specs = filter(None, map(_spec, packages))
+    return [place for spec in specs for place in spec.submodule_search_locations or filter(None, [spec.origin])]
 
 
 def installed(distribution: str) -> str | None:
@@ -183,11 +167,10 @@ def cuda_plugin() -> str | None:
 
 def software() -> dict[str, str]:
     """Versions, and environment variables that models and compilers read, of this process: what may be shown of them."""
-    found = {name: installed(name) or "" for name in _DISTRIBUTIONS}
     variables = [f"{name}={without_paths(value)}" for name, value in _variables() if name in _NAMED or _HARMLESS.fullmatch(value)]
     return {
         "python": platform.python_version(),
-        **{name: text for name, text in found.items() if text},
+        **{name: text for name in _DISTRIBUTIONS if (text := installed(name))},
         "cuda_plugin": cuda_plugin() or "",
         "environment": " ".join(variables),
     }

@@ -34,11 +34,7 @@ def load(name: str) -> Model:
         raise UsageError(f"model {name!r} cannot be loaded: {error}") from error
     model = found() if isinstance(found, type) else found
     if not isinstance(model, Model):
-        absent = [part for part in _parts() if not hasattr(model, part)]
+        methods = (part for part in vars(Model) if part[0] != "_" and callable(getattr(Model, part)))
+        absent = [part for part in (*Model.__annotations__, *methods) if not hasattr(model, part)]
         raise UsageError(f"model {name!r} is not a pytest_af3mem Model, for it has no {', '.join(absent)}: see docs/models.md")
     return model
-
-
-def _parts() -> list[str]:
-    """Names of all that a model must have."""
-    return [*Model.__annotations__, *(part for part in vars(Model) if part[0] != "_" and callable(getattr(Model, part)))]

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import gzip
+import importlib
 import json
-import lzma
 from collections.abc import Collection, Iterator, Mapping
 from io import BytesIO
 from pathlib import Path
@@ -14,7 +13,7 @@ from pytest_af3mem.errors import InputError, near
 
 _SHOWN = 60  # characters of a value in an error
 _KINDS = {dict: "an object", list: "a list", str: "a text", bool: "true or false", int: "a whole number", float: "a number"}
-_GZIP, _XZ, _ZSTD = b"\x1f\x8b", b"\xfd7zXZ\x00", b"\x28\xb5\x2f\xfd"
+_PACKED = {b"\x1f\x8b": "gzip", b"\xfd7zXZ\x00": "lzma", b"\x28\xb5\x2f\xfd": "zstandard"}  # the module that unpacks it
 MAX_UNPACKED_BYTES = 2**30
 _PIECE_BYTES = 2**20
 
@@ -24,6 +23,8 @@ class Node:
 
     `notes` collects what is read in another way than its author may think; without it, that is refused.
     """
+
+    __slots__ = ("notes", "path", "value")
 
     def __init__(self, value: Any, path: str = "", notes: list[InputError] | None = None):
         self.value = value
@@ -39,10 +40,7 @@ class Node:
             if len(found) < len(pairs):
                 keys = [key for key, _ in pairs]
                 key = next(key for key in keys if keys.count(key) > 1)
-                twice = InputError(key if key.isidentifier() else "", "is a key that appears twice in one object", _shown(key))
-                if notes is None:
-                    raise twice
-                notes.append(twice)
+                cls(key, key if key.isidentifier() else "", notes).note("is a key that appears twice in one object")
             return found
 
         try:
@@ -94,7 +92,8 @@ class Node:
         return {key: self._part(part, self._at(key)) for key, part in self._of(dict).items()}
 
     def items(self) -> Iterator[Node]:
-        return (self._part(part, f"{self.path}[{index}]") for index, part in enumerate(self._of(list)))
+        parts = self.value if type(self.value) is tuple else self._of(list)
+        return (self._part(part, f"{self.path}[{index}]") for index, part in enumerate(parts))
 
     def text(self) -> str:
         return str(self._of(str))
@@ -136,11 +135,11 @@ def contents(node: Node, folder: Path | None) -> str:
         path = path if folder is None else folder / path
         if not path.is_file():
             node.refuse("is a folder" if path.is_dir() else "does not exist")
-        packed = path.read_bytes()
-        stream = _unpacking(packed, node)
-        if stream is None:
-            return packed.decode()
-        with stream:
+        data = path.read_bytes()
+        opened = _opened(data, node)
+        if opened is None:
+            return data.decode()
+        with opened as stream:
             text = _whole(stream, node).decode()
         return text.replace("\r\n", "\n").replace("\r", "\n")  # as AlphaFold 3, which opens packed files in text mode
     except InputError:
@@ -153,19 +152,13 @@ def contents(node: Node, folder: Path | None) -> str:
         node.refuse("is not a path")
 
 
-def _unpacking(packed: bytes, node: Node) -> Any:
-    """A packed file opened for reading; None for one that is not packed."""
-    if packed.startswith(_GZIP):
-        return gzip.open(BytesIO(packed))
-    if packed.startswith(_XZ):
-        return lzma.open(BytesIO(packed))
-    if not packed.startswith(_ZSTD):
-        return None
+def _opened(data: bytes, node: Node) -> Any:
+    """What a packed file holds, opened for reading; None for a file that is not packed."""
+    kind = next((kind for start, kind in _PACKED.items() if data.startswith(start)), None)
     try:
-        import zstandard
+        return importlib.import_module(kind).open(BytesIO(data)) if kind else None
     except ImportError:
         node.refuse("is packed by zstd, which takes a package that is not installed here: pip install zstandard")
-    return zstandard.open(BytesIO(packed))
 
 
 def _whole(stream: IO[bytes], node: Node) -> bytes:

@@ -22,7 +22,8 @@ def prepared(folder: Path) -> Path:
     way_out = "choose another with --af3-cache-dir or $AF3MEM_CACHE_DIR"
     try:
         folder.mkdir(mode=0o755, parents=True, exist_ok=True)
-        if (owner := _foreign(folder)) and not _is_trusted():
+        is_trusted = os.environ.get(TRUST, "").lower() in ("1", "true", "yes", "on")
+        if (owner := _foreign(folder)) and not is_trusted:
             rule = f"{owner}, and whoever may write it decides what passes: {way_out}, or trust it with ${TRUST}=1"
             raise SetupError(f"the cache folder {folder} {rule}")
         if not (folder / "CACHEDIR.TAG").exists():
@@ -40,10 +41,6 @@ def _foreign(folder: Path) -> str:
     if status.st_uid not in (os.geteuid(), 0):
         return f"belongs to another user ({status.st_uid})"
     return "may be written by others (chmod go-w mends that)" if status.st_mode & 0o022 else ""
-
-
-def _is_trusted() -> bool:
-    return os.environ.get(TRUST, "").lower() in ("1", "true", "yes", "on")
 
 
 @contextlib.contextmanager

@@ -141,4 +141,4 @@ def test_a_damaged_store_is_built_again(installed, tmp_path):
 
 
 def test_hydrogens_are_those_of_inputs():
-    assert ccd._HYDROGENS == chemistry.HYDROGENS
+    assert ccd.HYDROGENS == chemistry.HYDROGENS
