@@ -16,10 +16,12 @@ import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pytest_af3mem.errors import UsageError, is_whole_number, whole_number
-from pytest_af3mem.gpus.size import Size, read_tolerance
+
+if TYPE_CHECKING:
+    from pytest_af3mem.gpus.size import Size
 
 AUTO = "auto"
 METHODS = (AUTO, "compiled", "run")
@@ -77,6 +79,12 @@ def _target(text: str, name: str) -> str:
     from pytest_af3mem import gpus
 
     return gpus.find(text).name
+
+
+def _tolerance(text: str, name: str) -> Size:
+    from pytest_af3mem.gpus.size import read_tolerance
+
+    return read_tolerance(text, name)
 
 
 def _buckets(text: str, name: str) -> tuple[int, ...]:
@@ -181,7 +189,7 @@ class Settings:
     baseline: Path | None = _of_tests(None, "committed file of accepted peaks, for tests marked af3_baseline", "FILE", _file)
     update_baseline: bool = _of_tests(False, "write what tests marked af3_baseline measure into that file")
     tolerance: Size | None = _of_tests(
-        None, "growth over the baseline that passes (default: 0 compiled, 1 %% run)", "SIZE", read_tolerance
+        None, "growth over the baseline that passes (default: 0 compiled, 1 %% run)", "SIZE", _tolerance
     )
     against: str | None = _of_tests(None, "hold tests marked af3_baseline against this, measured now: see af3mem compare", "WHAT")
     workers: int | None = _option(None, "measurements at once (default: as cores and memory allow)", "N", whole_number)
