@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 
 from pytest_af3mem.errors import Af3memError
-from pytest_af3mem.plugin.asking import Asking
-from pytest_af3mem.plugin.attempt import Attempt
+from pytest_af3mem.plugin.asking import Asking, Attempt
 from pytest_af3mem.plugin.fixture import explain, failed_test
 from pytest_af3mem.plugin.limits import Limits
 from pytest_af3mem.plugin.markers import measures

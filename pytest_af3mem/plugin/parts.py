@@ -9,12 +9,11 @@ from dataclasses import dataclass
 import pytest
 
 from pytest_af3mem.errors import UsageError
-from pytest_af3mem.plugin.against import Against
 from pytest_af3mem.plugin.asking import Asking
 from pytest_af3mem.plugin.baseline import BaselineHooks
 from pytest_af3mem.plugin.fixture import GpuPeak
 from pytest_af3mem.plugin.judging import Judging
-from pytest_af3mem.plugin.limits import Limits
+from pytest_af3mem.plugin.limits import Against, Limits
 from pytest_af3mem.plugin.progress import Progress
 from pytest_af3mem.plugin.summary import Summary
 from pytest_af3mem.session.session import Session
