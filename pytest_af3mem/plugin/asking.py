@@ -73,7 +73,7 @@ class Asking:
 
     def __init__(self, session: Session, progress: Progress, judge: Callable[[Attempt, Request, Answer], list[Measurement]]):
         self.running: Attempt | None = None
-        self._session = session
+        self.session = session
         self._progress = progress
         self._judge = judge
 
@@ -99,7 +99,7 @@ class Asking:
             raise UsageError("gpu_peak.sequence takes at least two jobs, as in gpu_peak.sequence([generate(256), generate(512)])")
         requests = [self._asked(job, None, target, "run", {})[1] for job in jobs]
         try:
-            return self._session.pool.gpu_runs.sequence(requests)
+            return self.session.pool.gpu_runs.sequence(requests)
         except NotJudged as error:
             raise NotJudged(unmeasured(error, requests[-1].conditions).line) from error
 
@@ -107,7 +107,7 @@ class Asking:
         """What `gpu_peak.shapes` does. Raises as `measure`."""
         _, request, _ = self._asked(job, tokens, None, None, options)
         try:
-            return dict(self._session.pool.featurise(request)["shapes"])
+            return dict(self.session.pool.featurise(request)["shapes"])
         except NotJudged as error:
             raise NotJudged(not_judged(str(error), request.conditions).line) from error
 
@@ -124,7 +124,7 @@ class Asking:
         for request, origin in list(attempt.requests.items()):
             for budget in attempt.marks.budgets:
                 if budget.target:
-                    attempt.requests.setdefault(self._session.retarget(request, budget.target, origin.method), origin)
+                    attempt.requests.setdefault(self.session.retarget(request, budget.target, origin.method), origin)
         for request in attempt.requests:
             with contextlib.suppress(NotJudged):
                 self._answer(attempt, request)
@@ -151,7 +151,7 @@ class Asking:
         return attempt, attempt.last, origin
 
     def _request(self, attempt: Attempt, job: Job | None, origin: Origin, target: str | None) -> Request:
-        return self._session.request(
+        return self.session.request(
             job,
             tokens=origin.tokens,
             options=dict(origin.options),
@@ -165,7 +165,7 @@ class Asking:
         answer = attempt.answers.get(request) or attempt.judged.get(request)
         if answer is None:
             try:
-                answer = self._session.wait(self._session.pool.submit(request), self._progress.show)
+                answer = self.session.wait(self.session.pool.submit(request), self._progress.show)
             except Af3memError as error:
                 answer = error if isinstance(error, NotJudged) else NotJudged(str(error))
             finally:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
+from pytest_af3mem import gpus
 from pytest_af3mem.errors import UsageError
 
 if TYPE_CHECKING:
@@ -92,7 +93,6 @@ def af3_tokens(
 def af3_budget(size: str | int, /, *, target: str | None = None) -> Mapping[str | None, Budget]:
     """the GPU peak must stay within size, such as "16 GiB" or "95 %" of the target's memory; with target, on that GPU. May be
     repeated for several targets."""
-    from pytest_af3mem import gpus
     from pytest_af3mem.gpus.size import Size
 
     if not isinstance(target, str | None) or target == "":
