@@ -40,20 +40,18 @@ class Origin:
 class Attempt:
     """A test from its setup to the end of its teardown; when it is run again it is another attempt.
 
-    `answers` wait for the end of the phase, where they are judged; `judged` were. `last` is what this phase asked for last.
-    `measurements` and `input_file`, in which the input of a failure is, are for the report of this phase; `all_measurements`
-    are those of every phase.
+    `answers` are `judged` at the end of the phase in which they came. `last` is what this phase asked for last; its
+    `measurements`, and the `input_file` of a failure, are for its report.
     """
 
     item: pytest.Item
     marks: Marks
     requests: dict[Request, Origin] = field(default_factory=dict)
     answers: dict[Request, Answer] = field(default_factory=dict)
-    judged: dict[Request, Answer] = field(default_factory=dict)
+    judged: dict[Request, list[Measurement]] = field(default_factory=dict)
     last: Request | None = None
     measurements: list[Measurement] = field(default_factory=list)
     input_file: str = ""
-    all_measurements: list[Measurement] = field(default_factory=list)
 
     @classmethod
     def of(cls, item: pytest.Item) -> Attempt:
@@ -162,7 +160,7 @@ class Asking:
 
     def _answer(self, attempt: Attempt, request: Request) -> Peak:
         """The peak. Raises NotJudged, again for what was asked before."""
-        answer = attempt.answers.get(request) or attempt.judged.get(request)
+        answer = attempt.answers.get(request)
         if answer is None:
             try:
                 answer = self.session.wait(self.session.pool.submit(request), self._progress.show)

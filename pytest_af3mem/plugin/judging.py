@@ -63,7 +63,8 @@ class Judging:
     def _phase(self, when: str) -> Iterator[None]:
         """Judges at the end of a phase what was measured and not judged yet; after a setup that went well, the call does it."""
         attempt = self._asking.running
-        if attempt is None:  # its markers could not be read
+        if attempt is None:
+            assert when == "teardown"  # after a setup that could not read the markers
             yield
             return
         raised, is_over = True, True
@@ -81,7 +82,8 @@ class Judging:
         finally:
             if is_over:
                 self._limits.judge_all(attempt, raised)
-                attempt.item.user_properties[:] = junit.replaced(attempt.item.user_properties, attempt.all_measurements)
+                judged = [one for measurements in attempt.judged.values() for one in measurements]
+                attempt.item.user_properties[:] = junit.replaced(attempt.item.user_properties, judged)
         if failed := not_passed(attempt.measurements):
             raise failed_test("\n".join(one.verdict.line for one in failed if one.verdict))
 

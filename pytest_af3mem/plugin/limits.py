@@ -82,19 +82,19 @@ class Limits:
 
     def judge_all(self, attempt: Attempt, raised: bool) -> None:
         """Judges the answers of a phase. If it fails, the input that failed, or that it asked for last, is written to a file."""
-        found = {request: self.judge(attempt, request, answer) for request, answer in attempt.answers.items()}
+        new = {request: answer for request, answer in attempt.answers.items() if request not in attempt.judged}
+        found = {request: self.judge(attempt, request, answer) for request, answer in new.items()}
         failed = [request for request, measurements in found.items() if not_passed(measurements)]
         culprit = attempt.last if attempt.last in failed or (raised and not failed) else failed[-1] if failed else None
         if culprit is not None and (file := self._write_input(culprit.job, attempt.item.nodeid)):
             attempt.input_file = str(file)
             command = reproduce.command(self._settings, culprit, job=file)
-            found[culprit] = [
-                dataclasses.replace(one, input=str(file), command=one.command or command) for one in found.get(culprit, ())
-            ]
+            if culprit in found:
+                judged = found[culprit]
+                found[culprit] = [dataclasses.replace(one, input=str(file), command=one.command or command) for one in judged]
         attempt.measurements = [one for measurements in found.values() for one in measurements]
-        attempt.all_measurements += attempt.measurements
-        attempt.judged |= attempt.answers
-        attempt.answers, attempt.last = {}, None
+        attempt.judged |= found
+        attempt.last = None
 
     def _reference(self, attempt: Attempt, request: Request, answer: Answer) -> Reference | None:
         if attempt.marks.baseline is None or not isinstance(answer, Peak):

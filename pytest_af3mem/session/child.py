@@ -84,12 +84,7 @@ class Child:
     """
 
     def __init__(
-        self,
-        settings: Settings,
-        results: Path,
-        scratch: Path,
-        environment: Mapping[str, str],
-        inherited: Iterable[int] = (),
+        self, settings: Settings, results: Path, scratch: Path, environment: Mapping[str, str], inherited: Iterable[int] = ()
     ):
         package = Path(__file__).parents[1]
         self.doing = ""
