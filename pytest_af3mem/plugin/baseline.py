@@ -15,7 +15,6 @@ from pytest_af3mem.errors import Af3memError, UsageError
 from pytest_af3mem.gpus.size import EXACT, Size
 from pytest_af3mem.plugin import baseline_file
 from pytest_af3mem.plugin.full_run import Ran, Run, refused, unused, why_partial
-from pytest_af3mem.plugin.naming import Names
 from pytest_af3mem.plugin.results import Attached
 from pytest_af3mem.records.baseline import Baseline, Entry
 from pytest_af3mem.records.measurement import Measurement
@@ -45,7 +44,7 @@ class BaselineHooks:
         if settings.update_baseline and not os.access(self._place.parent, os.W_OK):
             raise UsageError(f"baseline {str(self.path)!r}: its folder cannot be written")
         grouped = getattr(config.option, "dist", "no") == "loadgroup"
-        self._names = Names(config.rootpath.resolve(), self._place.resolve().parent, grouped)
+        self._names = baseline_file.Names(config.rootpath.resolve(), self._place.resolve().parent, grouped)
         self._run = Run(narrowed=_narrowed(config))
         self._running: dict[str, Ran] = {}
 
@@ -63,12 +62,9 @@ class BaselineHooks:
 
     def note(self, measurements: Sequence[Measurement]) -> list[str]:
         """Lines about the baseline for the end of the run."""
-        improved = {
-            (one.test, one.bucket, one.target): f"{one.test}: {one.verdict.line}"
-            for one in measurements
-            if one.verdict and one.verdict.improved
-        }
-        return [*improved.values(), *self.notes]
+        improved = [(one, one.verdict.line) for one in measurements if one.verdict and one.verdict.improved]
+        last = {(one.test, one.bucket, one.target): f"{one.test}: {line}" for one, line in improved}
+        return [*last.values(), *self.notes]
 
     # What is collected
 
@@ -131,7 +127,7 @@ class BaselineHooks:
         run, config = self._run, self._config
         if hasattr(config, "workerinput"):
             found = {"narrowed": run.narrowed, "left_out": run.left_out, "modules": [*map(str, run.modules)]}
-            session.config.workeroutput["af3mem_collected"] = found  # type: ignore[attr-defined]
+            config.workeroutput["af3mem_collected"] = found  # type: ignore[attr-defined]
             return
         if config.option.collectonly:
             return
@@ -150,12 +146,10 @@ class BaselineHooks:
 
     def _update(self) -> None:
         """Enters what passing tests measured. Entries that no test uses are removed after a full run only."""
-        run, file = self._run, self._names.file
-        partial = why_partial(run)
+        run, file, partial = self._run, self._names.file, why_partial(self._run)
         gone = self._names.renamed(run.measured)
         before, after = baseline_file.change(
-            self._place,
-            lambda found: found.updated(run.measured, [*gone, *(() if partial else unused(found, run, file))]),
+            self._place, lambda found: found.updated(run.measured, [*gone, *(() if partial else unused(found, run, file))])
         )
         self.notes.append(f"baseline: {self.path} has {_count(after)}: {_changes(before, after)}")
         self.notes += [f"baseline: {test} did not pass, so its entries stay as they are" for test in refused(run)]
@@ -196,7 +190,7 @@ def _count(found: Baseline) -> str:
 
 def _changes(before: Baseline, after: Baseline) -> str:
     """What differs: `2 new, 1 removed`."""
-    old, new = ({key: entry.to_json() for key, entry in found.by_key.items()} for found in (before, after))
+    old, new = before.by_key, after.by_key
     changed = sum(old[key] != new[key] for key in old.keys() & new.keys())
     counts = ((len(new.keys() - old.keys()), "new"), (changed, "changed"), (len(old.keys() - new.keys()), "removed"))
     return ", ".join(f"{count} {what}" for count, what in counts if count) or "nothing changed"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -13,6 +13,9 @@ from pytest_af3mem.inputs.job import Job
 from pytest_af3mem.records.job_sequence import JobSequence
 from pytest_af3mem.records.peak import Peak
 from pytest_af3mem.records.verdict import judge
+
+if TYPE_CHECKING:
+    from pytest_af3mem.plugin.asking import Asking
 
 
 def failed_test(text: str) -> BaseException:
@@ -36,26 +39,14 @@ def explain(op: str, left: object, right: object) -> list[str] | None:
     return [f"GPU peak {format_bytes(left.total_bytes)} is not {what} {format_bytes(limit_bytes)} {left.conditions}"]
 
 
-class Asker(Protocol):
-    """Who measures for the running test. Each raises UsageError, or NotJudged with the whole line of a verdict."""
-
-    def measure(
-        self, job: Job | None, tokens: int | None, target: str | None, method: str | None, options: Mapping[str, Any]
-    ) -> Peak: ...
-
-    def sequence(self, jobs: Sequence[Job], target: str | None) -> JobSequence: ...
-
-    def shapes(self, job: Job | None, tokens: int | None, options: Mapping[str, Any]) -> dict[str, str]: ...
-
-
 class GpuPeak:
     """The `gpu_peak` fixture.
 
     It lives as long as the session and knows the test that is running, so that it can be used under Hypothesis' `@given`.
     """
 
-    def __init__(self, asker: Asker):
-        self._asker = asker
+    def __init__(self, asking: Asking):
+        self._asking = asking
 
     def __call__(
         self,
@@ -79,7 +70,7 @@ class GpuPeak:
         """
         __tracebackhide__ = True
         try:
-            return self._asker.measure(job, tokens, target, method, options)
+            return self._asking.measure(job, tokens, target, method, options)
         except Af3memError as error:
             raise failed_test(str(error)) from None
 
@@ -91,7 +82,7 @@ class GpuPeak:
         """
         __tracebackhide__ = True
         try:
-            return self._asker.sequence(jobs, target)
+            return self._asking.sequence(jobs, target)
         except Af3memError as error:
             raise failed_test(str(error)) from None
 
@@ -103,6 +94,6 @@ class GpuPeak:
         """
         __tracebackhide__ = True
         try:
-            return self._asker.shapes(job, tokens, options)
+            return self._asking.shapes(job, tokens, options)
         except Af3memError as error:
             raise failed_test(str(error)) from None

@@ -23,9 +23,8 @@ class Ran:
 class Run:
     """What was collected and what ran; tests by the names that the baseline gives them.
 
-    `places` are the files and folders that pytest was started with, but for parts of files; `modules` the files that it looked
-    for tests in. `left_out` is how many tests were collected and then deselected. `narrowed` says what else may have kept tests
-    from being collected.
+    `places` are the files and folders that pytest was started with, `modules` the files that it looked for tests in.
+    `left_out` tests were collected and then deselected. `narrowed` says what else may have kept tests from being collected.
     """
 
     places: set[Path] = field(default_factory=set)
@@ -37,7 +36,7 @@ class Run:
 
     @property
     def measured(self) -> list[Entry]:
-        """What tests measured that passed."""
+        """By tests that passed."""
         return [entry for attempt in self.attempts if attempt.passed for entry in attempt.entries]
 
 

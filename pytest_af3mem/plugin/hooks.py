@@ -17,15 +17,14 @@ from pytest_af3mem.plugin.markers import MARKERS, measures
 from pytest_af3mem.session.settings import OPTIONS, Settings, is_true, resolve_auto
 
 if TYPE_CHECKING:
+    from pytest_af3mem.plugin.asking import Asking
     from pytest_af3mem.plugin.fixture import GpuPeak
     from pytest_af3mem.plugin.marks import Marks
-    from pytest_af3mem.plugin.parts import Parts
     from pytest_af3mem.session.session import Session
 
 
 _OFF = "needs --af3-gpu: it measures GPU memory of AlphaFold 3"
-_NAMES = [option.name for option in OPTIONS]
-_PARTS: pytest.StashKey[Parts] = pytest.StashKey()
+_ASKING: pytest.StashKey[Asking] = pytest.StashKey()
 _BUCKETS: pytest.StashKey[tuple[int, ...]] = pytest.StashKey()
 
 
@@ -46,41 +45,38 @@ def pytest_configure(config: pytest.Config) -> None:
         switch = config.getoption("af3_gpu") or os.environ.get("AF3MEM_GPU") or from_ini(config, "af3_gpu")
         if not is_true(switch or False, "--af3-gpu"):
             return
-        from pytest_af3mem.plugin.parts import Parts
+        from pytest_af3mem.plugin.parts import assemble
         from pytest_af3mem.session import host
 
         with contextlib.ExitStack() as opened:
             opened.enter_context(host.ends_on_signals())
-            parts = Parts.open(config, read_settings(config), opened)
+            config.stash[_ASKING] = assemble(config, read_settings(config), opened)
             config.add_cleanup(opened.pop_all().close)
     except Af3memError as error:
         raise pytest.UsageError(str(error)) from None
-    config.stash[_PARTS] = parts
-    for name, hooks in parts.hooks.items():
-        config.pluginmanager.register(hooks, name)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Asks for the model, so that one that cannot be measured ends the run before any test."""
-    parts = session.config.stash.get(_PARTS, None)
-    if parts and not session.config.option.collectonly:
+    if measuring := _session(session.config):
         try:
-            _ = parts.session.installation
+            _ = measuring.installation
         except Af3memError as error:
             raise pytest.UsageError(shown(str(error))) from None
 
 
-def read_settings(config: pytest.Config, names: Collection[str] = _NAMES) -> Settings:
-    """The settings of these options; paths in the ini file are of its folder, wherever pytest is started. Raises UsageError."""
+def read_settings(config: pytest.Config, names: Collection[str] = ()) -> Settings:
+    """The settings of these options, or of all; paths in the ini file are of its folder. Raises UsageError."""
     folder = config.inipath.parent if config.inipath else config.rootpath
-    ini = {}
+    command_line, ini = {}, {}
     for option in OPTIONS:
-        text = from_ini(config, f"af3_{option.name}")
-        is_path = option.metavar in ("FILE", "DIR") or (option.name == "python" and "/" in text)
-        ini[option.name] = str(folder / text) if text and is_path and not text.startswith("~") else text
-    command_line = {option.name: config.getoption(f"af3_{option.name}") for option in OPTIONS}
-    settings = resolve_auto(Settings.read({name: command_line[name] for name in names}, {name: ini[name] for name in names}))
+        if not names or option.name in names:
+            text = from_ini(config, f"af3_{option.name}")
+            is_path = option.metavar in ("FILE", "DIR") or (option.name == "python" and "/" in text)
+            ini[option.name] = str(folder / text) if text and is_path and not text.startswith("~") else text
+            command_line[option.name] = config.getoption(f"af3_{option.name}")
+    settings = resolve_auto(Settings.read(command_line, ini))
     if junit := config.getoption("xmlpath", None):
         settings.check_apart({"--junitxml": Path(junit)})
     return settings
@@ -148,7 +144,7 @@ def _checked(node: pytest.Item, fixtures: Collection[str]) -> Marks | None:
 
 def _session(config: pytest.Config) -> Session | None:
     """The session that measures, which knows the model; None where tests are only listed."""
-    return None if config.option.collectonly or _PARTS not in config.stash else config.stash[_PARTS].session
+    return None if config.option.collectonly or _ASKING not in config.stash else config.stash[_ASKING].session
 
 
 def _buckets(config: pytest.Config) -> tuple[int, ...]:
@@ -160,23 +156,20 @@ def _buckets(config: pytest.Config) -> tuple[int, ...]:
         from pytest_af3mem.session.session import padding
 
         try:
-            parts = config.stash.get(_PARTS, None)
-            settings = parts.session.settings if parts else read_settings(config, ["buckets"])
-            if not settings.buckets and not parts:
+            asking = config.stash.get(_ASKING, None)
+            settings = asking.session.settings if asking else read_settings(config, ["buckets"])
+            if not settings.buckets and not asking:
                 settings = read_settings(config, ["model", "python", "path"])
-            config.stash[_BUCKETS], why = padding(settings)
+            config.stash[_BUCKETS] = padding(settings)
         except Af3memError as error:  # which a run with --af3-gpu ends with
-            config.stash[_BUCKETS], why = NEWEST_BUCKETS, str(error)
-        if why:
-            text = (
-                f"the buckets of af3_tokens(up_to=...) are those of the newest AlphaFold 3, for the model cannot be asked: {why}"
-            )
-            warnings.warn(pytest.PytestWarning(text), stacklevel=2)
+            config.stash[_BUCKETS] = NEWEST_BUCKETS
+            text = "the buckets of af3_tokens(up_to=...) are those of the newest AlphaFold 3, for the model cannot be asked"
+            warnings.warn(pytest.PytestWarning(f"{text}: {error}"), stacklevel=2)
     return config.stash[_BUCKETS]
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if _PARTS not in config.stash:
+    if _ASKING not in config.stash:
         for item in items:
             if measures(item, getattr(item, "fixturenames", ())):
                 item.add_marker(pytest.mark.skip(reason=_OFF))
@@ -188,6 +181,8 @@ def gpu_peak(request: pytest.FixtureRequest) -> GpuPeak:
 
     Called without arguments it measures the number of tokens that `af3_tokens` gives the test.
     """
-    if _PARTS not in request.config.stash:
+    if _ASKING not in request.config.stash:
         pytest.skip(_OFF)
-    return request.config.stash[_PARTS].gpu_peak
+    from pytest_af3mem.plugin.fixture import GpuPeak
+
+    return GpuPeak(request.config.stash[_ASKING])

@@ -10,22 +10,19 @@ from typing import Any
 import pytest
 
 from pytest_af3mem.errors import Af3memError
-from pytest_af3mem.plugin.asking import Asking
-from pytest_af3mem.plugin.attempt import Attempt
+from pytest_af3mem.plugin.asking import Asking, Attempt
 from pytest_af3mem.plugin.fixture import explain, failed_test
 from pytest_af3mem.plugin.limits import Limits
 from pytest_af3mem.plugin.markers import measures
 from pytest_af3mem.plugin.results import TITLE, Attached, with_section
 from pytest_af3mem.records.measurement import not_passed
 from pytest_af3mem.reports import junit, terminal
-from pytest_af3mem.session.session import Session
 
 
 class Judging:
     """Hooks around each test. `_wide` are fixtures that outlive a test, and for which test they measured."""
 
-    def __init__(self, session: Session, asking: Asking, limits: Limits):
-        self._session = session
+    def __init__(self, asking: Asking, limits: Limits):
         self._asking = asking
         self._limits = limits
         self._wide: dict[str, str] = {}
@@ -39,7 +36,7 @@ class Judging:
             if "af3_tokens" in names and not names & {"skip", "skipif"}:
                 with contextlib.suppress(Af3memError):  # the test will say it
                     for request in self._asking.marked(Attempt.of(item)):
-                        self._session.pool.submit(request)
+                        self._asking.session.pool.submit(request)
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None, None, None]:
@@ -49,23 +46,27 @@ class Judging:
             self._asking.running = Attempt.of(item)
         except Af3memError as error:  # of a marker that was added after collection
             raise failed_test(str(error)) from None
-        with self._phase(self._asking.running, "setup"):
+        with self._phase("setup"):
             yield
 
     @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, None, None]:
-        assert self._asking.running is not None
-        with self._phase(self._asking.running, "call"):
+    def pytest_runtest_call(self) -> Generator[None, None, None]:
+        with self._phase("call"):
             yield
 
     @pytest.hookimpl(wrapper=True, trylast=True)
-    def pytest_runtest_teardown(self, item: pytest.Item) -> Generator[None, None, None]:
-        with self._phase(self._asking.running, "teardown") if self._asking.running else contextlib.nullcontext():
+    def pytest_runtest_teardown(self) -> Generator[None, None, None]:
+        with self._phase("teardown"):
             yield
 
     @contextlib.contextmanager
-    def _phase(self, attempt: Attempt, when: str) -> Iterator[None]:
+    def _phase(self, when: str) -> Iterator[None]:
         """Judges at the end of a phase what was measured and not judged yet; after a setup that went well, the call does it."""
+        attempt = self._asking.running
+        if attempt is None:
+            assert when == "teardown"  # after a setup that could not read the markers
+            yield
+            return
         raised, is_over = True, True
         try:
             yield
@@ -81,7 +82,8 @@ class Judging:
         finally:
             if is_over:
                 self._limits.judge_all(attempt, raised)
-                attempt.item.user_properties[:] = junit.replaced(attempt.item.user_properties, attempt.all_measurements)
+                judged = [one for measurements in attempt.judged.values() for one in measurements]
+                attempt.item.user_properties[:] = junit.replaced(attempt.item.user_properties, judged)
         if failed := not_passed(attempt.measurements):
             raise failed_test("\n".join(one.verdict.line for one in failed if one.verdict))
 
@@ -94,8 +96,17 @@ class Judging:
             raise failed_test(str(error)) from None
         if not attempt.requests:
             what = "budget" if attempt.marks.budgets else "baseline"
-            why = _why_nothing_measured(attempt, self._wide)
+            why = self._why_nothing_measured(attempt)
             raise failed_test(f"GPU peak not judged: the test has a {what}, but it never called gpu_peak{why}")
+
+    def _why_nothing_measured(self, attempt: Attempt) -> str:
+        """Empty where it is not known."""
+        if attempt.marks.tokens or attempt.marks.up_to:
+            if issubclass(getattr(attempt.item, "cls", None) or object, unittest.TestCase):
+                return ": af3_tokens has no effect on a method of a unittest.TestCase, which pytest cannot parametrise"
+            return ": af3_tokens has no effect on a single parameter; put it on the test, or call gpu_peak(tokens=...)"
+        found = [self._wide[name] for name in getattr(attempt.item, "fixturenames", ()) if name in self._wide]
+        return f": {found[0]}; with scope 'function' it measures for each test" if found else ""
 
     @pytest.hookimpl(wrapper=True)
     def pytest_fixture_setup(
@@ -136,13 +147,3 @@ class Judging:
                 self._asking.running = None
         attached.attach(report)
         return report
-
-
-def _why_nothing_measured(attempt: Attempt, wide: dict[str, str]) -> str:
-    """Why a test has measured nothing, if that is known; `wide` as in `Judging`."""
-    if attempt.marks.tokens or attempt.marks.up_to:
-        if issubclass(getattr(attempt.item, "cls", None) or object, unittest.TestCase):
-            return ": af3_tokens has no effect on a method of a unittest.TestCase, which pytest cannot parametrise"
-        return ": af3_tokens has no effect on a single parameter; put it on the test, or call gpu_peak(tokens=...)"
-    found = [wide[name] for name in getattr(attempt.item, "fixturenames", ()) if name in wide]
-    return f": {found[0]}; with scope 'function' it measures for each test" if found else ""

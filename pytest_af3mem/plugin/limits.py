@@ -3,27 +3,64 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import re
 from pathlib import Path
 
+import pytest
+
 from pytest_af3mem import gpus
-from pytest_af3mem.plugin import failing_inputs
-from pytest_af3mem.plugin.against import Against
-from pytest_af3mem.plugin.attempt import Answer, Attempt
+from pytest_af3mem.errors import Af3memError, NotJudged, UsageError
+from pytest_af3mem.gpus.size import EXACT, Size
+from pytest_af3mem.planning import sides
+from pytest_af3mem.plugin.asking import Answer, Attempt
 from pytest_af3mem.plugin.baseline import BaselineHooks
+from pytest_af3mem.records.baseline import Entry
 from pytest_af3mem.records.measurement import Measurement, not_passed
 from pytest_af3mem.records.peak import Peak
 from pytest_af3mem.records.request import Request
 from pytest_af3mem.records.verdict import Reference
 from pytest_af3mem.session import reproduce
+from pytest_af3mem.session.session import Session
 from pytest_af3mem.session.settings import Settings
+
+_LONGEST_NAME = 120
+
+
+class Against:
+    """Measures beside the model under test what `--af3-against` names. `close` ends its workers.
+
+    Raises UsageError for a side that is what the tests measure: all would pass.
+    """
+
+    def __init__(self, settings: Settings):
+        assert settings.against is not None
+        self._side = sides.read(settings.against, "--af3-against", settings, {})
+        if self._side.settings == settings and not self._side.model_settings:
+            rule = "is what the tests measure: name another Python, source tree or revision ('installed' leaves --af3-path out)"
+            raise UsageError(f"--af3-against {settings.against!r} {rule}")
+        self._session = Session(self._side.settings, answers=False)
+        self.close = self._session.close
+
+    def reference(self, item: pytest.Item, request: Request, peak: Peak, tolerance: Size | None) -> Reference:
+        """The answer to the same request there, with its settings."""
+        tolerance = tolerance or EXACT
+        try:
+            settings = tuple(sorted({**dict(request.settings), **self._side.model_settings}.items()))
+            asked = dataclasses.replace(request, buckets=self._session.buckets, settings=settings)
+            other = self._session.wait(self._session.pool.submit(asked))
+        except Af3memError as error:
+            what = "is not judged" if isinstance(error, NotJudged) else "cannot be measured"
+            return Reference(None, f"--af3-against {self._side.text!r} {what}: {error}", tolerance)
+        return Reference(Entry.of(item.nodeid, other), tolerance=tolerance)
 
 
 class Limits:
     """Judges answers. `notes`, for the end of the run, gets a line for each input that could not be written."""
 
-    def __init__(self, settings: Settings, baseline: BaselineHooks | Against | None, notes: list[str]):
+    def __init__(self, settings: Settings, accepted: BaselineHooks | Against | None, notes: list[str]):
         self._settings = settings
-        self._baseline = baseline
+        self._accepted = accepted
         self._notes = notes
         self._started_in = Path.cwd()  # a test may change it
 
@@ -34,10 +71,10 @@ class Limits:
         memory_bytes = gpus.find(request.target).memory_bytes
         limits: list[int | None] = [budget.size.of(memory_bytes) for budget in budgets]
         reference = self._reference(attempt, request, answer)
-        generated = attempt.requests[request].generated
+        origin = attempt.requests[request]
         command = None
-        if generated:
-            command = reproduce.command(self._settings, request, tokens=generated.tokens, options=generated.options)
+        if origin.tokens is not None:
+            command = reproduce.command(self._settings, request, tokens=origin.tokens, options=origin.options)
         return [
             Measurement.of(attempt.item.nodeid, request, answer, budget_bytes=limit, reference=reference, command=command)
             for limit in limits or [None]
@@ -45,36 +82,40 @@ class Limits:
 
     def judge_all(self, attempt: Attempt, raised: bool) -> None:
         """Judges the answers of a phase. If it fails, the input that failed, or that it asked for last, is written to a file."""
-        found = {request: self.judge(attempt, request, answer) for request, answer in attempt.answers.items()}
+        new = {request: answer for request, answer in attempt.answers.items() if request not in attempt.judged}
+        found = {request: self.judge(attempt, request, answer) for request, answer in new.items()}
         failed = [request for request, measurements in found.items() if not_passed(measurements)]
         culprit = attempt.last if attempt.last in failed or (raised and not failed) else failed[-1] if failed else None
-        if culprit is not None and (file := self._write_input(culprit, attempt)):
+        if culprit is not None and (file := self._write_input(culprit.job, attempt.item.nodeid)):
             attempt.input_file = str(file)
             command = reproduce.command(self._settings, culprit, job=file)
-            found[culprit] = [
-                dataclasses.replace(one, input=str(file), command=one.command or command) for one in found.get(culprit, ())
-            ]
+            if culprit in found:
+                judged = found[culprit]
+                found[culprit] = [dataclasses.replace(one, input=str(file), command=one.command or command) for one in judged]
         attempt.measurements = [one for measurements in found.values() for one in measurements]
-        attempt.all_measurements += attempt.measurements
-        attempt.judged |= attempt.answers
-        attempt.answers, attempt.last = {}, None
+        attempt.judged |= found
+        attempt.last = None
 
     def _reference(self, attempt: Attempt, request: Request, answer: Answer) -> Reference | None:
-        """What a peak is compared with, for tests that are marked `af3_baseline`."""
         if attempt.marks.baseline is None or not isinstance(answer, Peak):
             return None
-        if self._baseline is None:
+        if self._accepted is None:
             return Reference(None, "no baseline to compare it with: name the file with --af3-baseline FILE")
         tolerance = attempt.marks.baseline.tolerance or self._settings.tolerance
-        return self._baseline.reference(attempt.item, request, answer, tolerance)
+        return self._accepted.reference(attempt.item, request, answer, tolerance)
 
-    def _write_input(self, culprit: Request, attempt: Attempt) -> Path | None:
-        """The file, from where pytest was started; None, and a note, where it cannot be written."""
-        folder = self._settings.folder
+    def _write_input(self, job: str, test: str) -> Path | None:
+        """The file named after the test, from where pytest was started, that `run_alphafold.py --json_path` reads.
+
+        The test's next failure replaces it. None, and a note, where it cannot be written.
+        """
+        digest = hashlib.sha256(test.encode()).hexdigest()[:8]
+        name = re.sub(r"[^A-Za-z0-9]+", "_", test).strip("_")[-_LONGEST_NAME:]
+        path = self._settings.folder / "failing" / f"{name}_{digest}.json"
         try:
-            path = failing_inputs.write(culprit.job, self._started_in / folder, attempt.item.nodeid)
-            return folder / path.relative_to(self._started_in / folder)
+            (self._started_in / path.parent).mkdir(parents=True, exist_ok=True)
+            (self._started_in / path).write_text(job)
         except OSError as error:
-            test = attempt.item.nodeid
-            self._notes.append(f"the AlphaFold 3 input of {test} could not be written to {folder / 'failing'}: {error.strerror}")
+            self._notes.append(f"the AlphaFold 3 input of {test} could not be written to {path.parent}: {error.strerror}")
             return None
+        return path

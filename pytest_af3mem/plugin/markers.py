@@ -8,35 +8,33 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
 from pytest_af3mem import gpus
 from pytest_af3mem.errors import UsageError
-from pytest_af3mem.gpus.size import Size, read_tolerance
+
+if TYPE_CHECKING:
+    from pytest_af3mem.gpus.size import Size
 
 _Function = Callable[..., Mapping[Any, Any]]
 
 
-@dataclass(frozen=True)
-class Budget:
+class Budget(NamedTuple):
     """At most `size` on `target`; without a target, on whichever the test measures for."""
 
     size: Size
     target: str | None
 
 
-@dataclass(frozen=True)
-class Baseline:
+class Baseline(NamedTuple):
     """At most the baseline and `tolerance`; without one, that of `--af3-tolerance`."""
 
     tolerance: Size | None
 
 
-@dataclass(frozen=True)
-class Marker:
+class Marker(NamedTuple):
     """A test with a marker that `measures` is one of ours; `usage` is the error for arguments that do not fit the signature."""
 
     function: _Function
@@ -95,6 +93,8 @@ def af3_tokens(
 def af3_budget(size: str | int, /, *, target: str | None = None) -> Mapping[str | None, Budget]:
     """the GPU peak must stay within size, such as "16 GiB" or "95 %" of the target's memory; with target, on that GPU. May be
     repeated for several targets."""
+    from pytest_af3mem.gpus.size import Size
+
     if not isinstance(target, str | None) or target == "":
         raise UsageError(f"af3_budget: target={target!r} must be the name of a target, like 'a100-40gb'")
     budget = Budget(Size.parse(size, name="af3_budget"), gpus.find(target).name if target else None)
@@ -105,6 +105,8 @@ def af3_budget(size: str | int, /, *, target: str | None = None) -> Mapping[str 
 def af3_baseline(*, tolerance: str | int | None = None) -> Mapping[None, Baseline]:
     """the GPU peak must not exceed the one in the file of --af3-baseline by more than tolerance, such as "0.5 %" or "64 MiB"
     (default: that of --af3-tolerance)."""
+    from pytest_af3mem.gpus.size import read_tolerance
+
     return {None: Baseline(None if tolerance is None else read_tolerance(tolerance, "af3_baseline: tolerance"))}
 
 

@@ -4,53 +4,42 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from dataclasses import dataclass
 
 import pytest
 
 from pytest_af3mem.errors import UsageError
-from pytest_af3mem.plugin.against import Against
 from pytest_af3mem.plugin.asking import Asking
 from pytest_af3mem.plugin.baseline import BaselineHooks
-from pytest_af3mem.plugin.fixture import GpuPeak
 from pytest_af3mem.plugin.judging import Judging
-from pytest_af3mem.plugin.limits import Limits
+from pytest_af3mem.plugin.limits import Against, Limits
 from pytest_af3mem.plugin.progress import Progress
 from pytest_af3mem.plugin.summary import Summary
 from pytest_af3mem.session.session import Session
 from pytest_af3mem.session.settings import Settings
 
 
-@dataclass(frozen=True)
-class Parts:
-    """`hooks` are objects whose methods pytest calls, by the names under which they are registered."""
+def assemble(config: pytest.Config, settings: Settings, opened: contextlib.ExitStack) -> Asking:
+    """Registers what pytest calls, and leaves to `opened` what must be closed; for `gpu_peak`, who asks for it.
 
-    session: Session
-    gpu_peak: GpuPeak
-    hooks: dict[str, object]
-
-    @classmethod
-    def open(cls, config: pytest.Config, settings: Settings, opened: contextlib.ExitStack) -> Parts:
-        """Leaves to `opened` what must be closed. Raises Af3memError for settings that contradict each other."""
-        if hasattr(config, "workerinput") and settings.workers is None:
-            settings = dataclasses.replace(settings, workers=1)  # pytest-xdist already runs several of us
-        if settings.update_baseline and not settings.baseline:
-            raise UsageError("--af3-update-baseline needs to know the file: --af3-baseline FILE")
-        baseline = BaselineHooks(config, settings) if settings.baseline else None
-        if settings.against and baseline:
-            raise UsageError("--af3-against and --af3-baseline both say what tests are compared with: leave one out")
-        against = Against(settings) if settings.against else None
-        if against:
-            opened.callback(against.close)
-        session = Session(settings)
-        opened.callback(session.close)
-        notes: list[str] = []
-        limits = Limits(settings, against or baseline, notes)
-        asking = Asking(session, Progress(config), limits.judge)
-        hooks: dict[str, object] = {
-            "af3mem-judging": Judging(session, asking, limits),
-            "af3mem-summary": Summary(config, session, baseline, notes),
-        }
-        if baseline:
-            hooks["af3mem-baseline"] = baseline
-        return cls(session, GpuPeak(asking), hooks)
+    Raises Af3memError for settings that contradict each other.
+    """
+    if hasattr(config, "workerinput") and settings.workers is None:
+        settings = dataclasses.replace(settings, workers=1)  # pytest-xdist already runs several of us
+    if settings.update_baseline and not settings.baseline:
+        raise UsageError("--af3-update-baseline needs to know the file: --af3-baseline FILE")
+    baseline = BaselineHooks(config, settings) if settings.baseline else None
+    if settings.against and baseline:
+        raise UsageError("--af3-against and --af3-baseline both say what tests are compared with: leave one out")
+    against = Against(settings) if settings.against else None
+    if against:
+        opened.callback(against.close)
+    session = Session(settings)
+    opened.callback(session.close)
+    notes: list[str] = []
+    limits = Limits(settings, against or baseline, notes)
+    asking = Asking(session, Progress(config), limits.judge)
+    config.pluginmanager.register(Judging(asking, limits), "af3mem-judging")
+    config.pluginmanager.register(Summary(config, session, baseline, notes), "af3mem-summary")
+    if baseline:
+        config.pluginmanager.register(baseline, "af3mem-baseline")
+    return asking

@@ -18,8 +18,7 @@ TITLE = "GPU memory of AlphaFold 3"  # of the section of a failed test
 class Attached:
     """What the report of a phase carries from the process that ran the test to the one that reports.
 
-    `is_ours` is a test that asks for measurements, `for_baseline` one that is marked `af3_baseline`, and `is_steady` one that
-    measures the same each time.
+    A test that `is_ours` asks for measurements; one that `is_steady` measures the same each time.
     """
 
     measurements: list[Measurement] = field(default_factory=list)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pytest_af3mem.gpus.size import format_bytes
-from pytest_af3mem.records.peak import Peak
+from pytest_af3mem.records.peak import Peak, Run
 
 AGREE = 0.02  # a gap beyond it is a finding of its own
 
@@ -26,7 +26,7 @@ def gap(peak: Peak) -> tuple[Part, ...]:
     run, allocator_bytes = peak.run, peak.allocator_bytes
     if run is None or allocator_bytes is None:
         return ()
-    parts = _inside(peak)
+    parts = _inside(peak, run, allocator_bytes)
     if peak.process_bytes is not None:
         parts += [
             Part("taken by the allocator and never in use", run.pool_bytes - allocator_bytes),
@@ -35,13 +35,11 @@ def gap(peak: Peak) -> tuple[Part, ...]:
     return tuple(part for part in parts if part.bytes)
 
 
-def _inside(peak: Peak) -> list[Part]:
+def _inside(peak: Peak, run: Run, allocator_bytes: int) -> list[Part]:
     """What lies between the program's bytes and the allocator's."""
-    assert peak.run is not None
-    assert peak.allocator_bytes is not None
     return [
-        Part("other arrays, and rounding by the allocator", peak.run.steady_peak_bytes - peak.program_bytes),
-        Part("scratch of the compile, beyond the run's peak", peak.allocator_bytes - peak.run.steady_peak_bytes),
+        Part("other arrays, and rounding by the allocator", run.steady_peak_bytes - peak.program_bytes),
+        Part("scratch of the compile, beyond the run's peak", allocator_bytes - run.steady_peak_bytes),
     ]
 
 
@@ -52,10 +50,11 @@ def share(program_bytes: int, allocator_bytes: int) -> float:
 
 def why_apart(peak: Peak) -> str:
     """One line where the two witnesses of a run differ by more than 2 %; else empty."""
-    if peak.allocator_bytes is None or abs(apart := share(peak.program_bytes, peak.allocator_bytes)) <= AGREE:
+    run, allocator_bytes = peak.run, peak.allocator_bytes
+    if run is None or allocator_bytes is None or abs(apart := share(peak.program_bytes, allocator_bytes)) <= AGREE:
         return ""
-    inside = max(_inside(peak), key=lambda part: abs(part.bytes))
+    inside = max(_inside(peak, run, allocator_bytes), key=lambda part: abs(part.bytes))
     return (
         f"the two witnesses differ by {apart * 100:+.1f} %: compiled {format_bytes(peak.program_bytes)}, the GPU's allocator "
-        f"{format_bytes(peak.allocator_bytes)}, most of it {inside.cause} {peak.conditions}"
+        f"{format_bytes(allocator_bytes)}, most of it {inside.cause} {peak.conditions}"
     )

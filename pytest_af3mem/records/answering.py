@@ -14,7 +14,6 @@ from pytest_af3mem.storage import typed
 from pytest_af3mem.storage.typed import Filled, Positive
 
 _Record = TypeVar("_Record")
-_OF_THE_PROCESS = "environment"  # of a run it is that of the GPU's process
 
 
 @dataclass(frozen=True)
@@ -62,6 +61,9 @@ def why_not_the_answer(
 
     `settings` are those of the model that it was measured with, None where the place that it was found at says so.
     """
+    software = dict(installation.software)
+    if request.method == "run":
+        software.pop("environment", None)  # that of the GPU's process
     measured: dict[str, tuple[Any, Any]] = {
         "tokens": (peak.tokens, request.tokens),
         "bucket": (peak.bucket, request.bucket),
@@ -71,11 +73,7 @@ def why_not_the_answer(
         "model": (peak.model.name, installation.model),
         "distribution": (peak.model.distribution, installation.distribution),
         "sources": (peak.model.fingerprint, installation.fingerprint),
-        **{
-            name: (peak.software.get(name), text)
-            for name, text in installation.software.items()
-            if name != _OF_THE_PROCESS or request.method != "run"
-        },
+        **{name: (peak.software.get(name), text) for name, text in software.items()},
     }
     for name, (found, asked) in measured.items():
         if typed.render(found, sort_keys=True) != typed.render(asked, sort_keys=True):

@@ -14,8 +14,8 @@ from typing import Any
 from pytest_af3mem.errors import InputError
 from pytest_af3mem.gpus.size import MOST
 from pytest_af3mem.records import holders
-from pytest_af3mem.records.conditions import conditions
 from pytest_af3mem.records.peak import Kernels, Peak
+from pytest_af3mem.records.request import conditions
 from pytest_af3mem.storage import typed
 from pytest_af3mem.storage.document import Node
 from pytest_af3mem.storage.typed import Filled, Positive, Signed, at
@@ -23,9 +23,8 @@ from pytest_af3mem.storage.typed import Filled, Positive, Signed, at
 SCHEMA = 1
 UPDATE = "run with --af3-update-baseline"
 
-
-_PLACE = ("test", "tokens", "bucket", "target", "method")
-_BYTES = ("total_bytes", "live_bytes")
+_FIRST_LINE = ("test", "tokens", "bucket", "target", "method", "total_bytes", "live_bytes")
+_EMPTY = f'{{"schema": {SCHEMA}, "measurements": []}}\n'
 
 
 @dataclass(frozen=True)
@@ -93,15 +92,9 @@ class Entry:
         return {"model": self.distribution, **self.software}
 
     def to_json(self) -> dict[str, Any]:
-        ordered: dict[str, Any] = {
-            name: dict(sorted(getattr(self, name).items())) for name in ("components", "config", "software")
-        }
+        mappings = ("components", "config", "software")
+        ordered: dict[str, Any] = {name: dict(sorted(getattr(self, name).items())) for name in mappings}
         return typed.write(replace(self, **ordered))
-
-    @classmethod
-    def read(cls, node: Node) -> Entry:
-        """The inverse of `to_json`. Raises InputError for what it could not have written."""
-        return typed.read(cls, node.value, node.path)
 
 
 @dataclass(frozen=True)
@@ -120,11 +113,8 @@ class Baseline:
 
     def why_none(self, measured: Entry) -> str:
         """Why there is no entry to compare with: none at all, or one of other conditions, and which."""
-        same = [
-            entry
-            for entry in self.entries
-            if entry.test == measured.test and (entry.tokens == measured.tokens or entry.bucket == measured.bucket)
-        ]
+        of_test = [entry for entry in self.entries if entry.test == measured.test]
+        same = [entry for entry in of_test if entry.tokens == measured.tokens or entry.bucket == measured.bucket]
         if not same:
             return f"no baseline: {UPDATE}"
         differences = min((_differences(entry.parts, measured.parts) for entry in same), key=len)
@@ -158,15 +148,12 @@ class Baseline:
         found: dict[Any, Node] = {}
         entries = []
         for node in fields["measurements"].items():
-            entry = Entry.read(node)
+            entry = typed.read(Entry, node.value, node.path)
             if entry.key in found:
                 raise InputError(node.path, f"is the same measurement as {found[entry.key].path}: remove one of them")
             found[entry.key] = node
             entries.append(entry)
         return cls(tuple(entries))
-
-
-_EMPTY = f'{{"schema": {SCHEMA}, "measurements": []}}\n'
 
 
 def differing_versions(before: Entry, after: Entry) -> list[str]:
@@ -180,13 +167,13 @@ def _differences(before: Mapping[str, str], after: Mapping[str, str], how: str =
 
 
 def _rendered(entry: Entry) -> str:
+    """Each component has a line of its own, so that a review shows those that changed."""
     fields = entry.to_json()
-    number = typed.render({name: fields.pop(name) for name in (*_PLACE, *_BYTES)}).removesuffix("}")
+    number = typed.render({name: fields.pop(name) for name in _FIRST_LINE}).removesuffix("}")
     return ",\n ".join([number, *(f"{typed.render(name)}: {_lines(name, value)}" for name, value in fields.items())]) + "}"
 
 
 def _lines(name: str, value: Mapping[str, Any]) -> str:
-    """Each component has a line of its own, so that a review shows those that changed."""
     if name != "components" or not value:
         return typed.render(value)
     parts = ",\n".join(f"  {typed.render(component)}: {number}" for component, number in value.items())

@@ -1,7 +1,6 @@
 """What a real GPU once read, beside what was compiled for it without one: records that a compiled number is held against.
 
-One JSON file a GPU, written by `af3mem calibrate`. Records of the project are in fixtures/calibration, a user's own in the
-cache folder.
+One JSON file a GPU, written by `af3mem calibrate`.
 """
 
 from __future__ import annotations
@@ -106,11 +105,8 @@ def read(folders: Iterable[Path]) -> tuple[list[Calibration], list[str]]:
     for path in (path for folder in folders for path in sorted(folder.glob("*.json"))):
         try:
             record = Calibration.from_json(typed.parse(path.read_bytes()))
-        except OSError as error:
-            problems.append(f"calibration {path} is not used: {error.strerror}")
-            continue
-        except InputError as error:
-            problems.append(f"calibration {path} is not used: {error}")
+        except (OSError, InputError) as error:
+            problems.append(f"calibration {path} is not used: {error.strerror if isinstance(error, OSError) else error}")
             continue
         if record.target not in found or found[record.target].date <= record.date:
             found[record.target] = record
@@ -124,11 +120,10 @@ def known(cache_dir: Path) -> tuple[list[Calibration], list[str]]:
 
 def beside(measurements: Sequence[Measurement], cache_dir: Path) -> list[str]:
     """What real GPUs may be expected to take beyond what was only compiled for them, a line for each target."""
-    compiled = {one.target: one.peak for one in measurements if one.peak is not None and one.peak.run is None}
-    ran = {one.target for one in measurements if one.peak is not None and one.peak.run is not None}
+    peaks = [one.peak for one in measurements if one.peak]
+    compiled, ran = {one.target: one for one in peaks if not one.run}, {one.target for one in peaks if one.run}
     records, problems = known(cache_dir) if compiled else ([], [])
-    lines = [expectation(target, records, peak.software) for target, peak in compiled.items() if target not in ran]
-    return [*lines, *problems]
+    return [*(expectation(name, records, peak.software) for name, peak in compiled.items() if name not in ran), *problems]
 
 
 def write(folder: Path, record: Calibration) -> Path:
@@ -148,9 +143,6 @@ def expectation(target: str, records: Sequence[Calibration], software: Mapping[s
     record = next((one for one in records if one.target == target), None)
     if record is None:
         return f"{target}: never held against a real GPU (af3mem calibrate, on one), so how far that differs is not known"
-    other = [
-        f"{name} {record.software[name]}"
-        for name in _VERSIONS
-        if name in record.software and record.software[name] != software.get(name)
-    ]
+    then = {name: record.software[name] for name in _VERSIONS if name in record.software}
+    other = [f"{name} {version}" for name, version in then.items() if version != software.get(name)]
     return f"{record}; that was with {', '.join(other)}" if other else str(record)

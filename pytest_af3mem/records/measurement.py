@@ -20,22 +20,17 @@ SCHEMA = 1
 HOLDERS = 10  # of a peak, in reports
 
 
-_NO_PEAK: dict[str, Any] = {
-    **dict.fromkeys(item.name for item in dataclasses.fields(Peak)),
-    "seconds": 0.0,
-    "cached": False,
-}
+_NO_PEAK: dict[str, Any] = dict.fromkeys(item.name for item in dataclasses.fields(Peak)) | {"seconds": 0.0, "cached": False}
 
 
 @dataclass(frozen=True)
 class Measurement:
     """One line of every report: which test asked, what was measured, how it was judged (None: against nothing).
 
-    `peak` is None when nothing was measured, and the verdict is then NOT_JUDGED, as it is for a peak that has no baseline to be
-    compared with; or OVER, where a real GPU ran out of memory. `baseline` is the entry that the peak was compared with, and
-    `accept` the command that makes the peak the new baseline, where it is over the old one. `command` measures the same again
-    from a shell. `input` is the file with the AlphaFold 3 JSON of a failed one. `detail` is what a failed worker printed last,
-    for the terminal alone.
+    `peak` is None when nothing was measured; the verdict is then NOT_JUDGED, or OVER where a real GPU ran out of memory.
+    `baseline` is the entry that the peak was compared with, `accept` the command that makes a peak that is over it the new one,
+    `command` the one that measures the same again, `input` the file with the AlphaFold 3 JSON of a failed one, and `detail` what
+    a failed worker printed last, for the terminal alone.
     """
 
     test: str
@@ -112,47 +107,34 @@ class Measurement:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Measurement:
         """The inverse of `to_json`, but for holders that were left out. Raises InputError for what is no such entry."""
-        return cls(
-            **vars(typed.read(_Row, data, others=True)),
-            peak=None if data.get("total_bytes") is None else Peak.from_json(data),
-            verdict=_verdict(typed.read(_Judged, data, others=True)),
-        )
+        row = dict(vars(typed.read(_Row, data, others=True)))
+        outcome, line = row.pop("verdict"), row.pop("line") or ""
+        judged = {name: row.pop(name) for name in ("reason", "budget_bytes", "baseline_bytes", "improved")}
+        if outcome not in (None, *(names := [one.value for one in Outcome])):
+            raise InputError("verdict", f"must be {', '.join(names)} or null", repr(outcome))
+        verdict = None if outcome is None else Verdict(Outcome(outcome), line, **judged)
+        return cls(**row, peak=None if data.get("total_bytes") is None else Peak.from_json(data), verdict=verdict)
 
 
 @dataclass(frozen=True)
 class _Row:
-    """What stands in a report's entry beside the peak and the verdict."""
+    """What stands in a report's entry beside the peak."""
 
     test: Filled
     tokens: Positive
     bucket: Positive
     target: Filled
     method: Filled
-    command: str | None
-    input: str | None
-    accept: str | None
-    baseline: Entry | None
-
-
-@dataclass(frozen=True)
-class _Judged:
-    """What stands there of the verdict."""
-
     verdict: str | None
     line: str | None
     reason: str | None
     budget_bytes: int | None
     baseline_bytes: int | None
+    command: str | None
+    input: str | None
+    accept: str | None
+    baseline: Entry | None
     improved: bool = False
-
-
-def _verdict(found: _Judged) -> Verdict | None:
-    if found.verdict is None:
-        return None
-    if found.verdict not in (names := [one.value for one in Outcome]):
-        raise InputError("verdict", f"must be {', '.join(names)} or null", repr(found.verdict))
-    outcome = Outcome(found.verdict)
-    return Verdict(outcome, found.line or "", found.reason, found.budget_bytes, found.baseline_bytes, found.improved)
 
 
 def not_passed(measurements: Sequence[Measurement]) -> list[Measurement]:
@@ -164,12 +146,8 @@ def grouped(measurements: Sequence[Measurement]) -> list[list[Measurement]]:
     """Inputs of one test that came to the same, as Hypothesis makes many."""
     groups: dict[tuple[object, ...], list[Measurement]] = {}
     for one in measurements:
-        verdict = (
-            (one.verdict.outcome, one.verdict.budget_bytes, one.verdict.baseline_bytes, one.verdict.reason)
-            if one.verdict
-            else None
-        )
-        settings = str(one.peak.model.config) if one.peak else None
-        alike = (one.test, one.bucket, one.target, one.method, one.peak and one.peak.total_bytes, settings, verdict)
-        groups.setdefault(alike, []).append(one)
+        peak, judged = one.peak, one.verdict
+        needed = peak and (peak.total_bytes, str(peak.model.config))
+        verdict = judged and (judged.outcome, judged.budget_bytes, judged.baseline_bytes, judged.reason)
+        groups.setdefault((one.test, one.bucket, one.target, one.method, needed, verdict), []).append(one)
     return list(groups.values())

@@ -9,7 +9,7 @@ from typing import Any
 from pytest_af3mem import gpus
 from pytest_af3mem.errors import UsageError
 from pytest_af3mem.gpus.size import Size, format_bytes
-from pytest_af3mem.records.conditions import conditions
+from pytest_af3mem.records.request import conditions
 from pytest_af3mem.storage import typed
 from pytest_af3mem.storage.typed import Filled, Positive, Signed
 

@@ -10,10 +10,14 @@ from typing import Any
 
 from pytest_af3mem.errors import UsageError
 from pytest_af3mem.inputs.buckets import bucket
-from pytest_af3mem.records.conditions import conditions
 from pytest_af3mem.storage import typed
 from pytest_af3mem.storage.cache import digest
 from pytest_af3mem.storage.typed import Filled, Positive
+
+
+def conditions(tokens: int, bucket: int, target: str, method: str) -> str:
+    """What a number belongs to, said everywhere the same way: `[3072 tokens, bucket 3072, a100-40gb, compiled]`."""
+    return f"[{tokens} tokens, bucket {bucket}, {target}, {method}]"
 
 
 @dataclass(frozen=True)

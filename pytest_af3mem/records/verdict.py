@@ -110,13 +110,8 @@ def _against_baseline(peak: Peak, reference: Reference) -> _Side:
         allowed = f", more than its tolerance of {tolerance}" if allowed_bytes else ""
         return _Side(Outcome.OVER, f"over the baseline of {old} by {difference}{allowed}", note)
     if excess < -allowed_bytes:
-        improved = "improved, update the baseline"
-        return _Side(
-            Outcome.WITHIN,
-            f"below the baseline of {old} by {difference}",
-            f"{improved}; {note}" if note else improved,
-            improved=True,
-        )
+        note = f"improved, update the baseline{f'; {note}' if note else ''}"
+        return _Side(Outcome.WITHIN, f"below the baseline of {old} by {difference}", note, improved=True)
     if excess:
         way = "above" if excess > 0 else "below"
         return _Side(Outcome.WITHIN, f"within {tolerance} of the baseline of {old}, {way} by {difference}", note)

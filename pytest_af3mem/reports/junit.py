@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from pytest_af3mem.records.conditions import conditions
 from pytest_af3mem.records.measurement import Measurement, grouped
+from pytest_af3mem.records.request import conditions
 
 _NAMES = ("conditions", "total_bytes", "live_bytes", "budget_bytes", "baseline_bytes", "verdict")
 

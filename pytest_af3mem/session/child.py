@@ -17,6 +17,7 @@ import subprocess
 import tempfile
 import threading
 import time
+from collections import deque
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -83,19 +84,14 @@ class Child:
     """
 
     def __init__(
-        self,
-        settings: Settings,
-        results: Path,
-        scratch: Path,
-        environment: Mapping[str, str],
-        inherited: Iterable[int] = (),
+        self, settings: Settings, results: Path, scratch: Path, environment: Mapping[str, str], inherited: Iterable[int] = ()
     ):
         package = Path(__file__).parents[1]
         self.doing = ""
         self._log_start = 0
         self._number = 0
         self._unread = bytearray()
-        self._searched = 0
+        self._lines: deque[bytes] = deque()
         self._ending = threading.Lock()
         with contextlib.ExitStack() as opened:
             try:
@@ -152,8 +148,8 @@ class Child:
                 events.register(self._replies, selectors.EVENT_READ)
                 events.register(self._stdin, selectors.EVENT_WRITE)
                 while True:
-                    while (line := self._line()) is not None:
-                        reply = protocol.read(line, self._number)
+                    while self._lines:
+                        reply = protocol.read(self._lines.popleft(), self._number)
                         if "progress" not in reply:
                             return reply | ({"last": True} if unsent else {})
                         self.doing = reply["progress"]
@@ -193,15 +189,9 @@ class Child:
         self._unread += chunk
         if len(self._unread) > _REPLY_BYTES:
             raise NotJudged("the worker wrote something that is not a reply: a line without an end", self.log())
-
-    def _line(self) -> bytes | None:
-        end = self._unread.find(b"\n", self._searched)
-        if end < 0:
-            self._searched = len(self._unread)
-            return None
-        line, self._searched = bytes(self._unread[:end]), 0
-        del self._unread[: end + 1]
-        return line
+        if b"\n" in chunk:
+            *lines, self._unread = self._unread.split(b"\n")
+            self._lines += map(bytes, lines)
 
     def is_alive(self) -> bool:
         return self._exit_status() is None

@@ -28,23 +28,19 @@ class GpuRuns:
     def __init__(self, pool: Pool, children: Children):
         self._pool = pool
         self._children = children
-        self._known: list[tuple[tuple[str, str], str, Peak]] = []
+        self._known: dict[tuple[str, str], dict[str, Peak]] = {}  # by program, and then by the shapes of its features
 
     def run(self, request: Request) -> Peak:
         """A program that was run in this session is not run again; nothing else of a run is kept, for a GPU is no constant."""
-        program = (request.target, request.settings_text)
-        same = [(signature, peak) for known, signature, peak in self._known if known == program]
-        if same:
-            signature = self._pool.featurise(request)["signature"]
-            for known, peak in same:
-                if known == signature:
-                    return dataclasses.replace(peak, tokens=request.tokens, bucket=request.bucket, seconds=0.0, cached=True)
+        known = self._known.setdefault((request.target, request.settings_text), {})
+        if known and (peak := known.get(self._pool.featurise(request)["signature"])):
+            return dataclasses.replace(peak, tokens=request.tokens, bucket=request.bucket, seconds=0.0, cached=True)
         if reason := trust.why_unified(os.environ):
             needed_bytes = self._pool.compile(dataclasses.replace(request, method="compiled")).total_bytes
             raise NotJudged(f"{reason}; {trust.what_would_spill(needed_bytes, request.target)}")
         reply = self._ask({"do": "run", "request": request.to_json()}, request.target)
         answer = answering.accepted(request, self._pool.installation, reply)
-        self._known.append((program, answer.signature, answer.peak))
+        known[answer.signature] = answer.peak
         return answer.peak
 
     def sequence(self, requests: list[Request]) -> JobSequence:

@@ -19,7 +19,6 @@ from pytest_af3mem.gpus import local
 from pytest_af3mem.inputs import ambient, generate, reading
 from pytest_af3mem.inputs import tokens as counting
 from pytest_af3mem.inputs.job import Job
-from pytest_af3mem.models.alphafold3_files import NEWEST_BUCKETS
 from pytest_af3mem.models.ccd import Store
 from pytest_af3mem.records.peak import Peak
 from pytest_af3mem.records.request import Installation, Request, freeze
@@ -30,19 +29,14 @@ from pytest_af3mem.session.settings import AUTO, Settings, read_method, resolve_
 _POLL_SECONDS = 0.5
 
 
-def padding(settings: Settings) -> tuple[tuple[int, ...], str]:
-    """The padding sizes of a session with these settings, of which nothing is measured nor kept.
-
-    Where the model cannot be asked they are those of the newest AlphaFold 3, and the second is why.
-    """
+def padding(settings: Settings) -> tuple[int, ...]:
+    """The padding sizes of a session with these settings, of which nothing is measured nor kept. Raises Af3memError."""
     if settings.buckets:
-        return settings.buckets, ""
+        return settings.buckets
     with tempfile.TemporaryDirectory(prefix="af3mem-") as folder:
-        try:
-            with contextlib.closing(Pool(dataclasses.replace(settings, cache_dir=Path(folder), no_cache=False))) as pool:
-                return pool.installation.buckets, ""
-        except Af3memError as error:
-            return NEWEST_BUCKETS, str(error)
+        apart = dataclasses.replace(settings, cache_dir=Path(folder), no_cache=False)
+        with contextlib.closing(Pool(apart)) as pool:
+            return pool.installation.buckets
 
 
 class Session:

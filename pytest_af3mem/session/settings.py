@@ -7,7 +7,6 @@ environment, `af3_target` in the ini file.
 from __future__ import annotations
 
 import errno
-import functools
 import importlib.util
 import os
 import shutil
@@ -16,10 +15,13 @@ import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from pytest_af3mem import gpus
 from pytest_af3mem.errors import UsageError, is_whole_number, whole_number
-from pytest_af3mem.gpus.size import Size, read_tolerance
+
+if TYPE_CHECKING:
+    from pytest_af3mem.gpus.size import Size
 
 AUTO = "auto"
 METHODS = (AUTO, "compiled", "run")
@@ -38,16 +40,12 @@ def default_folder() -> Path:
 
 
 class Option(NamedTuple):
-    """How people give one setting: `read` turns text into its value and raises UsageError with the name it is given.
-
-    Flags have no `metavar`. One that is `of_tests_alone` means nothing to the `af3mem` command.
-    """
+    """How people give one setting; flags have no `metavar`. `read` takes its text and the name that a UsageError gives it."""
 
     name: str
     help: str
     metavar: str
     read: Callable[[str, str], Any]
-    of_tests_alone: bool
 
     @property
     def flag(self) -> str:
@@ -61,9 +59,10 @@ class Option(NamedTuple):
 def is_true(value: Any, name: str) -> bool:
     """A switch as people write it. Raises UsageError for what is neither true nor false."""
     text = str(value).lower()
-    if text not in ("1", "true", "yes", "on", "0", "false", "no", "off"):
+    is_on = text in ("1", "true", "yes", "on")
+    if not is_on and text not in ("0", "false", "no", "off"):
         raise UsageError(f"{name} is a switch: {value!r} is neither true nor false")
-    return text in ("1", "true", "yes", "on")
+    return is_on
 
 
 def read_method(text: str, name: str) -> str:
@@ -74,9 +73,13 @@ def read_method(text: str, name: str) -> str:
 
 
 def _target(text: str, name: str) -> str:
-    from pytest_af3mem import gpus
-
     return gpus.find(text).name
+
+
+def _tolerance(text: str, name: str) -> Size:
+    from pytest_af3mem.gpus.size import read_tolerance
+
+    return read_tolerance(text, name)
 
 
 def _buckets(text: str, name: str) -> tuple[int, ...]:
@@ -136,19 +139,10 @@ def _file(text: str, name: str) -> Path:
     return path
 
 
-def _option(
-    default: Any,
-    help: str,
-    metavar: str = "",
-    read: Callable[[str, str], Any] = lambda text, name: text,
-    of_tests_alone: bool = False,
-) -> Any:
+def _option(default: Any, help: str, metavar: str = "", read: Callable[[str, str], Any] = lambda text, name: text) -> Any:
     """A field of `Settings`, with what its `Option` says; without a `metavar` it is a flag."""
-    about = {"help": help, "metavar": metavar, "read": read if metavar else is_true, "of_tests_alone": of_tests_alone}
+    about = {"help": help, "metavar": metavar, "read": read if metavar else is_true}
     return field(default_factory=default, metadata=about) if callable(default) else field(default=default, metadata=about)
-
-
-_of_tests = functools.partial(_option, of_tests_alone=True)
 
 
 @dataclass(frozen=True)
@@ -172,18 +166,18 @@ class Settings:
     buckets: tuple[int, ...] | None = _option(
         None, "padding buckets in tokens, as run_alphafold.py's --buckets (default: the model's)", "N,N,...", _buckets
     )
-    markdown: Path | None = _of_tests(
+    markdown: Path | None = _option(
         None, "write a summary as Markdown to this file; it also goes to $GITHUB_STEP_SUMMARY", "FILE", _report
     )
-    html: Path | None = _of_tests(None, "write a page with plots to this file; needs pytest-af3mem[html]", "FILE", _page)
+    html: Path | None = _option(None, "write a page with plots to this file; needs pytest-af3mem[html]", "FILE", _page)
     json: Path | None = _option(None, "write all measurements and verdicts to this file", "FILE", _report)
     all_holders: bool = _option(False, "write all holders of each peak to the JSON report (default: the ten largest)")
-    baseline: Path | None = _of_tests(None, "committed file of accepted peaks, for tests marked af3_baseline", "FILE", _file)
-    update_baseline: bool = _of_tests(False, "write what tests marked af3_baseline measure into that file")
-    tolerance: Size | None = _of_tests(
-        None, "growth over the baseline that passes (default: 0 compiled, 1 %% run)", "SIZE", read_tolerance
+    baseline: Path | None = _option(None, "committed file of accepted peaks, for tests marked af3_baseline", "FILE", _file)
+    update_baseline: bool = _option(False, "write what tests marked af3_baseline measure into that file")
+    tolerance: Size | None = _option(
+        None, "growth over the baseline that passes (default: 0 compiled, 1 %% run)", "SIZE", _tolerance
     )
-    against: str | None = _of_tests(None, "hold tests marked af3_baseline against this, measured now: see af3mem compare", "WHAT")
+    against: str | None = _option(None, "hold tests marked af3_baseline against this, measured now: see af3mem compare", "WHAT")
     workers: int | None = _option(None, "measurements at once (default: as cores and memory allow)", "N", whole_number)
     timeout: int = _option(900, "seconds that one measurement may take (default: 900)", "SECONDS", whole_number)
     cache_dir: Path = _option(
