@@ -1,0 +1,104 @@
+"""What the lines of a log say beside its failure: tokens and bucket, the GPU and its limits, the environment, what it was at."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from fractions import Fraction
+
+from pytest_af3mem import gpus
+from pytest_af3mem.gpus.local import target_of
+from pytest_af3mem.gpus.nvml import VisibleGpu
+from pytest_af3mem.planning.log_messages import AMOUNT, MESSAGES
+
+STARTS = ("Running AlphaFold 3. Please note", "Running fold job ")
+"""The first words of a run and of a job: what a log says before belongs to earlier ones."""
+STAGES = {
+    "Running data pipeline": "searching the databases",
+    "Launching subprocess": "searching the databases",
+    "Featurising data with": "featurising",
+    "Running model inference": "running the network",
+    "Writing outputs with": "writing the outputs",
+}
+"""What a job is at, by the words of the line that says so."""
+
+
+def _facts(*pairs: tuple[str, str]) -> tuple[tuple[str, re.Pattern[str]], ...]:
+    return tuple((words, re.compile(pattern)) for words, pattern in pairs)
+
+
+OF_THE_JOB = _facts(
+    ("Calculating bucket size", r"input with (?P<tokens>\d{1,9}) tokens"),
+    ("Got bucket size", r"Got bucket size (?P<bucket>\d{1,9}) for input with (?P<tokens>\d{1,9}) tokens"),
+    (
+        "by rematerialization",
+        rf"reduce memory use below [\d.]+\w+ \((?P<xla_limit>{AMOUNT})\) by rematerialization; only reduced to [\d.]+\w+ "
+        rf"\((?P<planned>{AMOUNT})\)",
+    ),
+)
+"""Facts of one input, which end with it. Groups are their names."""
+
+OF_THE_MACHINE = _facts(
+    ("--buckets", r"--buckets[= ](?P<buckets>\d{1,9}(?:,\d{1,9}){0,99})"),
+    ("Limit:", r"(?:^|\s)Limit: +(?P<limit>\d{1,19}(?:\.\d+[KMGT]iB)?)$"),
+    ("InUse:", r"(?:^|\s)InUse: +(?P<in_use>\d{1,19}(?:\.\d+[KMGT]iB)?)$"),
+    ("MaxInUse:", r"(?:^|\s)MaxInUse: +(?P<most_in_use>\d{1,19}(?:\.\d+[KMGT]iB)?)$"),
+    ("XLA backend", r"XLA backend (?:allocating|will use up to) (?P<limit>\d{1,19}) bytes on device"),
+    ("Memory usage:", r"Memory usage: (?P<free>\d{1,19}) bytes free, (?P<memory>\d{1,19}) bytes total"),
+    ("total memory reported", r"total memory reported: (?P<memory>\d{1,19})"),
+    ("MiB |", r"\| +\d+MiB */ *(?P<memory>\d{1,9}MiB) \|"),
+    ("(UUID: GPU", r"GPU \d+: (?P<gpu>[\w ./-]{1,80}?) \(UUID"),
+    ("(UUID: MIG", r"MIG (?P<profile>\d+g\.\d+gb) +Device"),
+    ("NVIDIA ", r"^\| +\d+ +(?P<gpu>NVIDIA [\w ./-]{1,80}?) +(?:On|Off|N/A) *\|"),
+    ("Tesla ", r"^\| +\d+ +(?P<gpu>Tesla [\w ./-]{1,80}?) +(?:On|Off|N/A) *\|"),
+    ("Compute Capability", r"device \(\d+\): (?P<gpu>[\w ./-]{1,80}), Compute Capability"),
+    (" with key ", r" on (?P<gpu>NVIDIA [\w ./-]{1,80}?) with key "),
+    ("PallasTriton", r"PallasTriton(?P<kernel>\w{1,60})"),
+    ("jaxlib.xla_extension", r"jaxlib\.(?P<old_jax>xla_extension)"),
+)
+
+VARIABLES = (
+    "XLA_PYTHON_CLIENT_PREALLOCATE",
+    "XLA_PYTHON_CLIENT_ALLOCATOR",
+    "XLA_PYTHON_CLIENT_MEM_FRACTION",
+    "XLA_CLIENT_MEM_FRACTION",
+    "TF_FORCE_UNIFIED_MEMORY",
+)
+ENVIRONMENT = re.compile(rf"\b({'|'.join(VARIABLES)})[\"']? ?[=:] ?[\"']?([\w.]{{1,40}})")
+
+WORDS = frozenset(
+    {one.words for one in MESSAGES} | {words for words, _ in (*OF_THE_JOB, *OF_THE_MACHINE)} | {*STARTS, *STAGES, *VARIABLES}
+)
+"""A line without any of these says nothing that is known here."""
+
+_NEAR = 0.03  # how far apart the memory may be that nvidia-smi and CUDA give of one GPU
+
+
+def said(facts: Iterable[tuple[str, re.Pattern[str]]], line: str) -> dict[str, str]:
+    """What a line says of these facts, by name."""
+    matches = (pattern.search(line) for words, pattern in facts if words in line)
+    return {name: value for match in matches if match for name, value in match.groupdict().items()}
+
+
+def amount(text: str | None) -> int | None:
+    """Bytes, as XLA, CUDA, Linux and ptxas write them: `47.20GiB`, `17.79G`, `96 bytes`, `81559MiB`, `12kB`, `0xc600`."""
+    if text is None:
+        return None
+    if text.startswith("0x"):
+        return int(text, 16)
+    found = re.fullmatch(r"([\d.]+) ?([kKMGT]?)(?:i?B|bytes)?", text)
+    return int(Fraction(found[1]) * 1024 ** " KMGT".index(found[2].upper() or " ")) if found else None
+
+
+def target(said: Mapping[str, str]) -> tuple[str, int | None]:
+    """The target that the log names, and the GPU's memory; nvidia-smi may cut names short, and gives a little more memory."""
+    name, stated = said.get("gpu", "").strip(), amount(said.get("memory"))
+    target = target_of(VisibleGpu(name, 0, "")) or ""
+    if name.endswith("...") and stated:
+        known = [gpus.find(one) for one in gpus.names() if "/" not in one]
+        alike = [one.name for one in known if one.description.startswith(name[:-3])]
+        near = [one for one in alike if abs(gpus.find(one).memory_bytes - stated) < _NEAR * stated]
+        target = near[0] if len(near) == 1 else ""
+    if "profile" in said:
+        target = f"{target}/{said['profile']}" if f"{target}/{said['profile']}" in gpus.names() else ""
+    return target, gpus.find(target).memory_bytes if target else stated

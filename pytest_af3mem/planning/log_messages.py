@@ -1,0 +1,215 @@
+"""What AlphaFold 3, JAX, XLA, CUDA, Triton, Slurm and the kernel print when a run ends badly, and what each line means.
+
+A line has the meaning of the first row of `MESSAGES` whose pattern it has. Each row begins with words that such a line has, so
+that most lines of a log are passed over without a pattern.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Cause:
+    """What ended a run: its name in JSON, in words, and which memory ran out, where one did (`gpu`, `shared`, `host`)."""
+
+    name: str
+    title: str
+    memory: str = ""
+
+    @property
+    def is_failure(self) -> bool:
+        return self not in (DONE, RETRIED, REMATERIALIZED)
+
+
+GPU = Cause("gpu_memory", "the GPU ran out of memory", "gpu")
+OUTSIDE = Cause("gpu_memory_outside_pool", "the GPU ran out of memory outside JAX's pool, which CUDA itself needed", "gpu")
+UNIFIED = Cause("unified_memory", "unified memory ran out, which is that of the GPU and of the host together", "gpu")
+SHARED = Cause("shared_memory", "a kernel wants more shared memory than this GPU has: no lack of GPU memory", "shared")
+JOB_LIMIT = Cause("host_memory_limit", "the job reached its limit of host memory and was killed: no lack of GPU memory", "host")
+HOST = Cause("host_memory", "the host ran out of memory: no lack of GPU memory", "host")
+KILLED = Cause("killed", "the process was killed from outside, as is done when host memory runs out: no lack of GPU memory")
+TIME = Cause("time_limit", "the job reached its time limit: nothing of memory")
+DRIVER = Cause("driver", "the driver of the GPU does not fit the CUDA that JAX has: nothing of memory")
+NO_GPU = Cause("no_gpu", "JAX found no GPU that it can use: nothing of memory")
+GENERATION = Cause("gpu_generation", "a kernel does not exist for this generation of GPUs: nothing of memory")
+COMPILER = Cause("cuda_files", "files of CUDA that XLA compiles with are missing: nothing of memory")
+CUDNN = Cause("cudnn", "cuDNN does not start")
+ADDRESS = Cause("illegal_address", "a kernel read or wrote where it may not: a fault in code, no lack of memory")
+LAUNCH = Cause("launch", "a kernel could not be started on the GPU: no lack of memory is stated")
+DATABASE = Cause("database", "a database of sequences or structures is missing or unreadable: nothing of memory")
+PARAMETERS = Cause("parameters", "the parameters of the model are missing: nothing of memory")
+DISK = Cause("disk", "a disk is full, or its quota: nothing of memory")
+CRASH = Cause("crash", "the process crashed, and does not say why")
+DONE = Cause("done", "nothing failed: what this log tells of is done")
+RETRIED = Cause("retried", "nothing failed so far: the allocator was refused once, and XLA went on with less")
+REMATERIALIZED = Cause("rematerialized", "nothing failed so far: XLA warns that it could not plan the program within its limit")
+
+GENERAL, SPECIFIC = 1, 2  # a specific line is believed rather than a general one, and both rather than a warning
+
+
+@dataclass(frozen=True)
+class Message:
+    """One row: words that the line has, its pattern, and how much the line says."""
+
+    cause: Cause
+    words: str
+    pattern: re.Pattern[str]
+    rank: int = SPECIFIC
+
+
+def _rows(cause: Cause, *patterns: tuple[str, str] | str, rank: int = SPECIFIC) -> tuple[Message, ...]:
+    """Rows of one cause; a pattern that is but its words is given as such."""
+    pairs = [(one, re.escape(one)) if isinstance(one, str) else one for one in patterns]
+    return tuple(Message(cause, words, re.compile(pattern), rank) for words, pattern in pairs)
+
+
+AMOUNT = r"\d{1,19}(?:\.\d+)? ?(?:[KMGT]i?B|B|bytes)?"
+_ASKED = rf"(?P<asked>{AMOUNT})"
+
+MESSAGES = (
+    *_rows(RETRIED, "The caller indicates that this is not a failure", rank=0),
+    *_rows(REMATERIALIZED, "by rematerialization", rank=0),
+    *_rows(
+        SHARED,
+        ("hared memory size limit", r"requested (?P<asked>\d{1,19}), available: (?P<limit>\d{1,19})"),
+        (
+            "shared memory",
+            r"out of resource: shared memory.{0,9}Required: (?P<asked>\d{1,19})\D{1,9}Hardware limit\D{1,9}(?P<limit>\d{1,19})",
+        ),
+        ("too much shared data", r"shared data \((?P<asked>0x[0-9a-f]{1,15}) bytes, (?P<limit>0x[0-9a-f]{1,15}) max"),
+        "Shared memory requested exceeds",
+        (
+            "CUDA_ERROR_INVALID_VALUE",
+            r"(?i:shared memory).{0,300}CUDA_ERROR_INVALID_VALUE|CUDA_ERROR_INVALID_VALUE.{0,300}(?i:shared memory)",
+        ),
+    ),
+    *_rows(
+        HOST,
+        ("on host:", rf"failed to alloc(?:ate)? {_ASKED} on host:"),
+        ("host_bfc", rf"host_bfc\) ran out of memory trying to allocate {_ASKED}"),
+        ("host memory", rf"allocate [\d.]+\w+ \({_ASKED}\) of (?:pinned )?host memory"),
+        ("host memory", rf"allocate pinned host memory of size: {_ASKED}"),
+        "ailed to allocate host memory",
+        "std::bad_alloc",
+        ("MemoryError", r"(?:^|[\s.])_?(?:Array)?MemoryError(?::|$|\s)(?:.{0,40}Unable to allocate " + _ASKED + ")?"),
+        "Cannot allocate memory",
+    ),
+    *_rows(
+        JOB_LIMIT,
+        ("oom_kill", r"oom_kill event.{0,20}(?:StepId=|step )(?P<slurm>\d{1,12})"),
+        ("oom-kill", r"oom-kill event.{0,20}(?:StepId=|step )(?P<slurm>\d{1,12})"),
+        ("emory cgroup out of memory", r"Killed process \d+ \((?P<victim>[^)]{1,60})\)(?:.{0,80}anon-rss:(?P<held>\d{1,15}kB))?"),
+        "Exceeded job memory limit",
+        ("Out Of Memory", r"task \d+: Out Of Memory"),
+        ("exceeded limit", r"(?:mem|vmem) \S{1,20} exceeded limit"),
+    ),
+    *_rows(
+        HOST,
+        ("ut of memory: Kill", r"Kill(?:ed)? process \d+ \((?P<victim>[^)]{1,60})\)(?:.{0,80}anon-rss:(?P<held>\d{1,15}kB))?"),
+    ),
+    *_rows(
+        UNIFIED,
+        ("unified memory", rf"(?i:failed to alloc(?:ate)?) (?:[\d.]+\w* \()?{_ASKED}\)? (?:of )?unified memory"),
+    ),
+    *_rows(
+        OUTSIDE,
+        "instantiate command buffer",
+        (
+            "CUDA_ERROR_OUT_OF_MEMORY",
+            r"(?:CUBIN|cuDevicePrimaryCtxRetain|cuModuleLoad|[Ff]ailed to capture gpu graph).{0,300}CUDA_ERROR_OUT_OF_MEMORY",
+        ),
+    ),
+    *_rows(
+        GPU,
+        ("trying to allocate", rf"[Oo]ut of memory while trying to allocate {_ASKED}"),
+        ("trying to allocate", rf"ran out of memory trying to allocate [\d.]+\w+ \(rounded to {_ASKED}"),
+        ("trying to allocate", rf"ran out of memory trying to allocate {_ASKED}"),
+        ("Failed to allocate request for", rf"Failed to allocate request for [\d.]+\w+ \({_ASKED}\)"),
+        (
+            "CUDA_ERROR_OUT_OF_MEMORY",
+            rf"[Ff]ailed to alloc(?:ate)? (?:[\d.]+\w* \()?{_ASKED}\)?.{{0,80}}CUDA_ERROR_OUT_OF_MEMORY",
+        ),
+    ),
+    *_rows(GPU, "CUDA_ERROR_OUT_OF_MEMORY", "cudaErrorMemoryAllocation", "RESOURCE_EXHAUSTED", rank=GENERAL),
+    *_rows(
+        TIME,
+        ("DUE TO TIME LIMIT", r"(?:(?:JOB|STEP) (?P<slurm>\d{1,12}).{0,200})?DUE TO TIME LIMIT"),
+        ("walltime", r"walltime \S{1,20} exceeded limit"),
+    ),
+    *_rows(
+        DRIVER,
+        ("does not match DSO version", r"kernel version (?P<driver>[\d.]+) does not match DSO version (?P<library>[\d.]+)"),
+        "CUDA driver version is insufficient",
+        "CUDA_ERROR_UNSUPPORTED_PTX_VERSION",
+        "CUDA_ERROR_SYSTEM_DRIVER_MISMATCH",
+        "Driver/library version mismatch",
+        ("too old", r"(?i:driver(?: version)?(?: is)? too old)"),
+    ),
+    *_rows(
+        NO_GPU,
+        "CUDA_ERROR_NO_DEVICE",
+        "no CUDA-capable device is detected",
+        "could not select device driver",
+        "CUDA-enabled jaxlib is not installed",
+    ),
+    *_rows(
+        NO_GPU,
+        "No visible GPU devices",
+        ("no supported devices found", r"no supported devices found for platform CUDA"),
+        ("nable to initialize backend", r"nable to initialize backend '(?:cuda|gpu)'"),
+        ("failed to initialize", r"[Bb]ackend '(?:cuda|gpu)' failed to initialize"),
+        ("Unknown backend", r"Unknown backend:? '?(?:cuda|gpu)"),
+        "failed call to cuInit",
+        rank=GENERAL,
+    ),
+    *_rows(
+        GENERATION,
+        "no kernel image is available",
+        "CUDA_ERROR_NO_BINARY_FOR_GPU",
+        "is unsupported on this GPU generation",
+        ("GPU compute capability", r"For devices with GPU compute capability 7|requires at least GPU compute capability"),
+    ),
+    *_rows(COMPILER, "libdevice not found", "find libdevice", "suitable version of ptxas", "No PTX compilation provider"),
+    *_rows(CUDNN, "DNN library initialization failed", "Could not create cudnn handle", "before creating cudnn handle"),
+    *_rows(ADDRESS, "CUDA_ERROR_ILLEGAL_ADDRESS", "an illegal memory access"),
+    *_rows(
+        LAUNCH,
+        "failed to launch on the GPU",
+        "CUDA_ERROR_LAUNCH_",
+        ("ailed to launch CUDA", r"ailed to launch CUDA (?:kernel|graph)"),
+        ("ailed to capture", r"(?i:failed to capture gpu graph)"),
+        "CUDA_ERROR_INVALID_VALUE",
+    ),
+    *_rows(
+        DATABASE,
+        ("not found in any of", r"(?P<path>\S{1,300}) with \S{1,20} not found in any of"),
+        ("Could not find", r"Could not find \w{1,20} database (?P<path>\S{1,300})"),
+        ("failed to slurp", r"failed to slurp (?P<path>\S{1,300})"),
+        ("FileNotFoundError", r"(?P<path>[^\s']{1,300}(?:\.fasta|\.fa|mmcif_files\S{0,20}))'?(?: does not exist\.)?$"),
+    ),
+    *_rows(
+        PARAMETERS,
+        ("o models matched in", r"o models matched in (?P<path>\S{1,300})"),
+        ("Model missing from", r"Model missing from (?P<path>\S{1,300})"),
+    ),
+    *_rows(DISK, "No space left on device", "Disk quota exceeded"),
+    *_rows(
+        DONE,
+        ("done, output written", r"Fold job .{1,300} done, output written"),
+        ("Done running", r"Done running \d+ fold jobs?\."),
+        ("Done processing", r"Done processing \d+ fold inputs?\."),
+    ),
+    *_rows(
+        KILLED,
+        ("Killed", r"(?:^|\d\s+|: )Killed(?:\s|$)"),
+        ("xit code", r"xit code:? 137\b"),
+        ("with code", r"with code 137\b"),
+        rank=GENERAL,
+    ),
+    *_rows(CRASH, "Segmentation fault", ("core dumped", r"(?:Aborted|Bus error) \(core dumped\)"), rank=GENERAL),
+)
+
+NOISE = re.compile(r"(?:^|\s)W\d{4} \d|: W \w+/|leaking|failed to unload module")
+"""Lines that are warnings, or of a process that is ending already: they count where nothing else is known."""
