@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from pytest_af3mem.commands import NOT_JUDGED, OK, USAGE
-from pytest_af3mem.commands.arguments import Parser, deliver
+from pytest_af3mem.commands.arguments import Parser, deliver, show
 from pytest_af3mem.errors import UsageError, shown
 from pytest_af3mem.planning.explain import Explanation, read
 from pytest_af3mem.planning.log_facts import WORDS
@@ -47,6 +47,8 @@ def _explained(name: str) -> Explanation:
                 return read(lines(log, WORDS))
         if not hasattr(sys.stdin, "buffer"):
             raise UsageError("is standard input, which is closed: name a file")
+        if sys.stdin.isatty():
+            show("reading what you paste, until Ctrl-D")
         return read(lines(sys.stdin.buffer, WORDS))
     except IsADirectoryError as error:
         raise UsageError("is a folder: name the log itself, such as slurm-1234.out") from error

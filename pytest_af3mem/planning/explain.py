@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -10,10 +11,12 @@ from pytest_af3mem.gpus.occupancy import preallocated
 from pytest_af3mem.inputs.buckets import bucket
 from pytest_af3mem.models.alphafold3_files import NEWEST_BUCKETS
 from pytest_af3mem.planning import log_facts
+from pytest_af3mem.planning.log_causes import Cause
 from pytest_af3mem.planning.log_facts import amount
-from pytest_af3mem.planning.log_messages import MESSAGES, NOISE, Cause
+from pytest_af3mem.planning.log_messages import MESSAGES, NOISE
 
-_SHOWN = 300  # characters of a line
+_SHOWN = 200  # characters of a line
+_PREFIX = re.compile(r"^.{0,160}?\.(?:cc|py):\d+\] ")  # of absl and XLA: time, process, place
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,11 @@ class Explanation:
     def memory(self) -> str:
         """Which memory ran out, as `Cause` says it; empty where none did."""
         return self.found.cause.memory if self.found else ""
+
+    @property
+    def is_failure(self) -> bool:
+        """Whether it is not known that nothing failed."""
+        return self.found is None or self.found.cause.is_failure
 
     @property
     def line(self) -> str:
@@ -108,7 +116,7 @@ class _Reading:
         if "gpu" in self.machine:
             facts.pop("gpu", None)  # the first, for AlphaFold 3 runs on device 0
         self.machine |= facts
-        self.environment |= dict(log_facts.ENVIRONMENT.findall(line))
+        self.environment |= log_facts.environment(line)
         if found := _meaning(number, line, self.job):
             known = self.found.get(found.cause)
             if known and known.rank <= found.rank:
@@ -151,9 +159,11 @@ class _Reading:
 def _meaning(number: int, line: str, job: Mapping[str, str]) -> Found | None:
     for message in MESSAGES:
         if message.words in line and (match := message.pattern.search(line)):
-            start = match.start() if match.start() > _SHOWN // 2 else 0
+            prefix = _PREFIX.match(line)
+            start = min(prefix.end() if prefix else 0, match.start())
+            start = start if match.start() - start < _SHOWN // 2 else match.start()
             said = {name: value for name, value in match.groupdict().items() if value}
-            rank = 0 if NOISE.search(line[:_SHOWN]) else message.rank
+            rank = 0 if NOISE.search(line[: 2 * _SHOWN]) else message.rank
             return Found(message.cause, rank, number, line[start : start + _SHOWN].strip(), {**job, **said})
     return None
 

@@ -46,7 +46,7 @@ OF_THE_MACHINE = _facts(
     ("XLA backend", r"XLA backend (?:allocating|will use up to) (?P<limit>\d{1,19}) bytes on device"),
     ("Memory usage:", r"Memory usage: (?P<free>\d{1,19}) bytes free, (?P<memory>\d{1,19}) bytes total"),
     ("total memory reported", r"total memory reported: (?P<memory>\d{1,19})"),
-    ("MiB |", r"\| +\d+MiB */ *(?P<memory>\d{1,9}MiB) \|"),
+    ("MiB |", r"\| +(?P<used>\d{1,9}MiB) */ *(?P<memory>\d{1,9}MiB) \|"),
     ("(UUID: GPU", r"GPU \d+: (?P<gpu>[\w ./-]{1,80}?) \(UUID"),
     ("(UUID: MIG", r"MIG (?P<profile>\d+g\.\d+gb) +Device"),
     ("NVIDIA ", r"^\| +\d+ +(?P<gpu>NVIDIA [\w ./-]{1,80}?) +(?:On|Off|N/A) *\|"),
@@ -54,6 +54,7 @@ OF_THE_MACHINE = _facts(
     ("Compute Capability", r"device \(\d+\): (?P<gpu>[\w ./-]{1,80}), Compute Capability"),
     (" with key ", r" on (?P<gpu>NVIDIA [\w ./-]{1,80}?) with key "),
     ("PallasTriton", r"PallasTriton(?P<kernel>\w{1,60})"),
+    ("Error: ", r"^(?P<error>[\w.]{0,60}Error: .{1,200})"),
     ("jaxlib.xla_extension", r"jaxlib\.(?P<old_jax>xla_extension)"),
 )
 
@@ -64,7 +65,9 @@ VARIABLES = (
     "XLA_CLIENT_MEM_FRACTION",
     "TF_FORCE_UNIFIED_MEMORY",
 )
-ENVIRONMENT = re.compile(rf"\b({'|'.join(VARIABLES)})[\"']? ?[=:] ?[\"']?([\w.]{{1,40}})")
+_VALUE = r"[Tt]rue|[Ff]alse|\d{0,3}\.?\d{1,6}|platform|bfc|default|cuda_async|vmm"
+_VARIABLE = re.compile(rf"\b({'|'.join(VARIABLES)})[\"']?(?: ?[=:] ?| )[\"']?({_VALUE})\b")
+
 
 WORDS = frozenset(
     {one.words for one in MESSAGES} | {words for words, _ in (*OF_THE_JOB, *OF_THE_MACHINE)} | {*STARTS, *STAGES, *VARIABLES}
@@ -86,8 +89,13 @@ def amount(text: str | None) -> int | None:
         return None
     if text.startswith("0x"):
         return int(text, 16)
-    found = re.fullmatch(r"([\d.]+) ?([kKMGT]?)(?:i?B|bytes)?", text)
+    found = re.fullmatch(r"(\d+(?:\.\d+)?) ?([kKMGT]?)(?:i?B|bytes)?", text)
     return int(Fraction(found[1]) * 1024 ** " KMGT".index(found[2].upper() or " ")) if found else None
+
+
+def environment(line: str) -> dict[str, str]:
+    """The variables of JAX's pool that a line sets or shows."""
+    return dict(_VARIABLE.findall(line)) if any(name in line for name in VARIABLES) else {}
 
 
 def target(said: Mapping[str, str]) -> tuple[str, int | None]:

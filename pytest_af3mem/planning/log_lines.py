@@ -9,17 +9,17 @@ from typing import IO
 from pytest_af3mem.errors import UsageError
 
 _BLOCK_BYTES = 2**18
-_LINE_BYTES = 2**14  # how much further a block goes for the end of its last line; a longer one is read in parts
+_LINE_BYTES = 2**14  # of a line that are read
 _PACKED = {b"\x1f\x8b": "zcat", b"\xfd7zXZ\x00": "xzcat", b"\x28\xb5\x2f\xfd": "zstdcat", b"BZh": "bzcat"}
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 _CONTROL = bytes(set(range(32)) - set(b"\b\t\n\f\r\x1b")) + b"\x7f"
-_COLOURS = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]{0,200}(?:\x07|\x1b\\)|[@-Z\\-_])")
+_COLOURS = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]{0,200}(?:\x07|\x1b\\)|[@-Z\\-_])")
 
 
 def lines(log: IO[bytes], words: Collection[str]) -> Iterator[tuple[int, str]]:
-    """Lines of the parts of the log where one of the `words` is, without colours, each with its number.
+    """The lines that have one of the `words`, without colours, each with its number.
 
-    What a progress bar wrote over counts as lines of its own, under one number. Raises UsageError, with the way out, for what
+    What a progress bar wrote over counts as lines of its own, under one number; what is longer than 16 KiB is cut. Raises UsageError, with the way out, for what
     is no text, and for an empty log.
     """
     wanted = [word.encode() for word in words]
@@ -28,10 +28,13 @@ def lines(log: IO[bytes], words: Collection[str]) -> Iterator[tuple[int, str]]:
         if is_first:
             _check(block)
             is_first = False
-        if b"\x1b" in block or any(word in block for word in wanted):
-            text = _COLOURS.sub("", block.decode(errors="replace"))
-            for more, line in enumerate(text.split("\n")):
-                yield from ((number + more, part) for part in line.split("\r") if part)
+        if b"\x1b" in block:
+            block = _COLOURS.sub(b"", block)
+        if present := [word for word in wanted if word in block]:
+            for more, line in enumerate(block.split(b"\n")):
+                if any(word in line for word in present):
+                    parts = (part[:_LINE_BYTES].decode(errors="replace") for part in line.split(b"\r") if part)
+                    yield from ((number + more, part) for part in parts)
         number += block.count(b"\n")
     if is_first:
         raise UsageError("is empty: give what the run printed, standard error included (run_alphafold.py ... > run.log 2>&1)")

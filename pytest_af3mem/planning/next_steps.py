@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pytest_af3mem.planning import log_messages as log
+from pytest_af3mem.planning import log_causes as log
 from pytest_af3mem.planning.explain import Explanation
 
 _LITTLE = 2**30  # bytes that are free where cuDNN and CUDA have too few
@@ -48,18 +48,16 @@ def steps(told: Explanation) -> tuple[Step, ...]:
 def _gpu(told: Explanation) -> tuple[Step, ...]:
     found = []
     if told.is_unified and (told.share or 0) <= 1:
-        why = "unified memory is on, but the pool ends where the GPU does: above 1 it goes on in host memory, slowly"
+        why = "unified memory is on, and no share above 1 is in the log: without one the pool ends where the GPU does"
         found.append(Step("export XLA_CLIENT_MEM_FRACTION=3.2", why))
     if told.asked_bytes and told.memory_bytes and "CUDA_ERROR" in told.line and told.asked_bytes <= told.memory_bytes:
         why = "the GPU has more than was asked for: another process may hold it; af3mem watch PID says what for"
         found.append(Step("nvidia-smi", why))
-    if told.tokens:
-        found.append(
-            Step(f"af3mem fit --tokens {told.tokens} --target {_target(told)}", "the settings with which it fits this GPU")
-        )
-    else:
+    if not told.tokens:
         found.append(Step("af3mem tokens job.json", "its tokens, N below"))
-        found.append(Step("af3mem fit --tokens N --target " + _target(told), "the settings with which it fits this GPU"))
+    older = "this log is of an older JAX: whether it fits with the versions here as it is, else with which settings"
+    why = older if "old_jax" in told.said else "the settings with which it fits this GPU"
+    found.append(Step(f"af3mem fit --tokens {told.tokens or 'N'} --target {_target(told)}", why))
     return *found, Step("af3mem plan job.json --targets cards", "what it needs, and the GPUs that it fits as it is")
 
 

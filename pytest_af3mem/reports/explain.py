@@ -7,6 +7,7 @@ from typing import Any
 
 from pytest_af3mem.gpus.size import format_bytes
 from pytest_af3mem.planning.explain import Explanation
+from pytest_af3mem.planning.log_facts import amount
 from pytest_af3mem.planning.next_steps import steps
 from pytest_af3mem.reports.columns import printed
 from pytest_af3mem.reports.json import document
@@ -37,11 +38,14 @@ def render_json(told: Sequence[tuple[str, Explanation]], broken: Sequence[tuple[
 def _head(one: Explanation) -> str:
     if one.found is None:
         return "nothing is known of this log: it names no memory that ran out, and no other end that is known here"
-    asked, limit = one.asked_bytes, one.limit_bytes
-    if asked is None:
-        return one.found.cause.title
-    of = f", of {_exact(limit) if limit < 2**20 else format_bytes(limit)}" if limit is not None else ""
-    return f"{one.found.cause.title}: {_exact(asked)} asked for in one piece{of}"
+    amounts = []
+    if one.asked_bytes is not None:
+        piece = " in one piece" if one.memory == "gpu" else ""
+        limit = f", of {_size(one.limit_bytes)}" if one.limit_bytes is not None else ""
+        amounts.append(f"{_size(one.asked_bytes)} asked for{piece}{limit}")
+    if one.in_use_bytes is not None:
+        amounts.append(f"{_size(one.in_use_bytes)} {'in use' if one.memory == 'gpu' else 'held'}")
+    return " ".join([one.found.cause.title, *([f"({', '.join(amounts)})"] if amounts else [])])
 
 
 def _rows(one: Explanation) -> Iterable[tuple[str, str]]:
@@ -49,41 +53,46 @@ def _rows(one: Explanation) -> Iterable[tuple[str, str]]:
         yield f"line {one.found.number}", one.line
     else:
         yield "sought", _LOOKED_FOR
+        if "error" in one.said:
+            yield "error", f"the last in it is {one.said['error']}"
+    while_ = f"while {one.stage}" if one.stage and one.is_failure else ""
     if one.tokens:
-        padded = f", padded to the bucket of {one.bucket}" if one.bucket else ""
-        yield "input", f"{one.tokens} tokens{padded}{f', while {one.stage}' if one.stage else ''}"
-    elif one.stage:
-        yield "input", f"the log does not say its tokens; it ended while {one.stage}"
+        yield "input", f"{one.tokens} tokens, padded to the bucket of {one.bucket}{f', {while_}' if while_ else ''}"
+    elif while_:
+        yield "input", f"its tokens are not in the log; it ended {while_}"
     if one.planned_bytes and one.xla_limit_bytes:
-        planned, limit = format_bytes(one.planned_bytes), format_bytes(one.xla_limit_bytes)
-        yield "XLA", f"planned {planned} of buffers at once; its limit, of which it warns, was {limit}"
+        yield "XLA", f"planned {_size(one.planned_bytes)} at once, and warned that its limit was {_size(one.xla_limit_bytes)}"
     if one.memory == "gpu":
         yield "pool", _pool(one)
     if one.gpu:
-        named = f"target {one.target}" if one.target else "not a target of af3mem's catalogue"
-        yield "GPU", f"{one.gpu}, {named}{f', {format_bytes(one.memory_bytes)}' if one.memory_bytes else ''}"
+        yield "GPU", _gpu(one)
     for other in one.also[:2]:
         yield "also", f"{other.cause.title} (line {other.number})"
     if one.ended_well:
         yield "later", "a later run or job of this log ended well"
-    for index, step in enumerate(steps(one)):
-        yield "" if index else "next", f"{step.command}    # {step.purpose}"
+    following = steps(one)
+    width = max((len(step.command) for step in following), default=0)
+    for index, step in enumerate(following):
+        yield "" if index else "next", f"{step.command.ljust(width)}  # {step.purpose}"
 
 
 def _pool(one: Explanation) -> str:
-    """What JAX's pool was set to, and what was in use of it."""
-    parts = [f"{name}={value}" for name, value in one.environment.items()]
-    if not parts:
-        parts = ["not in the log: JAX takes 75 % of the GPU at once, AlphaFold 3's container 95 %"]
-    if one.is_unified is None and one.environment:
-        parts.append("nothing of unified memory")
-    if one.in_use_bytes is not None:
-        parts.append(f"{format_bytes(one.in_use_bytes)} in use")
-    return ", ".join(parts)
+    """What JAX's pool was set to."""
+    if not one.environment:
+        return "not in the log: JAX takes 75 % of the GPU at once, AlphaFold 3's container 95 %"
+    stated = ", ".join(f"{name}={value}" for name, value in one.environment.items())
+    return stated if one.is_unified is not None else f"{stated}; unified memory is not in the log"
 
 
-def _exact(size: int) -> str:
-    return format_bytes(size) if size < 1024 else f"{format_bytes(size)} ({size:,} bytes)"
+def _gpu(one: Explanation) -> str:
+    named = f"target {one.target}" if one.target else "not a target of af3mem"
+    memory = f", {_size(one.memory_bytes)}" if one.memory_bytes else ""
+    used = amount(one.said.get("used"))
+    return f"{one.gpu}, {named}{memory}{f', of which nvidia-smi shows {_size(used)} in use' if used else ''}"
+
+
+def _size(size: int) -> str:
+    return format_bytes(size) if size >= 2**20 else f"{size:,} bytes"
 
 
 def _to_json(name: str, one: Explanation) -> dict[str, Any]:
