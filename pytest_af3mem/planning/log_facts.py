@@ -11,7 +11,7 @@ from pytest_af3mem.gpus.local import target_of
 from pytest_af3mem.gpus.nvml import VisibleGpu
 from pytest_af3mem.planning.log_messages import AMOUNT, MESSAGES
 
-STARTS = ("Running AlphaFold 3. Please note", "Running fold job ")
+STARTS = ("Running AlphaFold 3. Please note", "Running fold job ", "Processing fold input ")
 """The first words of a run and of a job: what a log says before belongs to earlier ones."""
 STAGES = {
     "Running data pipeline": "searching the databases",

@@ -17,9 +17,9 @@ _COLOURS = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]{0,200}(?:\x07|
 
 
 def lines(log: IO[bytes], words: Collection[str]) -> Iterator[tuple[int, str]]:
-    """The lines that have one of the `words`, without colours, each with its number.
+    """The lines that have one of the `words`, without colours, each with its number; of a line its first 16 KiB.
 
-    What a progress bar wrote over counts as lines of its own, under one number; what is longer than 16 KiB is cut. Raises UsageError, with the way out, for what
+    What a progress bar wrote over counts as lines of its own, under one number. Raises UsageError, with the way out, for what
     is no text, and for an empty log.
     """
     wanted = [word.encode() for word in words]

@@ -189,7 +189,7 @@ MESSAGES = (
         DONE,
         ("done, output written", r"Fold job .{1,300} done, output written"),
         ("Done running", r"Done running \d+ fold jobs?\."),
-        ("Done processing", r"Done processing \d+ fold inputs?\."),
+        ("Done processing", r"Done processing (?:\d+ fold inputs?|fold input .{1,300})\."),
     ),
     *_rows(
         KILLED,
