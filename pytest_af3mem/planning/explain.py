@@ -13,10 +13,12 @@ from pytest_af3mem.models.alphafold3_files import NEWEST_BUCKETS
 from pytest_af3mem.planning import log_facts
 from pytest_af3mem.planning.log_causes import Cause
 from pytest_af3mem.planning.log_facts import amount
-from pytest_af3mem.planning.log_messages import MESSAGES, NOISE
+from pytest_af3mem.planning.log_messages import MESSAGES, NOISE, Message
 
 _SHOWN = 200  # characters of a line
 _PREFIX = re.compile(r"^.{0,160}?\.(?:cc|py):\d+\] ")  # of absl and XLA: time, process, place
+
+_ROWS = tuple((message.words, message) for message in MESSAGES)
 
 
 @dataclass(frozen=True)
@@ -117,12 +119,13 @@ class _Reading:
             facts.pop("gpu", None)  # the first, for AlphaFold 3 runs on device 0
         self.machine |= facts
         self.environment |= log_facts.environment(line)
-        if found := _meaning(number, line, self.job):
-            known = self.found.get(found.cause)
-            if known and known.rank <= found.rank:
-                found = dataclasses.replace(found, said={**known.said, **found.said})
-            if not known or known.rank <= found.rank:
-                self.found[found.cause] = found
+        if meaning := _meaning(line):
+            message, match = meaning
+            rank = 0 if NOISE.search(line, 0, 2 * _SHOWN) else message.rank
+            known = self.found.get(message.cause)
+            if not known or known.rank <= rank:
+                said = {**(known.said if known else {}), **self.job, **{k: v for k, v in match.groupdict().items() if v}}
+                self.found[message.cause] = Found(message.cause, rank, number, _shown(line, match), said)
 
     def explained(self) -> Explanation:
         failed = self.failed if self.failed and not _failed(self.found) else self.found
@@ -156,16 +159,19 @@ class _Reading:
         return dataclasses.replace(explanation, limit_bytes=stated)
 
 
-def _meaning(number: int, line: str, job: Mapping[str, str]) -> Found | None:
-    for message in MESSAGES:
-        if message.words in line and (match := message.pattern.search(line)):
-            prefix = _PREFIX.match(line)
-            start = min(prefix.end() if prefix else 0, match.start())
-            start = start if match.start() - start < _SHOWN // 2 else match.start()
-            said = {name: value for name, value in match.groupdict().items() if value}
-            rank = 0 if NOISE.search(line[: 2 * _SHOWN]) else message.rank
-            return Found(message.cause, rank, number, line[start : start + _SHOWN].strip(), {**job, **said})
+def _meaning(line: str) -> tuple[Message, re.Match[str]] | None:
+    for words, message in _ROWS:
+        if words in line and (match := message.pattern.search(line)):
+            return message, match
     return None
+
+
+def _shown(line: str, match: re.Match[str]) -> str:
+    """A line, or so much of it that it can be shown, without the time and place where it was printed."""
+    prefix = _PREFIX.match(line)
+    start = min(prefix.end() if prefix else 0, match.start())
+    start = start if match.start() - start < _SHOWN // 2 else match.start()
+    return line[start : start + _SHOWN].strip()
 
 
 def _ordered(found: Mapping[Cause, Found]) -> list[Found]:

@@ -79,8 +79,11 @@ _NEAR = 0.03  # how far apart the memory may be that nvidia-smi and CUDA give of
 
 def said(facts: Iterable[tuple[str, re.Pattern[str]]], line: str) -> dict[str, str]:
     """What a line says of these facts, by name."""
-    matches = (pattern.search(line) for words, pattern in facts if words in line)
-    return {name: value for match in matches if match for name, value in match.groupdict().items()}
+    found: dict[str, str] = {}
+    for words, pattern in facts:
+        if words in line and (match := pattern.search(line)):
+            found |= match.groupdict()
+    return found
 
 
 def amount(text: str | None) -> int | None:
