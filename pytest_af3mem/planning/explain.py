@@ -16,7 +16,7 @@ from pytest_af3mem.planning.log_facts import amount
 from pytest_af3mem.planning.log_messages import MESSAGES, NOISE, Message
 
 _SHOWN = 200  # characters of a line
-_PREFIX = re.compile(r"^.{0,160}?\.(?:cc|py):\d+\] ")  # of absl and XLA: time, process, place
+_PREFIX = r"^.{0,160}?\.(?:cc|py):\d+\] "  # of absl and XLA: time, process, place
 
 _ROWS = tuple((message.words, message) for message in MESSAGES)
 
@@ -114,14 +114,12 @@ class _Reading:
             if words in line:
                 self.job["stage"] = stage
         self.job |= log_facts.said(log_facts.OF_THE_JOB, line)
-        facts = log_facts.said(log_facts.OF_THE_MACHINE, line)
-        if "gpu" in self.machine:
-            facts.pop("gpu", None)  # the first, for AlphaFold 3 runs on device 0
-        self.machine |= facts
+        known_gpu = {name: self.machine[name] for name in log_facts.OF_THE_FIRST_GPU if name in self.machine}
+        self.machine |= log_facts.said(log_facts.OF_THE_MACHINE, line) | known_gpu
         self.environment |= log_facts.environment(line)
         if meaning := _meaning(line):
             message, match = meaning
-            rank = 0 if NOISE.search(line, 0, 2 * _SHOWN) else message.rank
+            rank = 0 if re.search(NOISE, line[: 2 * _SHOWN]) else message.rank
             known = self.found.get(message.cause)
             if not known or known.rank <= rank:
                 said = {**(known.said if known else {}), **self.job, **{k: v for k, v in match.groupdict().items() if v}}
@@ -161,14 +159,14 @@ class _Reading:
 
 def _meaning(line: str) -> tuple[Message, re.Match[str]] | None:
     for words, message in _ROWS:
-        if words in line and (match := message.pattern.search(line)):
+        if words in line and (match := re.search(message.pattern, line)):
             return message, match
     return None
 
 
 def _shown(line: str, match: re.Match[str]) -> str:
     """A line, or so much of it that it can be shown, without the time and place where it was printed."""
-    prefix = _PREFIX.match(line)
+    prefix = re.match(_PREFIX, line)
     start = min(prefix.end() if prefix else 0, match.start())
     start = start if match.start() - start < _SHOWN // 2 else match.start()
     return line[start : start + _SHOWN].strip()

@@ -23,11 +23,7 @@ STAGES = {
 """What a job is at, by the words of the line that says so."""
 
 
-def _facts(*pairs: tuple[str, str]) -> tuple[tuple[str, re.Pattern[str]], ...]:
-    return tuple((words, re.compile(pattern)) for words, pattern in pairs)
-
-
-OF_THE_JOB = _facts(
+OF_THE_JOB = (
     ("Calculating bucket size", r"input with (?P<tokens>\d{1,9}) tokens"),
     ("Got bucket size", r"Got bucket size (?P<bucket>\d{1,9}) for input with (?P<tokens>\d{1,9}) tokens"),
     (
@@ -36,13 +32,12 @@ OF_THE_JOB = _facts(
         rf"\((?P<planned>{AMOUNT})\)",
     ),
 )
-"""Facts of one input, which end with it. Groups are their names."""
+"""Facts of one input, which end with it: words that the line has, and the pattern, whose groups are the names of the facts."""
 
-OF_THE_MACHINE = _facts(
+OF_THE_MACHINE = (
     ("--buckets", r"--buckets[= ](?P<buckets>\d{1,9}(?:,\d{1,9}){0,99})"),
     ("Limit:", r"(?:^|\s)Limit: +(?P<limit>\d{1,19}(?:\.\d+[KMGT]iB)?)$"),
     ("InUse:", r"(?:^|\s)InUse: +(?P<in_use>\d{1,19}(?:\.\d+[KMGT]iB)?)$"),
-    ("MaxInUse:", r"(?:^|\s)MaxInUse: +(?P<most_in_use>\d{1,19}(?:\.\d+[KMGT]iB)?)$"),
     ("XLA backend", r"XLA backend (?:allocating|will use up to) (?P<limit>\d{1,19}) bytes on device"),
     ("Memory usage:", r"Memory usage: (?P<free>\d{1,19}) bytes free, (?P<memory>\d{1,19}) bytes total"),
     ("total memory reported", r"total memory reported: (?P<memory>\d{1,19})"),
@@ -58,6 +53,7 @@ OF_THE_MACHINE = _facts(
     ("jaxlib.xla_extension", r"jaxlib\.(?P<old_jax>xla_extension)"),
 )
 
+OF_THE_FIRST_GPU = ("gpu", "memory", "used", "profile")  # of several, AlphaFold 3 runs on the first
 VARIABLES = (
     "XLA_PYTHON_CLIENT_PREALLOCATE",
     "XLA_PYTHON_CLIENT_ALLOCATOR",
@@ -66,7 +62,7 @@ VARIABLES = (
     "TF_FORCE_UNIFIED_MEMORY",
 )
 _VALUE = r"[Tt]rue|[Ff]alse|\d{0,3}\.?\d{1,6}|platform|bfc|default|cuda_async|vmm"
-_VARIABLE = re.compile(rf"\b({'|'.join(VARIABLES)})[\"']?(?: ?[=:] ?| )[\"']?({_VALUE})\b")
+_VARIABLE = rf"\b({'|'.join(VARIABLES)})[\"']?(?: ?[=:] ?| )[\"']?({_VALUE})\b"
 
 
 WORDS = frozenset(
@@ -77,11 +73,11 @@ WORDS = frozenset(
 _NEAR = 0.03  # how far apart the memory may be that nvidia-smi and CUDA give of one GPU
 
 
-def said(facts: Iterable[tuple[str, re.Pattern[str]]], line: str) -> dict[str, str]:
+def said(facts: Iterable[tuple[str, str]], line: str) -> dict[str, str]:
     """What a line says of these facts, by name."""
     found: dict[str, str] = {}
     for words, pattern in facts:
-        if words in line and (match := pattern.search(line)):
+        if words in line and (match := re.search(pattern, line)):
             found |= match.groupdict()
     return found
 
@@ -98,7 +94,7 @@ def amount(text: str | None) -> int | None:
 
 def environment(line: str) -> dict[str, str]:
     """The variables of JAX's pool that a line sets or shows."""
-    return dict(_VARIABLE.findall(line)) if any(name in line for name in VARIABLES) else {}
+    return dict(re.findall(_VARIABLE, line)) if any(name in line for name in VARIABLES) else {}
 
 
 def target(said: Mapping[str, str]) -> tuple[str, int | None]:

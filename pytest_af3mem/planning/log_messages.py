@@ -44,14 +44,14 @@ class Message:
 
     cause: Cause
     words: str
-    pattern: re.Pattern[str]
+    pattern: str
     rank: int = SPECIFIC
 
 
 def _rows(cause: Cause, *patterns: tuple[str, str] | str, rank: int = SPECIFIC) -> tuple[Message, ...]:
     """Rows of one cause; a pattern that is but its words is given as such."""
     pairs = [(one, re.escape(one)) if isinstance(one, str) else one for one in patterns]
-    return tuple(Message(cause, words, re.compile(pattern), rank) for words, pattern in pairs)
+    return tuple(Message(cause, words, pattern, rank) for words, pattern in pairs)
 
 
 AMOUNT = r"\d{1,19}(?:\.\d+)? ?(?:[KMGT]i?B|B|bytes)?"
@@ -129,7 +129,7 @@ MESSAGES = (
     ),
     *_rows(
         DRIVER,
-        ("does not match DSO version", r"kernel version (?P<driver>[\d.]+) does not match DSO version (?P<library>[\d.]+)"),
+        ("does not match DSO version", r"kernel version [\d.]+ does not match DSO version [\d.]+"),
         "CUDA driver version is insufficient",
         "CUDA_ERROR_UNSUPPORTED_PTX_VERSION",
         "CUDA_ERROR_SYSTEM_DRIVER_MISMATCH",
@@ -174,15 +174,15 @@ MESSAGES = (
     ),
     *_rows(
         DATABASE,
-        ("not found in any of", r"(?P<path>\S{1,300}) with \S{1,20} not found in any of"),
-        ("Could not find", r"Could not find \w{1,20} database (?P<path>\S{1,300})"),
-        ("failed to slurp", r"failed to slurp (?P<path>\S{1,300})"),
-        ("FileNotFoundError", r"(?P<path>[^\s']{1,300}(?:\.fasta|\.fa|mmcif_files\S{0,20}))'?(?: does not exist\.)?$"),
+        ("not found in any of", r"\S{1,300} with \S{1,20} not found in any of"),
+        ("Could not find", r"Could not find \w{1,20} database \S{1,300}"),
+        ("failed to slurp", r"failed to slurp \S{1,300}"),
+        ("FileNotFoundError", r"[^\s']{1,300}(?:\.fasta|\.fa|mmcif_files\S{0,20})'?(?: does not exist\.)?$"),
     ),
     *_rows(
         PARAMETERS,
-        ("o models matched in", r"o models matched in (?P<path>\S{1,300})"),
-        ("Model missing from", r"Model missing from (?P<path>\S{1,300})"),
+        ("o models matched in", r"o models matched in \S{1,300}"),
+        ("Model missing from", r"Model missing from \S{1,300}"),
     ),
     *_rows(DISK, "No space left on device", "Disk quota exceeded"),
     *_rows(
@@ -201,5 +201,5 @@ MESSAGES = (
     *_rows(CRASH, "Segmentation fault", ("core dumped", r"(?:Aborted|Bus error) \(core dumped\)"), rank=GENERAL),
 )
 
-NOISE = re.compile(r"(?:^|\s)W\d{4} \d|: W \w+/|leaking|failed to unload module")
+NOISE = r"(?:^|\s)W\d{4} \d|: W \w+/|leaking|failed to unload module"
 """Lines that are warnings, or of a process that is ending already: they count where nothing else is known."""

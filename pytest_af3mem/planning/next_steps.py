@@ -69,7 +69,7 @@ def _shared_memory(told: Explanation) -> tuple[Step, ...]:
             Step(measured, "whether the versions that are installed here compile for this GPU"),
         )
     return (
-        Step(_TRITON_OFF, "runs attention without this kernel, which takes more GPU memory"),
+        Step(_TRITON_OFF, "attention without its Triton kernel, if that is the one: it takes more GPU memory"),
         Step(f"{measured} --set attention=xla", "how much, and whether the rest compiles for this GPU"),
     )
 
