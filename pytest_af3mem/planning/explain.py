@@ -36,8 +36,9 @@ class Found:
 class Explanation:
     """What a log says. `found` is None where it says nothing that is known here; None is what it does not say.
 
-    `asked_bytes` were asked for in one piece, of `limit_bytes`; both are of the memory that ran out. XLA planned
-    `planned_bytes` of live buffers where its own limit was `xla_limit_bytes`. `memory_bytes` are the GPU's. `also` are other
+    `asked_bytes` were asked for in one piece, of `limit_bytes`; both are of the memory that ran out. By XLA
+    the program takes `needed_bytes` in all; it planned `planned_bytes` of live buffers, of its own limit of `xla_limit_bytes`.
+    `memory_bytes` are the GPU's. `also` are other
     causes of the same run, the last first. `ended_well` is whether a later run of this log did.
     """
 
@@ -50,6 +51,7 @@ class Explanation:
     free_bytes: int | None = None
     tokens: int | None = None
     bucket: int | None = None
+    needed_bytes: int | None = None
     planned_bytes: int | None = None
     xla_limit_bytes: int | None = None
     gpu: str = ""
@@ -110,6 +112,7 @@ class _Reading:
         if any(words in line for words in log_facts.STARTS):
             self.failed = self.found if _failed(self.found) else self.failed
             self.found, self.job = {}, {}
+            self.machine = {name: value for name, value in self.machine.items() if name not in log_facts.OF_ONE_RUN}
         for words, stage in log_facts.STAGES.items():
             if words in line:
                 self.job["stage"] = stage
@@ -142,6 +145,7 @@ class _Reading:
             free_bytes=amount(said.get("free")),
             tokens=tokens,
             bucket=_whole(said, "bucket") or (bucket(tokens, _buckets(said)) if tokens else None),
+            needed_bytes=amount(said.get("needed")),
             planned_bytes=amount(said.get("planned")),
             xla_limit_bytes=amount(said.get("xla_limit")),
             gpu=said.get("gpu", ""),

@@ -9,6 +9,7 @@ from fractions import Fraction
 from pytest_af3mem import gpus
 from pytest_af3mem.gpus.local import target_of
 from pytest_af3mem.gpus.nvml import VisibleGpu
+from pytest_af3mem.gpus.unlisted import nominal_gb
 from pytest_af3mem.planning.log_messages import AMOUNT, MESSAGES
 
 STARTS = ("Running AlphaFold 3. Please note", "Running fold job ", "Processing fold input ")
@@ -35,6 +36,7 @@ OF_THE_JOB = (
 """Facts of one input, which end with it: words that the line has, and the pattern, whose groups are the names of the facts."""
 
 OF_THE_MACHINE = (
+    ("total allocation:", rf"total allocation: +(?P<needed>{AMOUNT})$"),
     ("--buckets", r"--buckets[= ](?P<buckets>\d{1,9}(?:,\d{1,9}){0,99})"),
     ("Limit:", r"(?:^|\s)Limit: +(?P<limit>\d{1,19}(?:\.\d+[KMGT]iB)?)$"),
     ("InUse:", r"(?:^|\s)InUse: +(?P<in_use>\d{1,19}(?:\.\d+[KMGT]iB)?)$"),
@@ -53,6 +55,7 @@ OF_THE_MACHINE = (
     ("jaxlib.xla_extension", r"jaxlib\.(?P<old_jax>xla_extension)"),
 )
 
+OF_ONE_RUN = ("needed", "in_use")  # which stand below the error
 OF_THE_FIRST_GPU = ("gpu", "memory", "used", "profile")  # of several, AlphaFold 3 runs on the first
 VARIABLES = (
     "XLA_PYTHON_CLIENT_PREALLOCATE",
@@ -98,14 +101,24 @@ def environment(line: str) -> dict[str, str]:
 
 
 def target(said: Mapping[str, str]) -> tuple[str, int | None]:
-    """The target that the log names, and the GPU's memory; nvidia-smi may cut names short, and gives a little more memory."""
+    """The target of the GPU that a log names, and the GPU's memory in bytes; empty and None where it says neither.
+
+    Where the catalogue has no such name, as of a PCIe card or of one that nvidia-smi cut, it is the target of the same chip with
+    the same memory.
+    """
     name, stated = said.get("gpu", "").strip(), amount(said.get("memory"))
-    target = target_of(VisibleGpu(name, 0, "")) or ""
-    if name.endswith("...") and stated:
-        known = [gpus.find(one) for one in gpus.names() if "/" not in one]
-        alike = [one.name for one in known if one.description.startswith(name[:-3])]
-        near = [one for one in alike if abs(gpus.find(one).memory_bytes - stated) < _NEAR * stated]
-        target = near[0] if len(near) == 1 else ""
+    found = target_of(VisibleGpu(name, 0, "")) or _alike(name.lower(), stated)
     if "profile" in said:
-        target = f"{target}/{said['profile']}" if f"{target}/{said['profile']}" in gpus.names() else ""
-    return target, gpus.find(target).memory_bytes if target else stated
+        found = f"{found}/{said['profile']}" if f"{found}/{said['profile']}" in gpus.names() else ""
+    return found, gpus.find(found).memory_bytes if found else stated
+
+
+def _alike(name: str, memory_bytes: int | None) -> str:
+    words = re.findall(r"[a-z0-9]+", name.replace("rtx ", "rtx"))
+    nominal = re.search(r"(\d{1,4}) ?gb\b", name)
+    alike = [gpus.find(one) for one in gpus.names() if "/" not in one and one.partition("-")[0] in words]
+    if memory_bytes is not None:
+        alike = [one for one in alike if abs(one.memory_bytes - memory_bytes) < _NEAR * memory_bytes]
+    else:
+        alike = [one for one in alike if nominal and nominal_gb(one.name) == int(nominal[1])]
+    return alike[0].name if len(alike) == 1 else ""

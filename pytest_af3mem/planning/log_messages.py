@@ -9,31 +9,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from pytest_af3mem.planning.log_causes import (
-    ADDRESS,
-    COMPILER,
-    CRASH,
-    CUDNN,
-    DATABASE,
-    DISK,
-    DONE,
-    DRIVER,
-    GENERATION,
-    GPU,
-    HOST,
-    JOB_LIMIT,
-    KILLED,
-    LAUNCH,
-    NO_GPU,
-    OUTSIDE,
-    PARAMETERS,
-    REMATERIALIZED,
-    RETRIED,
-    SHARED,
-    TIME,
-    UNIFIED,
-    Cause,
-)
+from pytest_af3mem.planning import log_causes as end
+from pytest_af3mem.planning.log_causes import Cause
 
 GENERAL, SPECIFIC = 1, 2  # a specific line is believed rather than a general one, and both rather than a warning
 
@@ -58,10 +35,10 @@ AMOUNT = r"\d{1,19}(?:\.\d+)? ?(?:[KMGT]i?B|B|bytes)?"
 _ASKED = rf"(?P<asked>{AMOUNT})"
 
 MESSAGES = (
-    *_rows(RETRIED, "The caller indicates that this is not a failure", rank=0),
-    *_rows(REMATERIALIZED, "by rematerialization", rank=0),
+    *_rows(end.RETRIED, "The caller indicates that this is not a failure", rank=0),
+    *_rows(end.REMATERIALIZED, "by rematerialization", rank=0),
     *_rows(
-        SHARED,
+        end.SHARED,
         ("hared memory size limit", r"requested (?P<asked>\d{1,19}), available: (?P<limit>\d{1,19})"),
         (
             "shared memory",
@@ -75,7 +52,7 @@ MESSAGES = (
         ),
     ),
     *_rows(
-        HOST,
+        end.HOST,
         ("on host:", rf"failed to alloc(?:ate)? {_ASKED} on host:"),
         ("host_bfc", rf"host_bfc\) ran out of memory trying to allocate {_ASKED}"),
         ("host memory", rf"allocate [\d.]+\w+ \({_ASKED}\) of (?:pinned )?host memory"),
@@ -86,24 +63,24 @@ MESSAGES = (
         "Cannot allocate memory",
     ),
     *_rows(
-        JOB_LIMIT,
+        end.JOB_LIMIT,
         ("oom_kill", r"oom_kill event.{0,20}(?:StepId=|step )(?P<slurm>\d{1,12})"),
         ("oom-kill", r"oom-kill event.{0,20}(?:StepId=|step )(?P<slurm>\d{1,12})"),
         ("emory cgroup out of memory", r"Killed process \d+(?:.{0,140}anon-rss:(?P<held>\d{1,15}kB))?"),
         "Exceeded job memory limit",
         ("exceeded limit", r"(?:mem|vmem) \S{1,20} exceeded limit"),
     ),
-    *_rows(JOB_LIMIT, ("Out Of Memory", r"task \d+: Out Of Memory"), rank=GENERAL),
+    *_rows(end.JOB_LIMIT, ("Out Of Memory", r"task \d+: Out Of Memory"), rank=GENERAL),
     *_rows(
-        HOST,
+        end.HOST,
         ("ut of memory: Kill", r"Kill(?:ed)? process \d+(?:.{0,140}anon-rss:(?P<held>\d{1,15}kB))?"),
     ),
     *_rows(
-        UNIFIED,
+        end.UNIFIED,
         ("unified memory", rf"(?i:failed to alloc(?:ate)?) (?:[\d.]+\w* \()?{_ASKED}\)? (?:of )?unified memory"),
     ),
     *_rows(
-        OUTSIDE,
+        end.OUTSIDE,
         "instantiate command buffer",
         (
             "CUDA_ERROR_OUT_OF_MEMORY",
@@ -111,7 +88,7 @@ MESSAGES = (
         ),
     ),
     *_rows(
-        GPU,
+        end.GPU,
         ("trying to allocate", rf"[Oo]ut of memory while trying to allocate {_ASKED}"),
         ("trying to allocate", rf"ran out of memory trying to allocate [\d.]+\w+ \(rounded to {_ASKED}"),
         ("trying to allocate", rf"ran out of memory trying to allocate {_ASKED}"),
@@ -121,14 +98,14 @@ MESSAGES = (
             rf"[Ff]ailed to alloc(?:ate)? (?:[\d.]+\w* \()?{_ASKED}\)?.{{0,80}}CUDA_ERROR_OUT_OF_MEMORY",
         ),
     ),
-    *_rows(GPU, "CUDA_ERROR_OUT_OF_MEMORY", "cudaErrorMemoryAllocation", "RESOURCE_EXHAUSTED", rank=GENERAL),
+    *_rows(end.GPU, "CUDA_ERROR_OUT_OF_MEMORY", "cudaErrorMemoryAllocation", "RESOURCE_EXHAUSTED", rank=GENERAL),
     *_rows(
-        TIME,
+        end.TIME,
         ("DUE TO TIME LIMIT", r"(?:(?:JOB|STEP) (?P<slurm>\d{1,12}).{0,200})?DUE TO TIME LIMIT"),
         ("walltime", r"walltime \S{1,20} exceeded limit"),
     ),
     *_rows(
-        DRIVER,
+        end.DRIVER,
         ("does not match DSO version", r"kernel version [\d.]+ does not match DSO version [\d.]+"),
         "CUDA driver version is insufficient",
         "CUDA_ERROR_UNSUPPORTED_PTX_VERSION",
@@ -137,14 +114,14 @@ MESSAGES = (
         ("too old", r"(?i:driver(?: version)?(?: is)? too old)"),
     ),
     *_rows(
-        NO_GPU,
+        end.NO_GPU,
         "CUDA_ERROR_NO_DEVICE",
         "no CUDA-capable device is detected",
         "could not select device driver",
         "CUDA-enabled jaxlib is not installed",
     ),
     *_rows(
-        NO_GPU,
+        end.NO_GPU,
         "No visible GPU devices",
         ("no supported devices found", r"no supported devices found for platform CUDA"),
         ("nable to initialize backend", r"nable to initialize backend '(?:cuda|gpu)'"),
@@ -155,17 +132,17 @@ MESSAGES = (
         rank=GENERAL,
     ),
     *_rows(
-        GENERATION,
+        end.GENERATION,
         "no kernel image is available",
         "CUDA_ERROR_NO_BINARY_FOR_GPU",
         "is unsupported on this GPU generation",
         ("GPU compute capability", r"For devices with GPU compute capability 7|requires at least GPU compute capability"),
     ),
-    *_rows(COMPILER, "libdevice not found", "find libdevice", "suitable version of ptxas", "No PTX compilation provider"),
-    *_rows(CUDNN, "DNN library initialization failed", "Could not create cudnn handle", "before creating cudnn handle"),
-    *_rows(ADDRESS, "CUDA_ERROR_ILLEGAL_ADDRESS", "an illegal memory access"),
+    *_rows(end.COMPILER, "libdevice not found", "find libdevice", "suitable version of ptxas", "No PTX compilation provider"),
+    *_rows(end.CUDNN, "DNN library initialization failed", "Could not create cudnn handle", "before creating cudnn handle"),
+    *_rows(end.ADDRESS, "CUDA_ERROR_ILLEGAL_ADDRESS", "an illegal memory access"),
     *_rows(
-        LAUNCH,
+        end.LAUNCH,
         "failed to launch on the GPU",
         "CUDA_ERROR_LAUNCH_",
         ("ailed to launch CUDA", r"ailed to launch CUDA (?:kernel|graph)"),
@@ -173,32 +150,32 @@ MESSAGES = (
         "CUDA_ERROR_INVALID_VALUE",
     ),
     *_rows(
-        DATABASE,
+        end.DATABASE,
         ("not found in any of", r"\S{1,300} with \S{1,20} not found in any of"),
         ("Could not find", r"Could not find \w{1,20} database \S{1,300}"),
         ("failed to slurp", r"failed to slurp \S{1,300}"),
         ("FileNotFoundError", r"[^\s']{1,300}(?:\.fasta|\.fa|mmcif_files\S{0,20})'?(?: does not exist\.)?$"),
     ),
     *_rows(
-        PARAMETERS,
+        end.PARAMETERS,
         ("o models matched in", r"o models matched in \S{1,300}"),
         ("Model missing from", r"Model missing from \S{1,300}"),
     ),
-    *_rows(DISK, "No space left on device", "Disk quota exceeded"),
+    *_rows(end.DISK, "No space left on device", "Disk quota exceeded"),
     *_rows(
-        DONE,
+        end.DONE,
         ("done, output written", r"Fold job .{1,300} done, output written"),
         ("Done running", r"Done running \d+ fold jobs?\."),
         ("Done processing", r"Done processing (?:\d+ fold inputs?|fold input .{1,300})\."),
     ),
     *_rows(
-        KILLED,
+        end.KILLED,
         ("Killed", r"(?:^|\d\s+|: )Killed(?:\s|$)"),
         ("xit code", r"xit code:? 137\b"),
         ("with code", r"with code 137\b"),
         rank=GENERAL,
     ),
-    *_rows(CRASH, "Segmentation fault", ("core dumped", r"(?:Aborted|Bus error) \(core dumped\)"), rank=GENERAL),
+    *_rows(end.CRASH, "Segmentation fault", ("core dumped", r"(?:Aborted|Bus error) \(core dumped\)"), rank=GENERAL),
 )
 
 NOISE = r"(?:^|\s)W\d{4} \d|: W \w+/|leaking|failed to unload module"

@@ -50,6 +50,8 @@ def _gpu(told: Explanation) -> tuple[Step, ...]:
     if told.is_unified and (told.share or 0) <= 1:
         why = "unified memory is on, and no share above 1 is in the log: without one the pool ends where the GPU does"
         found.append(Step("export XLA_CLIENT_MEM_FRACTION=3.2", why))
+    elif told.is_unified and told.asked_bytes and told.limit_bytes and told.asked_bytes < told.limit_bytes:
+        found.append(Step("free -h", "unified memory is also the host's: what the host, container or job leaves of it"))
     if told.asked_bytes and told.memory_bytes and "CUDA_ERROR" in told.line and told.asked_bytes <= told.memory_bytes:
         why = "the GPU has more than was asked for: another process may hold it; af3mem watch PID says what for"
         found.append(Step("nvidia-smi", why))

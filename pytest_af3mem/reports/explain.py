@@ -7,6 +7,7 @@ from typing import Any
 
 from pytest_af3mem.gpus.size import format_bytes
 from pytest_af3mem.planning.explain import Explanation
+from pytest_af3mem.planning.log_causes import CUDNN
 from pytest_af3mem.planning.log_facts import amount
 from pytest_af3mem.planning.next_steps import steps
 from pytest_af3mem.reports.columns import printed
@@ -45,6 +46,8 @@ def _head(one: Explanation) -> str:
         amounts.append(f"{_size(one.asked_bytes)} asked for{piece}{limit}")
     if one.in_use_bytes is not None:
         amounts.append(f"{_size(one.in_use_bytes)} {'in use' if one.memory == 'gpu' else 'held'}")
+    if one.found.cause is CUDNN and one.free_bytes is not None:
+        amounts.append(f"{_size(one.free_bytes)} of the GPU free")
     return " ".join([one.found.cause.title, *([f"({', '.join(amounts)})"] if amounts else [])])
 
 
@@ -60,6 +63,8 @@ def _rows(one: Explanation) -> Iterable[tuple[str, str]]:
         yield "input", f"{one.tokens} tokens, padded to the bucket of {one.bucket}{f', {while_}' if while_ else ''}"
     elif while_:
         yield "input", f"its tokens are not in the log; it ended {while_}"
+    if one.needed_bytes:
+        yield "XLA", f"the program takes {_size(one.needed_bytes)} in all: arguments, results, constants and temporaries"
     if one.planned_bytes and one.xla_limit_bytes:
         yield "XLA", f"planned {_size(one.planned_bytes)} at once, and warned that its limit was {_size(one.xla_limit_bytes)}"
     if one.memory == "gpu":
@@ -110,6 +115,7 @@ def _to_json(name: str, one: Explanation) -> dict[str, Any]:
         "tokens": one.tokens,
         "bucket": one.bucket,
         "stage": one.stage or None,
+        "needed_bytes": one.needed_bytes,
         "planned_bytes": one.planned_bytes,
         "xla_limit_bytes": one.xla_limit_bytes,
         "gpu": one.gpu or None,

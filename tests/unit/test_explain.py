@@ -162,6 +162,21 @@ def test_the_text_of_one():
     ]
 
 
+def test_the_text_in_the_docs_is_that():
+    block = (LOGS.parents[1] / "docs" / "explain.md").read_text().partition("[576]:\n\n")[2].partition("\n\nWhat")[0]
+    lines = render_text([("run.log", explained("bucket-4608-unified-but-capped"))]).splitlines()
+    documented = [line.removeprefix("    ").partition(" ...")[0] for line in block.splitlines()]
+    assert [line for line, beginning in zip(lines, documented, strict=True) if not line.startswith(beginning)] == []
+
+
+def test_cudnn_says_what_is_free():
+    assert render_text([("a", explained("cudnn-with-little-memory"))]).startswith(
+        "cuDNN does not start (674.44 MiB of the GPU free)\n"
+    )
+    enough = told("Could not create cudnn handle: X", "Memory usage: 46637514752 bytes free, 47587131392 bytes total.")
+    assert steps(enough)[0].command == "unset LD_LIBRARY_PATH"
+
+
 def test_the_text_of_one_that_says_nothing():
     head, sought, error, _ = render_text([("run.log", explained("an-error-of-another-kind"))]).splitlines()
     assert head == "nothing is known of this log: it names no memory that ran out, and no other end that is known here"
@@ -265,6 +280,7 @@ LINES = {
 
 
 FACTS = (
+    "                 total allocation:   14.44GiB",
     "INTERNAL: failed initializing StreamExecutor: CUDA_ERROR_OUT_OF_MEMORY: out of memory; total memory reported: 34089730048",
     "StreamExecutor device (0): Tesla T4, Compute Capability 7.5",
     "  MIG 3g.20gb     Device  0: (UUID: MIG-1)",
@@ -374,6 +390,17 @@ def test_the_bucket_is_that_of_the_stated_sizes():
         (["GPU 0: NVIDIA A100-SXM4-40GB (UUID: GPU-1)", "  MIG 3g.20gb     Device  0: (UUID: MIG-1)"], "a100-40gb/3g.20gb"),
         (["GPU 0: NVIDIA H200 (UUID: GPU-1)", "GPU 1: NVIDIA L4 (UUID: GPU-2)"], "h200-141gb"),
         (["|   0  NVIDIA H100 PCIe               On  |   00000000:81:00.0 Off |                    0 |"], ""),
+        (
+            [
+                "|   0  NVIDIA H100 PCIe               On  |   00000000:81:00.0 Off |                    0 |",
+                "| N/A   35C    P0             53W /  310W |       1MiB /  81559MiB |      0%      Default |",
+            ],
+            "h100-80gb",
+        ),
+        (["GPU 0: NVIDIA A100-PCIE-40GB (UUID: GPU-1)"], "a100-40gb"),
+        (["GPU 0: NVIDIA A100 80GB PCIe (UUID: GPU-1)"], "a100-80gb"),
+        (["GPU 0: NVIDIA GH200 480GB (UUID: GPU-1)"], ""),
+        (["GPU 0: NVIDIA GeForce RTX 4080 (UUID: GPU-1)"], ""),
         (["StreamExecutor device (0): Tesla T4, Compute Capability 7.5"], "t4-16gb"),
     ],
 )
@@ -393,6 +420,20 @@ def test_the_pool_is_a_share_of_the_gpu():
     assert told(gpu, "ENV XLA_CLIENT_MEM_FRACTION 3.2", OOM).limit_bytes == int(3.2 * H100)
     assert told(gpu, "'XLA_PYTHON_CLIENT_ALLOCATOR': 'platform'", "XLA_CLIENT_MEM_FRACTION=0.5", OOM).limit_bytes == H100
     assert told(OOM).limit_bytes is None
+
+
+def test_what_xla_says_below_the_error():
+    """As in patrickbryant1/AFProfile#8."""
+    found = told(OOM, "BufferAssignment OOM Debugging.", "                 total allocation:   14.44GiB")
+    assert found.needed_bytes == int(14.44 * GIB)
+    assert "  XLA     the program takes 14.44 GiB in all: " in render_text([("a", found)])
+    assert told("total allocation:   14.44GiB", "Running fold job b...", OOM).needed_bytes is None
+
+
+def test_unified_memory_that_the_host_lacks():
+    gpu = "GPU 0: NVIDIA A100-SXM4-80GB (UUID: GPU-1)"
+    first, *_ = steps(told(gpu, "TF_FORCE_UNIFIED_MEMORY=true XLA_CLIENT_MEM_FRACTION=4.0", OOM))
+    assert first.command == "free -h"
 
 
 def test_an_empty_record_says_nothing():
