@@ -27,19 +27,19 @@ def prepare(parser: Parser) -> None:
 
 def run(parsed: argparse.Namespace, settings: Settings) -> int:
     """Exit status 2 where a log cannot be read, else 3 where one says nothing that is known."""
-    told: list[tuple[str, Explanation]] = []
+    explained: list[tuple[str, Explanation]] = []
     broken: list[tuple[str, str]] = []
     for name in parsed.logs:
         try:
-            told.append((name, _explained(name)))
+            explained.append((name, _read_log(name)))
         except UsageError as error:
             broken.append((name, str(error)))
             print(f"af3mem: {shown(f'{name!r} {error}')}", file=sys.stderr)
-    deliver(settings, report.render_text(told), report.render_json(told, broken))
-    return USAGE if broken else OK if all(one.found for _, one in told) else NOT_JUDGED
+    deliver(settings, report.render_text(explained), report.render_json(explained, broken))
+    return USAGE if broken else OK if all(one.found for _, one in explained) else NOT_JUDGED
 
 
-def _explained(name: str) -> Explanation:
+def _read_log(name: str) -> Explanation:
     """Raises UsageError, with the way out, for what is no log."""
     try:
         if name != "-":

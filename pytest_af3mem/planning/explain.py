@@ -79,15 +79,15 @@ class Explanation:
     @property
     def is_unified(self) -> bool | None:
         """Whether memory of the host counted as the GPU's; None where the log does not say."""
-        stated = self.environment.get("TF_FORCE_UNIFIED_MEMORY")
-        return None if stated is None else stated.lower() in ("1", "true")
+        value = self.environment.get("TF_FORCE_UNIFIED_MEMORY")
+        return None if value is None else value.lower() in ("1", "true")
 
     @property
     def share(self) -> float | None:
-        """How much of the GPU JAX's pool may be, as the log states it; None where it does not."""
-        stated = {**self.environment, "XLA_PYTHON_CLIENT_PREALLOCATE": "true"}
+        """How much of the GPU JAX's pool may be, as the log has it; None where it does not say."""
+        environment = {**self.environment, "XLA_PYTHON_CLIENT_PREALLOCATE": "true"}
         names = [name for name in self.environment if name.endswith("MEM_FRACTION")]
-        return preallocated(stated) if names else None
+        return preallocated(environment) if names else None
 
 
 def read(numbered: Iterable[tuple[int, str]]) -> Explanation:
@@ -155,10 +155,10 @@ class _Reading:
             environment=self.environment,
             said=said,
         )
-        stated = amount((first.said if first and memory != "gpu" else said).get("limit"))
-        if stated is None and memory == "gpu" and memory_bytes is not None:
-            stated = int((explanation.share or 1) * memory_bytes)
-        return dataclasses.replace(explanation, limit_bytes=stated)
+        limit_bytes = amount((first.said if first and memory != "gpu" else said).get("limit"))
+        if limit_bytes is None and memory == "gpu" and memory_bytes is not None:
+            limit_bytes = int((explanation.share or 1) * memory_bytes)
+        return dataclasses.replace(explanation, limit_bytes=limit_bytes)
 
 
 def _meaning(line: str) -> tuple[Message, re.Match[str]] | None:

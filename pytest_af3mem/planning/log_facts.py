@@ -1,4 +1,4 @@
-"""What the lines of a log say beside its failure: tokens and bucket, the GPU and its limits, the environment, what it was at."""
+"""What the lines of a log say besides why it ended: tokens and bucket, the GPU and its limits, the environment, the stage."""
 
 from __future__ import annotations
 
@@ -106,11 +106,11 @@ def target(said: Mapping[str, str]) -> tuple[str, int | None]:
     Where the catalogue has no such name, as of a PCIe card or of one that nvidia-smi cut, it is the target of the same chip with
     the same memory.
     """
-    name, stated = said.get("gpu", "").strip(), amount(said.get("memory"))
-    found = target_of(VisibleGpu(name, 0, "")) or _alike(name.lower(), stated)
+    name, memory_bytes = said.get("gpu", "").strip(), amount(said.get("memory"))
+    found = target_of(VisibleGpu(name, 0, "")) or _alike(name.lower(), memory_bytes)
     if "profile" in said:
         found = f"{found}/{said['profile']}" if f"{found}/{said['profile']}" in gpus.names() else ""
-    return found, gpus.find(found).memory_bytes if found else stated
+    return found, gpus.find(found).memory_bytes if found else memory_bytes
 
 
 def _alike(name: str, memory_bytes: int | None) -> str:

@@ -19,16 +19,16 @@ class Step:
     purpose: str
 
 
-def steps(told: Explanation) -> tuple[Step, ...]:
+def steps(one: Explanation) -> tuple[Step, ...]:
     """The next steps, the first to be taken first. `job.json` in them is the user's input, `NAME` a target."""
-    cause = told.found.cause if told.found else None
+    cause = one.found.cause if one.found else None
     if cause in (log.GPU, log.UNIFIED):
-        return _gpu(told)
-    if told.memory == "host" or cause is log.KILLED:
-        return _host(told)
+        return _gpu(one)
+    if one.memory == "host" or cause is log.KILLED:
+        return _host(one)
     if cause is log.SHARED:
-        return _shared_memory(told)
-    if cause is log.CUDNN and (told.free_bytes is None or told.free_bytes >= _LITTLE):
+        return _shared_memory(one)
+    if cause is log.CUDNN and (one.free_bytes is None or one.free_bytes >= _LITTLE):
         return (
             Step("unset LD_LIBRARY_PATH", "another cuDNN than the one that JAX came with may be found first"),
             Step("nvidia-smi", "the driver's version, and whether another process holds the GPU"),
@@ -40,32 +40,32 @@ def steps(told: Explanation) -> tuple[Step, ...]:
         )
     templates = _OF_CAUSE.get(cause, ()) if cause else (_EVERYTHING,)
     return tuple(
-        Step(command.format(input=_input(told), target=_target(told), slurm=told.said.get("slurm", "JOBID")), purpose)
+        Step(command.format(input=_input(one), target=_target(one), slurm=one.said.get("slurm", "JOBID")), purpose)
         for command, purpose in templates
     )
 
 
-def _gpu(told: Explanation) -> tuple[Step, ...]:
+def _gpu(one: Explanation) -> tuple[Step, ...]:
     found = []
-    if told.is_unified and (told.share or 0) <= 1:
+    if one.is_unified and (one.share or 0) <= 1:
         why = "unified memory is on, and no share above 1 is in the log: without one the pool ends where the GPU does"
         found.append(Step("export XLA_CLIENT_MEM_FRACTION=3.2", why))
-    elif told.is_unified and told.asked_bytes and told.limit_bytes and told.asked_bytes < told.limit_bytes:
+    elif one.is_unified and one.asked_bytes and one.limit_bytes and one.asked_bytes < one.limit_bytes:
         found.append(Step("free -h", "unified memory is also the host's: what the host, container or job leaves of it"))
-    if told.asked_bytes and told.memory_bytes and "CUDA_ERROR" in told.line and told.asked_bytes <= told.memory_bytes:
+    if one.asked_bytes and one.memory_bytes and "CUDA_ERROR" in one.line and one.asked_bytes <= one.memory_bytes:
         why = "the GPU has more than was asked for: another process may hold it; af3mem watch PID says what for"
         found.append(Step("nvidia-smi", why))
-    if not told.tokens:
+    if not one.tokens:
         found.append(Step("af3mem tokens job.json", "its tokens, N below"))
     older = "this log is of an older JAX: whether it fits with the versions here as it is, else with which settings"
-    why = older if "old_jax" in told.said else "the settings with which it fits this GPU"
-    found.append(Step(f"af3mem fit --tokens {told.tokens or 'N'} --target {_target(told)}", why))
+    why = older if "old_jax" in one.said else "the settings with which it fits this GPU"
+    found.append(Step(f"af3mem fit --tokens {one.tokens or 'N'} --target {_target(one)}", why))
     return *found, Step("af3mem plan job.json --targets cards", "what it needs, and the GPUs that it fits as it is")
 
 
-def _shared_memory(told: Explanation) -> tuple[Step, ...]:
-    measured = f"af3mem measure {_input(told)} --target {_target(told)}"
-    if "GatedLinearUnit" in told.said.get("kernel", ""):
+def _shared_memory(one: Explanation) -> tuple[Step, ...]:
+    measured = f"af3mem measure {_input(one)} --target {_target(one)}"
+    if "GatedLinearUnit" in one.said.get("kernel", ""):
         return (
             Step("pip install --upgrade tokamax", "its tile of this kernel is too large for such GPUs: openxla/tokamax#1361"),
             Step(measured, "whether the versions that are installed here compile for this GPU"),
@@ -76,36 +76,36 @@ def _shared_memory(told: Explanation) -> tuple[Step, ...]:
     )
 
 
-def _host(told: Explanation) -> tuple[Step, ...]:
+def _host(one: Explanation) -> tuple[Step, ...]:
     found = []
-    if "slurm" in told.said:
+    if "slurm" in one.said:
         found.append(
             Step(
-                f"sacct -j {told.said['slurm']} --format=JobID,ReqMem,MaxRSS,State",
+                f"sacct -j {one.said['slurm']} --format=JobID,ReqMem,MaxRSS,State",
                 "what it had and took; then ask for more by --mem",
             )
         )
     else:
         found.append(Step("free -h", "what the host has; in a container or job its limit counts, such as that of --mem"))
-    if told.stage == "searching the databases":
+    if one.stage == "searching the databases":
         found.append(
             Step("run_alphafold.py --norun_inference", "runs the searches alone, on a machine with more memory and no GPU")
         )
-    elif told.is_unified:
-        found.append(Step(f"af3mem plan job.json --targets {_target(told)}", "what spills from the GPU into host memory"))
+    elif one.is_unified:
+        found.append(Step(f"af3mem plan job.json --targets {_target(one)}", "what spills from the GPU into host memory"))
     else:
         found.append(
-            Step(f"af3mem measure {_input(told)} --target {_target(told)}", "what the GPU needs, of which this log says nothing")
+            Step(f"af3mem measure {_input(one)} --target {_target(one)}", "what the GPU needs, of which this log says nothing")
         )
     return tuple(found)
 
 
-def _input(told: Explanation) -> str:
-    return f"--tokens {told.tokens}" if told.tokens else "--job job.json"
+def _input(one: Explanation) -> str:
+    return f"--tokens {one.tokens}" if one.tokens else "--job job.json"
 
 
-def _target(told: Explanation) -> str:
-    return told.target or "NAME"
+def _target(one: Explanation) -> str:
+    return one.target or "NAME"
 
 
 _MEASURE = "af3mem measure {input} --target {target}"

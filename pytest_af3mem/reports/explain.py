@@ -19,19 +19,19 @@ _LOOKED_FOR = (
 )
 
 
-def render_text(told: Sequence[tuple[str, Explanation]]) -> str:
+def render_text(logs: Sequence[tuple[str, Explanation]]) -> str:
     """About five lines for each log; with several logs, below its name."""
     lines: list[str] = []
-    for name, one in told:
-        lines += [f"{name}:"] if len(told) > 1 else []
+    for name, one in logs:
+        lines += [f"{name}:"] if len(logs) > 1 else []
         lines += [_head(one), *(f"  {label:<8}{text}" for label, text in _rows(one))]
     return printed(lines)
 
 
-def render_json(told: Sequence[tuple[str, Explanation]], broken: Sequence[tuple[str, str]]) -> str:
+def render_json(logs: Sequence[tuple[str, Explanation]], broken: Sequence[tuple[str, str]]) -> str:
     """`cause` is null where a log says nothing that is known; all amounts are in bytes, null where it does not say them."""
     return document(
-        logs=[_to_json(name, one) for name, one in told],
+        logs=[_to_json(name, one) for name, one in logs],
         broken=[{"log": name, "reason": reason} for name, reason in broken],
     )
 
@@ -85,8 +85,8 @@ def _pool(one: Explanation) -> str:
     """What JAX's pool was set to."""
     if not one.environment:
         return "not in the log: JAX takes 75 % of the GPU at once, AlphaFold 3's container 95 %"
-    stated = ", ".join(f"{name}={value}" for name, value in one.environment.items())
-    return stated if one.is_unified is not None else f"{stated}; unified memory is not in the log"
+    known = ", ".join(f"{name}={value}" for name, value in one.environment.items())
+    return known if one.is_unified is not None else f"{known}; unified memory is not in the log"
 
 
 def _gpu(one: Explanation) -> str:

@@ -27,7 +27,7 @@ def explained(name):
         return read(lines(log, WORDS))
 
 
-def told(*printed):
+def said(*printed):
     """What a log of these lines says."""
     return read(enumerate(printed, 1))
 
@@ -137,12 +137,12 @@ def test_every_log_of_the_folder_is_here():
 def test_what_a_log_says(name, expected):
     found = explained(name)
     following = steps(found)
-    said = {
+    known = {
         "cause": found.found.cause.name if found.found else None,
         "next": following[0].command if following else None,
         "also": [other.cause.name for other in found.also],
     }
-    assert {key: said[key] if key in said else getattr(found, key) for key in expected} == expected
+    assert {key: known[key] if key in known else getattr(found, key) for key in expected} == expected
 
 
 def test_the_text_of_one():
@@ -173,7 +173,7 @@ def test_cudnn_says_what_is_free():
     assert render_text([("a", explained("cudnn-with-little-memory"))]).startswith(
         "cuDNN does not start (674.44 MiB of the GPU free)\n"
     )
-    enough = told("Could not create cudnn handle: X", "Memory usage: 46637514752 bytes free, 47587131392 bytes total.")
+    enough = said("Could not create cudnn handle: X", "Memory usage: 46637514752 bytes free, 47587131392 bytes total.")
     assert steps(enough)[0].command == "unset LD_LIBRARY_PATH"
 
 
@@ -290,7 +290,7 @@ FACTS = (
 
 @pytest.mark.parametrize(("line", "cause"), LINES.items())
 def test_one_line(line, cause):
-    assert told(line).found.cause.name == cause
+    assert said(line).found.cause.name == cause
 
 
 @pytest.mark.parametrize(
@@ -304,14 +304,14 @@ def test_one_line(line, cause):
     ],
 )
 def test_lines_that_say_nothing(line):
-    assert told(line).found is None
+    assert said(line).found is None
 
 
 @pytest.mark.parametrize("line", LINES)
 def test_the_worker_reads_errors_of_a_gpu_in_the_same_way(line):
     failure = out_of_memory.read(line)
     if failure and failure.cause is out_of_memory.Cause.GPU and "not a failure" not in line:
-        found = told(line)
+        found = said(line)
         assert found.memory == ("host" if "host" in line else "gpu")
         assert failure.asked_bytes in (None, found.asked_bytes)
 
@@ -348,14 +348,14 @@ START = "Running AlphaFold 3. Please note that standard AlphaFold 3 model parame
 
 def test_a_warning_gives_way_to_an_error_and_a_general_line_to_a_special_one():
     warning = "W0522 03:21:24.108116 1 x.cc:1] Allocator (GPU_0_bfc) ran out of memory trying to allocate 1.00GiB"
-    assert told(warning).found.cause is log_causes.GPU
-    assert told(OOM, warning).found.number == 1
-    assert told("libdevice not found", warning).found.cause is log_causes.COMPILER
-    assert told("kernel version 5 does not match DSO version 6", "No visible GPU devices").found.cause is log_causes.DRIVER
+    assert said(warning).found.cause is log_causes.GPU
+    assert said(OOM, warning).found.number == 1
+    assert said("libdevice not found", warning).found.cause is log_causes.COMPILER
+    assert said("kernel version 5 does not match DSO version 6", "No visible GPU devices").found.cause is log_causes.DRIVER
 
 
 def test_of_two_errors_the_last_counts_and_the_other_is_named():
-    found = told(OOM, "slurmstepd: error: Detected 1 oom_kill event in StepId=1.batch.")
+    found = said(OOM, "slurmstepd: error: Detected 1 oom_kill event in StepId=1.batch.")
     assert found.found.cause is log_causes.JOB_LIMIT
     assert [other.cause for other in found.also] == [log_causes.GPU]
     assert "  also    the GPU ran out of memory (line 1)\n" in render_text([("a", found)])
@@ -365,23 +365,23 @@ def test_tokens_are_those_of_the_job_that_failed():
     one, other = (
         f"Got bucket size {size} for input with {size - 6} tokens, resulting in 6 padded tokens." for size in (256, 512)
     )
-    assert told("Running fold job a...", one, OOM, "Running fold job b...", other, DONE).tokens == 250
-    assert told("Running fold job a...", one, DONE, "Running fold job b...", other, OOM).tokens == 506
-    assert told("Running fold job a...", one, DONE, "Running fold job b...", OOM).tokens is None
+    assert said("Running fold job a...", one, OOM, "Running fold job b...", other, DONE).tokens == 250
+    assert said("Running fold job a...", one, DONE, "Running fold job b...", other, OOM).tokens == 506
+    assert said("Running fold job a...", one, DONE, "Running fold job b...", OOM).tokens is None
 
 
 def test_a_run_that_failed_is_explained_though_a_later_one_did_not():
-    found = told(START, OOM, START, DONE)
+    found = said(START, OOM, START, DONE)
     assert (found.found.cause, found.ended_well) == (log_causes.GPU, True)
     assert "  later   a later run or job of this log ended well\n" in render_text([("a", found)])
-    assert not told(START, DONE, START, OOM).ended_well
+    assert not said(START, DONE, START, OOM).ended_well
 
 
-def test_the_bucket_is_that_of_the_stated_sizes():
+def test_the_bucket_is_of_the_sizes_in_the_log():
     line = "Calculating bucket size for input with 300 tokens."
-    assert told(line, OOM).bucket == 384
-    assert told("run_alphafold.py --buckets=256,512", line, OOM).bucket == 512
-    assert told("run_alphafold.py --buckets=256", line, OOM).bucket == 300
+    assert said(line, OOM).bucket == 384
+    assert said("run_alphafold.py --buckets=256,512", line, OOM).bucket == 512
+    assert said("run_alphafold.py --buckets=256", line, OOM).bucket == 300
 
 
 @pytest.mark.parametrize(
@@ -405,36 +405,36 @@ def test_the_bucket_is_that_of_the_stated_sizes():
     ],
 )
 def test_the_gpu_that_a_log_names(printed, target):
-    assert told(*printed, OOM).target == target
+    assert said(*printed, OOM).target == target
 
 
 def test_a_gpu_that_is_no_target():
-    text = render_text([("a", told("GPU 0: NVIDIA H100 NVL (UUID: GPU-1)", OOM))])
+    text = render_text([("a", said("GPU 0: NVIDIA H100 NVL (UUID: GPU-1)", OOM))])
     assert "  GPU     NVIDIA H100 NVL, not a target of af3mem\n" in text
     assert "af3mem fit --tokens N --target NAME" in text
 
 
 def test_the_pool_is_a_share_of_the_gpu():
     gpu = "GPU 0: NVIDIA H100 80GB HBM3 (UUID: GPU-1)"
-    assert told(gpu, "export XLA_CLIENT_MEM_FRACTION=0.95", OOM).limit_bytes == int(0.95 * H100)
-    assert told(gpu, "ENV XLA_CLIENT_MEM_FRACTION 3.2", OOM).limit_bytes == int(3.2 * H100)
-    assert told(gpu, "'XLA_PYTHON_CLIENT_ALLOCATOR': 'platform'", "XLA_CLIENT_MEM_FRACTION=0.5", OOM).limit_bytes == H100
-    assert told(OOM).limit_bytes is None
+    assert said(gpu, "export XLA_CLIENT_MEM_FRACTION=0.95", OOM).limit_bytes == int(0.95 * H100)
+    assert said(gpu, "ENV XLA_CLIENT_MEM_FRACTION 3.2", OOM).limit_bytes == int(3.2 * H100)
+    assert said(gpu, "'XLA_PYTHON_CLIENT_ALLOCATOR': 'platform'", "XLA_CLIENT_MEM_FRACTION=0.5", OOM).limit_bytes == H100
+    assert said(OOM).limit_bytes is None
 
 
 def test_what_xla_says_below_the_error():
     """As in patrickbryant1/AFProfile#8."""
-    found = told(OOM, "BufferAssignment OOM Debugging.", "                 total allocation:   14.44GiB")
+    found = said(OOM, "BufferAssignment OOM Debugging.", "                 total allocation:   14.44GiB")
     assert found.needed_bytes == int(14.44 * GIB)
     assert "  XLA     the program takes 14.44 GiB in all: " in render_text([("a", found)])
-    assert told("total allocation:   14.44GiB", "Running fold job b...", OOM).needed_bytes is None
+    assert said("total allocation:   14.44GiB", "Running fold job b...", OOM).needed_bytes is None
 
 
 def test_unified_memory_that_the_host_lacks():
     gpu = "GPU 0: NVIDIA A100-SXM4-80GB (UUID: GPU-1)"
-    first, *_ = steps(told(gpu, "TF_FORCE_UNIFIED_MEMORY=true XLA_CLIENT_MEM_FRACTION=4.0", OOM))
+    first, *_ = steps(said(gpu, "TF_FORCE_UNIFIED_MEMORY=true XLA_CLIENT_MEM_FRACTION=4.0", OOM))
     assert first.command == "free -h"
 
 
 def test_an_empty_record_says_nothing():
-    assert told() == Explanation()
+    assert said() == Explanation()
