@@ -36,10 +36,9 @@ class Found:
 class Explanation:
     """What a log says. `found` is None where it says nothing that is known here; None is what it does not say.
 
-    `asked_bytes` were asked for in one piece, of `limit_bytes`; both are of the memory that ran out. By XLA
-    the program takes `needed_bytes` in all; it planned `planned_bytes` of live buffers, of its own limit of `xla_limit_bytes`.
-    `memory_bytes` are the GPU's. `also` are other
-    causes of the same run, the last first. `ended_well` is whether a later run of this log did.
+    `asked_bytes` were asked for in one piece, of `limit_bytes`; both are of the memory that ran out. By XLA the program takes
+    `needed_bytes` in all; it planned `planned_bytes` of live buffers, and its own limit was `xla_limit_bytes`. `memory_bytes` are
+    the GPU's. `also` are other causes of the same run, the last first. `ended_well` is whether a later run of this log did.
     """
 
     found: Found | None = None

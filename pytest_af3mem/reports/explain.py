@@ -13,6 +13,7 @@ from pytest_af3mem.planning.next_steps import steps
 from pytest_af3mem.reports.columns import printed
 from pytest_af3mem.reports.json import document
 
+_LABEL = 7  # characters, as `line 12`
 _LOOKED_FOR = (
     "GPU memory, a kernel's shared memory, host memory, a killed process, a time limit, driver, CUDA and cuDNN, GPUs, "
     "databases, parameters, full disks"
@@ -24,7 +25,9 @@ def render_text(logs: Sequence[tuple[str, Explanation]]) -> str:
     lines: list[str] = []
     for name, one in logs:
         lines += [f"{name}:"] if len(logs) > 1 else []
-        lines += [_head(one), *(f"  {label:<8}{text}" for label, text in _rows(one))]
+        rows = list(_rows(one))
+        width = max(_LABEL, *(len(label) for label, _ in rows))
+        lines += [_head(one), *(f"  {label:<{width}} {text}" for label, text in rows)]
     return printed(lines)
 
 
@@ -58,11 +61,11 @@ def _rows(one: Explanation) -> Iterable[tuple[str, str]]:
         yield "sought", _LOOKED_FOR
         if "error" in one.said:
             yield "error", f"the last in it is {one.said['error']}"
-    while_ = f"while {one.stage}" if one.stage and one.is_failure else ""
+    during = f"while {one.stage}" if one.stage and one.is_failure else ""
     if one.tokens:
-        yield "input", f"{one.tokens} tokens, padded to the bucket of {one.bucket}{f', {while_}' if while_ else ''}"
-    elif while_:
-        yield "input", f"its tokens are not in the log; it ended {while_}"
+        yield "input", f"{one.tokens} tokens, padded to the bucket of {one.bucket}{f', {during}' if during else ''}"
+    elif during:
+        yield "input", f"its tokens are not in the log; it ended {during}"
     if one.needed_bytes:
         yield "XLA", f"the program takes {_size(one.needed_bytes)} in all: arguments, results, constants and temporaries"
     if one.planned_bytes and one.xla_limit_bytes:

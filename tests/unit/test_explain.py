@@ -436,5 +436,12 @@ def test_unified_memory_that_the_host_lacks():
     assert first.command == "free -h"
 
 
+def test_columns_of_a_long_log():
+    log = [""] * 99_999 + [OOM]
+    _, line, *rest = render_text([("a", said(*log))]).splitlines()
+    assert line.startswith(f"  line 100000 {OOM}")
+    assert rest[0].startswith("  pool        not in the log: ")
+
+
 def test_an_empty_record_says_nothing():
     assert said() == Explanation()
