@@ -18,8 +18,6 @@ from pytest_af3mem.planning.log_messages import MESSAGES, NOISE, Message
 _SHOWN = 200  # characters of a line
 _PREFIX = r"^.{0,160}?\.(?:cc|py):\d+\] "  # of absl and XLA: time, process, place
 
-_ROWS = tuple((message.words, message) for message in MESSAGES)
-
 
 @dataclass(frozen=True)
 class Found:
@@ -80,6 +78,14 @@ class Explanation:
         """Whether memory of the host counted as the GPU's; None where the log does not say."""
         value = self.environment.get("TF_FORCE_UNIFIED_MEMORY")
         return None if value is None else value.lower() in ("1", "true")
+
+    @property
+    def is_preallocated(self) -> bool | None:
+        """Whether JAX took its pool at once; None where the log does not say."""
+        if "pool" in self.said:
+            return self.said["pool"] == "allocating"
+        known = "XLA_PYTHON_CLIENT_PREALLOCATE" in self.environment
+        return preallocated(self.environment) is not None if known else None
 
     @property
     def share(self) -> float | None:
@@ -161,8 +167,8 @@ class _Reading:
 
 
 def _meaning(line: str) -> tuple[Message, re.Match[str]] | None:
-    for words, message in _ROWS:
-        if words in line and (match := re.search(message.pattern, line)):
+    for message in MESSAGES:
+        if message.words in line and (match := re.search(message.pattern, line)):
             return message, match
     return None
 

@@ -40,7 +40,7 @@ OF_THE_MACHINE = (
     ("--buckets", r"--buckets[= ](?P<buckets>\d{1,9}(?:,\d{1,9}){0,99})"),
     ("Limit:", r"(?:^|\s)Limit: +(?P<limit>\d{1,19}(?:\.\d+[KMGT]iB)?)$"),
     ("InUse:", r"(?:^|\s)InUse: +(?P<in_use>\d{1,19}(?:\.\d+[KMGT]iB)?)$"),
-    ("XLA backend", r"XLA backend (?:allocating|will use up to) (?P<limit>\d{1,19}) bytes on device"),
+    ("XLA backend", r"XLA backend (?P<pool>allocating|will use up to) (?P<limit>\d{1,19}) bytes on device"),
     ("Memory usage:", r"Memory usage: (?P<free>\d{1,19}) bytes free, (?P<memory>\d{1,19}) bytes total"),
     ("total memory reported", r"total memory reported: (?P<memory>\d{1,19})"),
     ("MiB |", r"\| +(?P<used>\d{1,9}MiB) */ *(?P<memory>\d{1,9}MiB) \|"),

@@ -85,11 +85,11 @@ def _rows(one: Explanation) -> Iterable[tuple[str, str]]:
 
 
 def _pool(one: Explanation) -> str:
-    """What JAX's pool was set to."""
-    if not one.environment:
-        return "not in the log: JAX takes 75 % of the GPU at once, AlphaFold 3's container 95 %"
+    """What JAX's pool was set to, as far as the log says it."""
+    taken = {True: "taken at once", False: "taken by need", None: "whether it is taken at once is not in the log"}
+    unified = {True: "unified memory on", False: "unified memory off", None: "nothing of unified memory in the log"}
     known = ", ".join(f"{name}={value}" for name, value in one.environment.items())
-    return known if one.is_unified is not None else f"{known}; unified memory is not in the log"
+    return f"{taken[one.is_preallocated]}, {unified[one.is_unified]}{f' ({known})' if known else ''}"
 
 
 def _gpu(one: Explanation) -> str:
@@ -124,6 +124,7 @@ def _to_json(name: str, one: Explanation) -> dict[str, Any]:
         "gpu": one.gpu or None,
         "target": one.target or None,
         "gpu_memory_bytes": one.memory_bytes,
+        "preallocated": one.is_preallocated,
         "unified_memory": one.is_unified,
         "environment": dict(one.environment),
         "also": [{"cause": other.cause.name, "line_number": other.number} for other in one.also],

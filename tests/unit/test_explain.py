@@ -152,7 +152,7 @@ def test_the_text_of_one():
         "bytes.",
         "  input   4184 tokens, padded to the bucket of 4608, while running the network",
         "  XLA     planned 76.21 GiB at once, and warned that its limit was 59.87 GiB",
-        "  pool    XLA_PYTHON_CLIENT_PREALLOCATE=true, TF_FORCE_UNIFIED_MEMORY=true",
+        "  pool    taken at once, unified memory on (XLA_PYTHON_CLIENT_PREALLOCATE=true, TF_FORCE_UNIFIED_MEMORY=true)",
         "  GPU     NVIDIA H100 80GB HBM3, target h100-80gb, 79.11 GiB",
         "  next    export XLA_CLIENT_MEM_FRACTION=3.2           # unified memory is on, and no share above 1 is in the log: "
         "without one the pool ends where the GPU does",
@@ -430,6 +430,24 @@ def test_what_xla_says_below_the_error():
     assert said("total allocation:   14.44GiB", "Running fold job b...", OOM).needed_bytes is None
 
 
+@pytest.mark.parametrize(
+    ("line", "is_preallocated", "is_unified"),
+    [
+        ("XLA_PYTHON_CLIENT_PREALLOCATE=true", True, None),
+        ("export XLA_PYTHON_CLIENT_PREALLOCATE=false TF_FORCE_UNIFIED_MEMORY=1", False, True),
+        ("docker run -e XLA_PYTHON_CLIENT_PREALLOCATE=true -e XLA_PYTHON_CLIENT_ALLOCATOR=platform", False, None),
+        ("XLA backend allocating 40214462464 bytes on device 0 for BFCAllocator.", True, None),
+        ("XLA backend will use up to 40214462464 bytes on device 0 for BFCAllocator.", False, None),
+        ("TF_FORCE_UNIFIED_MEMORY=false", None, False),
+        ("(a) Give more memory to the driver by reducing XLA_CLIENT_MEM_FRACTION (b) Disable", None, None),
+    ],
+)
+def test_how_the_pool_was_taken(line, is_preallocated, is_unified):
+    found = said(line, OOM)
+    assert (found.is_preallocated, found.is_unified) == (is_preallocated, is_unified)
+    assert "\n  pool   " in render_text([("a", found)])
+
+
 def test_unified_memory_that_the_host_lacks():
     gpu = "GPU 0: NVIDIA A100-SXM4-80GB (UUID: GPU-1)"
     first, *_ = steps(said(gpu, "TF_FORCE_UNIFIED_MEMORY=true XLA_CLIENT_MEM_FRACTION=4.0", OOM))
@@ -440,7 +458,7 @@ def test_columns_of_a_long_log():
     log = [""] * 99_999 + [OOM]
     _, line, *rest = render_text([("a", said(*log))]).splitlines()
     assert line.startswith(f"  line 100000 {OOM}")
-    assert rest[0].startswith("  pool        not in the log: ")
+    assert rest[0].startswith("  pool        whether it is taken at once is not in the log, nothing of ")
 
 
 def test_an_empty_record_says_nothing():
