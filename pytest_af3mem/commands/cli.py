@@ -26,6 +26,7 @@ from pytest_af3mem.commands import (
     calibrate,
     compare,
     doctor,
+    explain,
     fit,
     measure,
     plan,
@@ -41,7 +42,7 @@ from pytest_af3mem.session.settings import OPTIONS, Option, Settings, resolve_au
 
 _GROUPS = {"model": "model", "python": "model", "path": "model", "buckets": "model", "json": "report", "all_holders": "report"}
 _BUG = "af3mem: this is a fault of pytest-af3mem, and says nothing of the memory: please report it"
-_COMMANDS = (measure, vary, tokens, sweep, plan, compare, fit, calibrate, watch, doctor)
+_COMMANDS = (measure, vary, tokens, sweep, plan, compare, fit, calibrate, watch, explain, doctor)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
