@@ -51,6 +51,8 @@ class Summary:
             if found.model == AlphaFold3.name:
                 parts.append(f"attention by {default_attention(gpu.compute_capability)} unless a test says otherwise")
             lines.append(shown(f"af3mem: {', '.join(parts)}"))
+            if told := self._session.flags_in_effect:
+                lines.append(shown(f"af3mem: {told}"))
         return lines
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:

@@ -108,6 +108,9 @@ class Peak:
     rest of the readings. The other bytes stay those of the program, as it was compiled on that GPU: `program_bytes` is their sum,
     and that of `holders`.
 
+    `least_bytes`: with flags that leave it to the GPU which kernels multiply matrices, the total is that of the choice that needs
+    most, and this that of the one that needs least (`records.flags`).
+
     `cached`: it was measured before. `same_program`: its sources are new, and the program that they make was compiled before.
 
     Peaks compare with each other and with sizes: `peak <= "12 GiB"`, `peak < "95 %"` (of the target's memory), `a == b`. Those of
@@ -137,6 +140,7 @@ class Peak:
     cached: bool = False
     constant_bytes: int = 0
     same_program: bool = False
+    least_bytes: int | None = None
 
     def __str__(self) -> str:
         return f"GPU peak {format_bytes(self.total_bytes)} {self.conditions}"

@@ -20,11 +20,12 @@ from pytest_af3mem.inputs import ambient, generate, reading
 from pytest_af3mem.inputs import tokens as counting
 from pytest_af3mem.inputs.job import Job
 from pytest_af3mem.models.ccd import Store
+from pytest_af3mem.records import flags
 from pytest_af3mem.records.peak import Peak
 from pytest_af3mem.records.request import Installation, Request, freeze
 from pytest_af3mem.session.backend import Backend
 from pytest_af3mem.session.pool import Pool
-from pytest_af3mem.session.settings import AUTO, Settings, read_method, resolve_auto
+from pytest_af3mem.session.settings import AUTO, Settings, read_flags, read_method, resolve_auto
 
 _POLL_SECONDS = 0.5
 
@@ -86,7 +87,7 @@ class Session:
     def check_settings(self, model_settings: Iterable[str]) -> None:
         """Raises UsageError for a setting that the model does not name; dotted paths are left to the model."""
         for name in model_settings:
-            if "." not in name and name not in self.installation.settings:
+            if "." not in name and name not in (*self.installation.settings, flags.SETTING):
                 hint = near(name, self.installation.settings)
                 raise UsageError(f"{self.installation.model} has no setting {name!r}{hint} (or use a dotted path)")
 
@@ -101,7 +102,7 @@ class Session:
         model_settings: Mapping[str, Any] | None = None,
     ) -> Request:
         """The request for a job, or for a generated one of so many tokens. Raises UsageError for what is not possible."""
-        model_settings = model_settings or {}
+        model_settings = self._with_flags(model_settings or {})
         self.check_settings(model_settings)
         generated = job is None
         if job is None:
@@ -120,6 +121,25 @@ class Session:
             settings=freeze(model_settings),
             generated=generated,
         )
+
+    def _with_flags(self, model_settings: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The settings with the XLA flags of the session where they name none; the container's go without saying."""
+        stated = model_settings.get(flags.SETTING, self.settings.flags)
+        if stated is None:
+            return model_settings
+        if os.environ.get("XLA_FLAGS", "").strip():
+            raise UsageError(f"{flags.SETTING} {stated!r}: XLA_FLAGS is set too: unset it, or state its flags here")
+        others = {name: value for name, value in model_settings.items() if name != flags.SETTING}
+        read = read_flags(str(stated), flags.SETTING)
+        return others if read == flags.CONTAINER else {**others, flags.SETTING: read}
+
+    @property
+    def flags_in_effect(self) -> str:
+        """Which XLA flags there are in the place of the container's, in words; empty where there are none."""
+        if self.settings.flags not in (None, flags.CONTAINER):
+            return f"XLA flags: {self.settings.flags}"
+        variable = os.environ.get("XLA_FLAGS", "").strip()
+        return f"XLA_FLAGS={variable} stands in the place of the flags of AlphaFold 3's container" if variable else ""
 
     def method(self, target: str, method: str | None = None) -> str:
         """How `target` is measured, by default as the settings say: `auto` runs what is visible, and compiles for the rest."""

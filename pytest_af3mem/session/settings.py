@@ -72,6 +72,17 @@ def read_method(text: str, name: str) -> str:
     return text
 
 
+def read_flags(text: str, name: str) -> str:
+    """XLA flags: `container`, `default`, a file of flags, or the flags themselves. Raises UsageError."""
+    from pytest_af3mem.records import flags
+
+    file = Path(text)
+    try:
+        return flags.read(file.read_text() if "=" not in text and file.is_file() else text, name)
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{name} {text!r} cannot be read: {error}") from error
+
+
 def _target(text: str, name: str) -> str:
     return gpus.find(text).name
 
@@ -162,6 +173,12 @@ class Settings:
     python: str = _option(sys.executable, "interpreter that holds the model (default: this one)", "PATH", _interpreter)
     path: Path | None = _option(
         None, "source tree of the model, measured as it is instead of the installed one", "DIR", _source_tree
+    )
+    flags: str | None = _option(
+        None,
+        "XLA flags: container (AlphaFold 3's, the default), default (JAX's own), a file of flags, or flags",
+        "FLAGS",
+        read_flags,
     )
     buckets: tuple[int, ...] | None = _option(
         None, "padding buckets in tokens, as run_alphafold.py's --buckets (default: the model's)", "N,N,...", _buckets

@@ -23,6 +23,7 @@ from pytest_af3mem import gpus
 from pytest_af3mem.errors import Af3memError, NotJudged, SetupError, first_line
 from pytest_af3mem.models import fingerprint, registry
 from pytest_af3mem.models import model as models
+from pytest_af3mem.records import flags
 from pytest_af3mem.records.answering import Answer
 from pytest_af3mem.records.identity import batch_identity, parameters_identity, peak_identity, peak_of
 from pytest_af3mem.records.peak import Model, Peak
@@ -166,13 +167,29 @@ class Worker:
         gpu = gpus.find(request.target)
         self._progress("setting up the network")
         with tracing.pretending(target.device(gpu)):
-            forward = self._model.forward(dict(request.settings), gpu.compute_capability)
-        lowered = self._lowered(request, batch, forward, gpu)
+            forwards = self._forwards(request, gpu.compute_capability)
+        lowered = self._lowered(request, batch, forwards[0], gpu)
         self._progress("compiling")
         with _private() as folder:
-            options = {**forward.compiler_options, **target.FLAGS, "xla_gpu_cuda_data_dir": str(target.toolchain(folder))}
-            program = self._program(lowered, options, forward, gpu)
-        return self._peak(request, batch, forward, program, time.perf_counter() - start, target.FLAGS)
+            options = {**target.FLAGS, "xla_gpu_cuda_data_dir": str(target.toolchain(folder))}
+            compiled = [(self._program(lowered, {**one.compiler_options, **options}, one, gpu), one) for one in forwards]
+        program, forward = max(compiled, key=lambda pair: pair[0].total_bytes)
+        peak = self._peak(request, batch, forward, program, time.perf_counter() - start, target.FLAGS)
+        least_bytes = min(one.total_bytes for one, _ in compiled)
+        return replace(peak, least_bytes=least_bytes if len(compiled) > 1 else None)
+
+    def _forwards(
+        self, request: Request, compute_capability: tuple[int, int], fewer: Mapping[str, Any] = MappingProxyType({})
+    ) -> list[models.Forward]:
+        """The network as it is asked for; more than one where a GPU would choose between programs. `fewer` are settings, too."""
+        settings = {**fewer, **dict(request.settings)}
+        stated = settings.pop(flags.SETTING, flags.CONTAINER)
+        forward = self._model.forward(settings, compute_capability)
+        if stated == flags.CONTAINER:
+            return [forward]
+        config = {**forward.config, flags.SETTING: stated}
+        options = flags.programs(stated, forward.compiler_options, compute_capability, _version("jax"))
+        return [replace(forward, config=config, compiler_options=one) for one in options]
 
     def _program(self, lowered: Any, options: programs.Options, forward: models.Forward, gpu: gpus.Gpu) -> programs.Compiled:
         """What a lowered program comes to, from the cache where an equal one was compiled before."""
@@ -268,13 +285,17 @@ def _flags(options: Mapping[str, bool | int | str]) -> str:
     return " ".join([*fingerprint.without_paths(os.environ.get("XLA_FLAGS", "")).split(), *stated])
 
 
+def _version(package: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in (fingerprint.installed(package) or "").split(".")[:3] if part.isdigit())
+
+
 def _check_jax() -> None:
     from pytest_af3mem.models.alphafold3 import INSTALL
 
     found = fingerprint.installed("jax")
     if found is None:
         raise SetupError(f"JAX is not installed in {sys.executable}: {INSTALL}")
-    if tuple(int(part) for part in found.split(".")[:3] if part.isdigit()) < _OLDEST_JAX:
+    if _version("jax") < _OLDEST_JAX:
         oldest = ".".join(map(str, _OLDEST_JAX))
         raise SetupError(f"jax {found} in {sys.executable} is too old to compile without a GPU (oldest: {oldest}): {INSTALL}")
     if fingerprint.cuda_plugin() is None:

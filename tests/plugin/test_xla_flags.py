@@ -1,0 +1,70 @@
+"""XLA flags are part of the question, however they are stated."""
+
+import json
+
+import pytest
+
+from pytest_af3mem import commands
+from pytest_af3mem.commands import cli
+
+TEST = """
+    import pytest
+
+    @pytest.mark.af3_tokens(100)
+    @pytest.mark.af3_budget("1 MiB")
+    def test_fits(): ...
+"""
+
+
+@pytest.fixture
+def row(cold_project):
+    """What is measured with these options of pytest and this marker, and what pytest printed."""
+
+    def row(*options, marker=""):
+        cold_project.write(test_fit=TEST.replace("def test", f"{marker}\n    def test") if marker else TEST)
+        result = cold_project.run(*options)
+        result.assert_outcomes(passed=1)
+        (found,) = cold_project.measurements()
+        return found, result.stdout.str()
+
+    return row
+
+
+def test_the_containers_flags_go_without_saying(row):
+    usual, text = row()
+    assert "xla_flags" not in usual["model"]["config"]
+    assert "XLA" not in text
+    again, _ = row("--af3-flags=container")
+    assert again["cached"]
+
+
+def test_with_default_flags_the_larger_of_two_programs_is_judged(row):
+    usual, _ = row()
+    found, text = row("--af3-flags=default")
+    assert not found["cached"]
+    assert found["model"]["config"]["xla_flags"] == "default"
+    assert found["least_bytes"] <= found["total_bytes"]
+    assert usual["least_bytes"] is None
+    assert "af3mem: XLA flags: default" in text
+
+
+def test_a_marker_states_flags_too(row):
+    found, _ = row(marker='@pytest.mark.af3_model(xla_flags="--xla_gpu_enable_triton_gemm=true")')
+    assert found["software"]["xla_flags"].startswith("--xla_gpu_enable_triton_gemm=true")
+    assert found["least_bytes"] is None
+
+
+def test_xla_flags_of_the_environment_are_named_and_stand_alone(row, cold_project, monkeypatch):
+    monkeypatch.setenv("XLA_FLAGS", "--xla_gpu_enable_triton_gemm=true")
+    _, text = row()
+    assert "XLA_FLAGS=--xla_gpu_enable_triton_gemm=true stands in the place of the flags of AlphaFold 3's container" in text
+    result = cold_project.run("--af3-flags=default")
+    assert result.ret != 0
+    result.stdout.fnmatch_lines(["*xla_flags 'default': XLA_FLAGS is set too: unset it, or state its flags here*"])
+
+
+def test_a_flag_that_xla_does_not_know_is_not_judged(cold_project, capsys):
+    where = ("--model", "analytic:Analytic", "--path", str(cold_project.models), "--cache-dir", str(cold_project.cache))
+    assert cli.main(["measure", *where, "--tokens", "100", "--flags=--xla_nonsense=1", "--json", "-"]) == commands.NOT_JUDGED
+    (found,) = json.loads(capsys.readouterr().out)["measurements"]
+    assert "xla_nonsense" in found["reason"]
