@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import functools
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -53,10 +53,6 @@ class Parser(argparse.ArgumentParser):
                 setattr(parsed, name, read(getattr(parsed, name)))
 
 
-def tokens(text: str) -> int:
-    return whole_number(text, "--tokens")
-
-
 def whole_numbers(text: str, name: str = "--tokens") -> list[int]:
     """`512,1024` as numbers, each once, in increasing order. Raises UsageError."""
     return sorted({whole_number(part.strip(), name) for part in text.split(",")})
@@ -99,6 +95,13 @@ JOB_OPTIONS: dict[str, dict[str, Any]] = {
 """What a generated input is made of."""
 
 SHARED: dict[str, dict[str, Any]] = {
+    "--tokens": {
+        "group": "input",
+        "required": True,
+        "metavar": "N",
+        "help": "tokens of the input, exactly",
+        "read": lambda text: whole_number(text, "--tokens"),
+    },
     **{flag: {"group": "input", **how} for flag, how in JOB_OPTIONS.items()},
     "--strict": {
         "group": "input",
@@ -133,6 +136,7 @@ SHARED: dict[str, dict[str, Any]] = {
         "help": "a setting of the model; repeatable",
         "read": lambda texts: dict(map(setting, texts)),
     },
+    "--markdown": {"group": "report", "metavar": "FILE"},
     "--over": {
         "group": "model",
         "action": "append",
@@ -164,14 +168,9 @@ def note(where: object, job: Job) -> None:
         print(f"af3mem: note: {shown(str(where))}: {shown(text)}", file=sys.stderr)
 
 
-@contextmanager
-def asking(settings: Settings, pool: Callable[[Settings], Backend] = Pool) -> Iterator[Session]:
-    """A session to ask, whose workers are ended with it."""
-    session = Session(settings, pool)
-    try:
-        yield session
-    finally:
-        session.close()
+def asking(settings: Settings, pool: Callable[[Settings], Backend] = Pool) -> closing[Session]:
+    """A session to ask, whose workers end with it."""
+    return closing(Session(settings, pool))
 
 
 def deliver(settings: Settings, text: str, json: str, markdown: str = "") -> None:

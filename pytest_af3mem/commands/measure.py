@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pytest_af3mem import gpus
 from pytest_af3mem.commands import MEASURING, NOT_JUDGED, OK, OVER, STATUS_OF
-from pytest_af3mem.commands.arguments import JOB_OPTIONS, Parser, asking, deliver, job_options, note, show, tokens
+from pytest_af3mem.commands.arguments import JOB_OPTIONS, Parser, asking, deliver, job_options, note, show
 from pytest_af3mem.errors import NotJudged, UsageError
 from pytest_af3mem.gpus.size import Size
 from pytest_af3mem.inputs.job import Job
@@ -28,7 +28,7 @@ TAKES = MEASURING
 
 def prepare(parser: Parser) -> None:
     parser.groups["one of"] = parser.groups["input"].add_mutually_exclusive_group(required=True)
-    parser.take("--tokens", group="one of", metavar="N", help="measure a generated input of exactly so many tokens", read=tokens)
+    parser.take("--tokens", group="one of", required=False, help="measure a generated input of exactly so many tokens")
     parser.take("--job", group="one of", type=Path, metavar="FILE", help="measure the one of this AlphaFold 3 JSON")
     parser.take("--strict", *JOB_OPTIONS, "--set")
     parser.take(

@@ -44,9 +44,7 @@ def prepare(parser: Parser) -> None:
         read=lambda texts: dict(map(_gres, texts)),
     )
     parser.take("--scheduler")
-    parser.take(
-        "--markdown", group="report", metavar="FILE", help="write the table as Markdown to this file; - for standard output"
-    )
+    parser.take("--markdown", help="write the table as Markdown to this file; - for standard output")
 
 
 def run(parsed: argparse.Namespace, settings: Settings) -> int:

@@ -32,9 +32,7 @@ def prepare(parser: Parser) -> None:
         "--over", help="a setting of the model, or an option of the input, and its values; repeatable, for all combinations"
     )
     parser.take("--scheduler")
-    parser.take(
-        "--markdown", group="report", metavar="FILE", help="write one table as Markdown to this file; - for standard output"
-    )
+    parser.take("--markdown", help="write one table as Markdown to this file; - for standard output")
     parser.take(
         "--html", group="report", metavar="FILE", help="write a page with the curves to this file; needs pytest-af3mem[html]"
     )
