@@ -19,7 +19,7 @@ TAKES = MEASURING
 def prepare(parser: Parser) -> None:
     parser.take(
         "--tokens",
-        group="input",
+        required=False,
         metavar="N,N,...",
         help="tokens of the inputs (default: every bucket of the model)",
         read=lambda text: whole_numbers(text) if text else None,

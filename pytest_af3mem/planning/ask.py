@@ -63,17 +63,6 @@ def run_searches(session: Session, searches: Sequence[Search[_Result]], show: Ca
     return [found[at] for at in range(len(searches))]
 
 
-def answered(search: Search[_Result], answer: Callable[[Request], Answer]) -> _Result:
-    """What one search finds where each of its requests gets this answer."""
-    try:
-        request = next(search)
-        while True:
-            request = search.send(answer(request))
-    except StopIteration as end:
-        found: _Result = end.value
-        return found
-
-
 def _answer(future: Future[Peak], session: Session, show: Callable[[str], None]) -> Answer:
     try:
         return session.wait(future, show)

@@ -41,12 +41,8 @@ def measure(session: Session, tokens: Sequence[int], show: Callable[[str], None]
 
 def record(pairs: Sequence[CompiledAndRun], today: datetime.date) -> Calibration | None:
     """The record of those that have both numbers; None where none has."""
-    points = []
-    last: Peak | None = None
-    for pair in pairs:
-        if isinstance(pair.compiled, Peak) and isinstance(pair.run, Peak):
-            points.append(Point.of(pair.compiled, pair.run))
-            last = pair.run
+    whole = [(one.compiled, one.run) for one in pairs if isinstance(one.compiled, Peak) and isinstance(one.run, Peak)]
+    last = whole[-1][1] if whole else None
     if last is None or last.run is None:
         return None
     return Calibration(
@@ -56,5 +52,5 @@ def record(pairs: Sequence[CompiledAndRun], today: datetime.date) -> Calibration
         date=today.isoformat(),
         model=last.model.distribution,
         software=dict(last.software),
-        points=tuple(points),
+        points=tuple(Point.of(compiled, run) for compiled, run in whole),
     )

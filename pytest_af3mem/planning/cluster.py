@@ -26,6 +26,7 @@ from pytest_af3mem.records.request import Installation, Request
 from pytest_af3mem.session.answers import ENDED, Answers, fail, succeed
 from pytest_af3mem.session.pool import Pool
 from pytest_af3mem.session.settings import Settings
+from pytest_af3mem.storage import typed
 from pytest_af3mem.worker import protocol
 
 INSTALL = 'pip install "pytest-af3mem[dask]"'
@@ -186,12 +187,7 @@ def _pool(client: str, settings: Mapping[str, Any]) -> Pool:
 def _differing(here: Mapping[str, Any], there: Mapping[str, Any]) -> str:
     """What differs between two installations, in words; empty where nothing does."""
     flat = [{**one, **one["software"], "software": None} for one in (here, there)]
-    names = [name for name in {**flat[0], **flat[1]} if _plain(flat[0].get(name)) != _plain(flat[1].get(name))]
+    names = [name for name in {**flat[0], **flat[1]} if typed.plain(flat[0].get(name)) != typed.plain(flat[1].get(name))]
     return ", ".join(
         "other sources" if name == "fingerprint" else f"{name} {flat[1].get(name)} for {flat[0].get(name)}" for name in names
     )
-
-
-def _plain(value: Any) -> Any:
-    """A tuple and the list that it became on its way are the same."""
-    return list(value) if isinstance(value, tuple) else value

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -97,23 +97,19 @@ def compare(
     found: dict[str, list[tuple[Request, Peak | NotJudged]]] = {}
     notes: list[str] = []
     for settings in dict.fromkeys((old.settings, new.settings)):
-        session = Session(settings)
-        try:
-            asked = {}
+        asked: list[tuple[Side, list[Request]]] = []
+        with closing(Session(settings)) as session:
             for side in (one for one in (old, new) if one.settings == settings):
+                given: dict[str, Any] = {"options": options, "model_settings": side.model_settings}
                 with _named(side):
-                    asked[side.name] = [
-                        session.request(tokens=count, options=options, model_settings=side.model_settings) for count in tokens
-                    ]
-                    for request in asked[side.name]:
+                    requests = [session.request(tokens=count, **given) for count in tokens]
+                    for request in requests:
                         session.pool.submit(request)
-            for side in (one for one in (old, new) if one.name in asked):
+                asked.append((side, requests))
+            for side, requests in asked:
                 with _named(side):
-                    answers = ask(session, asked[side.name], side.shown(show))
-                found[side.name] = list(zip(asked[side.name], answers, strict=True))
+                    found[side.name] = list(zip(requests, ask(session, requests, side.shown(show)), strict=True))
             notes += session.pool.notes
-        finally:
-            session.close()
     pairs = [OldAndNew((a, b), before, after) for (a, before), (b, after) in zip(found[old.name], found[new.name], strict=True)]
     return Comparison(old, new, tolerance, tuple(pairs), tuple(notes))
 
@@ -122,10 +118,9 @@ def compare(
 def _named(side: Side) -> Iterator[None]:
     try:
         yield
-    except SetupError as error:
-        raise SetupError(f"{side.name} {side.text!r}: {error}") from error
-    except UsageError as error:
-        raise UsageError(f"{side.name} {side.text!r}: {error}") from error
+    except (SetupError, UsageError) as error:
+        kind = SetupError if isinstance(error, SetupError) else UsageError
+        raise kind(f"{side.name} {side.text!r}: {error}") from error
 
 
 def _described(peak: Peak) -> dict[str, str]:

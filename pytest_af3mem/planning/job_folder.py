@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -174,33 +175,29 @@ def _read(
     """Each job of each file as a request, or why it is none. Raises SetupError, for all."""
     for where, job in read(session, paths):
         found: Request | Exception
-        if isinstance(job, Exception):
-            name, found = "", job
-        else:
-            name = job.name
-            try:
-                found = session.request(job, target=target.name, model_settings=model_settings)
-            except Exception as error:
-                found = error
-        if isinstance(found, SetupError):
-            raise found
-        yield where, name, found
+        try:
+            if isinstance(job, Exception):
+                raise job
+            found = session.request(job, target=target.name, model_settings=model_settings)
+        except SetupError:
+            raise
+        except Exception as error:
+            found = error
+        yield where, getattr(job, "name", ""), found
 
 
 def _programs(session: Session, requests: Sequence[Request], show: Callable[[str], None]) -> list[str | NotJudged]:
     """What decides each job's program on any target, bucket and shapes of features; or why it is not known."""
     session.pool.components  # made once, before workers would each make it  # noqa: B018
-    done = 0
+    count = itertools.count(1)
 
     def program(request: Request) -> str | NotJudged:
-        nonlocal done
         try:
             return f"{request.bucket} {session.pool.signature(request)}"
         except NotJudged as error:
             return error
         finally:
-            done += 1
-            show(f"featurised {done} of {len(requests)} jobs")
+            show(f"featurised {next(count)} of {len(requests)} jobs")
 
     executor = ThreadPoolExecutor(session.pool.workers)
     try:

@@ -7,6 +7,7 @@ half a tree or an edited one would be taken for the revision.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -61,8 +62,9 @@ def _extracted(checkout: Path, commit: str) -> tempfile.TemporaryDirectory[str]:
     """What `git archive` gives of a folder are its own files, without the folders above it."""
     try:
         folder = tempfile.TemporaryDirectory(prefix="af3mem-tree-")
-        try:
-            with Path(folder.name, "archive.tar").open("w+b") as packed:
+        with contextlib.ExitStack() as undo:
+            undo.callback(folder.cleanup)
+            with tempfile.TemporaryFile() as packed:
                 done = _git(checkout, "archive", "--format=tar", commit, into=packed)
                 if done.status:
                     raise SetupError(f"{str(checkout)!r} cannot give revision {commit[:12]}: {done.words}")
@@ -70,10 +72,7 @@ def _extracted(checkout: Path, commit: str) -> tempfile.TemporaryDirectory[str]:
                 with tarfile.open(fileobj=packed) as archive:
                     archive.extractall(Path(folder.name, "tree"), filter="tar")
             Path(folder.name, "tree").mkdir(exist_ok=True)  # of a folder without files
-            Path(folder.name, "archive.tar").unlink()
-        except BaseException:
-            folder.cleanup()
-            raise
+            undo.pop_all()
     except (OSError, tarfile.TarError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         rule = "$TMPDIR says where another place for it is"

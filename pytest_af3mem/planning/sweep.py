@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -85,42 +85,35 @@ def sweep(
     A model that is not installed is reported with the reason. Raises UsageError, before anything is measured, for a model,
     setting or option that does not exist.
     """
-    sessions: dict[str, Session] = {}
-    try:
-        for model in grid.models:
-            sessions[model] = Session(replace(settings, model=model), pool)
-        unmeasured: dict[str, str] = {}
-        planned: dict[str, list[tuple[str, Mapping[str, str], list[Request]]]] = {}
+    curves: list[Curve] = []
+    notes: list[str] = []
+    buckets: set[int] = set()
+    unmeasured: dict[str, str] = {}
+
+    @contextmanager
+    def reported(model: str) -> Iterator[None]:
+        """What one model of several lacks is reported, and the others are measured."""
+        try:
+            yield
+        except SetupError as error:
+            if len(grid.models) == 1:
+                raise
+            unmeasured[model] = str(error)
+
+    planned: dict[str, list[tuple[str, Mapping[str, str], list[Request]]]] = {}
+    with ExitStack() as stack:
+        sessions = {one: stack.enter_context(closing(Session(replace(settings, model=one), pool))) for one in grid.models}
         for model, session in sessions.items():
-            with _reported(unmeasured, model, alone=len(sessions) == 1):
+            with reported(model):
                 planned[model] = _planned(session, grid)
-        curves: list[Curve] = []
-        notes: list[str] = []
-        buckets: set[int] = set()
         for model, plans in planned.items():
-            session = sessions[model]
-            with _reported(unmeasured, model, alone=len(sessions) == 1):
+            with reported(model), closing(sessions[model]) as session:
                 answers = iter(ask(session, [request for *_, requests in plans for request in requests], show))
                 for target, changed, requests in plans:
                     curves.append(Curve(model, target, changed, tuple(requests), tuple(itertools.islice(answers, len(requests)))))
             notes += session.pool.notes
             buckets.update(session.buckets)
-            session.close()
-    finally:
-        for session in sessions.values():
-            session.close()
     return Swept(tuple(curves), unmeasured, tuple(sorted(buckets)), tuple(notes))
-
-
-@contextmanager
-def _reported(unmeasured: dict[str, str], model: str, alone: bool) -> Iterator[None]:
-    """What one model of several lacks is reported, and the others are measured."""
-    try:
-        yield
-    except SetupError as error:
-        if alone:
-            raise
-        unmeasured[model] = str(error)
 
 
 def _planned(session: Session, grid: Grid) -> list[tuple[str, Mapping[str, str], list[Request]]]:
@@ -130,13 +123,10 @@ def _planned(session: Session, grid: Grid) -> list[tuple[str, Mapping[str, str],
         raise UsageError(f"{session.installation.model} has no buckets to sweep: say --tokens, or --buckets")
     planned: list[tuple[str, Mapping[str, str], list[Request]]] = []
     for values in itertools.product(*grid.axes.values()):
-        changed = {name: text for name, (text, _) in zip(grid.axes, values, strict=True)}
-        base = Conditions(0, grid.options, grid.model_settings)
-        for name, (_, value) in zip(grid.axes, values, strict=True):
-            base = base.changed(name, value, session.installation.settings)
+        changed, base = {}, Conditions(0, grid.options, grid.model_settings)
+        for name, (text, value) in zip(grid.axes, values, strict=True):
+            changed[name], base = text, base.changed(name, value, session.installation.settings)
         asked: dict[str, Any] = {"options": base.options, "model_settings": base.model_settings, "target": grid.targets[0].name}
         one = [session.request(tokens=count, **asked) for count in tokens]
-        planned += [
-            (target.name, changed, [session.retarget(request, target.name) for request in one]) for target in grid.targets
-        ]
+        planned += [(each.name, changed, [session.retarget(request, each.name) for request in one]) for each in grid.targets]
     return planned

@@ -158,7 +158,7 @@ def _steps(one: Series, color: str, buckets: Sequence[int], width: float) -> lis
 def _capacity(name: str, memory: int, ends: tuple[float, float], is_target: bool) -> _Trace:
     color, width = ("--target", 2.5) if is_target else ("--muted", 1)
     text = f"{name} {format_bytes(memory)}"
-    label = {"text": [f"<b>{text}</b>" if is_target else text, ""], "textfont": {"color": color, "size": 11}}
+    label: _Trace = {"text": [f"<b>{text}</b>" if is_target else text, ""], "textfont": {"color": color, "size": 11}}
     return _line(ends, [memory, memory], color, width, mode="lines+text", textposition="top right", **label)
 
 
