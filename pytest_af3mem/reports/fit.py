@@ -9,11 +9,10 @@ from pytest_af3mem.gpus.size import format_bytes
 from pytest_af3mem.models.alphafold3 import config_path
 from pytest_af3mem.planning.fit import BUCKET, Attempt, Fit, changed, settings_of
 from pytest_af3mem.records.holders import by_component
-from pytest_af3mem.records.measurement import Measurement
 from pytest_af3mem.records.peak import Peak
 from pytest_af3mem.records.request import Request
 from pytest_af3mem.reports.columns import aligned, printed, signed
-from pytest_af3mem.reports.json import document
+from pytest_af3mem.reports.json import document, row
 
 _TOP = 3
 
@@ -52,10 +51,7 @@ def render_json(found: Fit) -> str:
         costs=found.costs,
         python=python(found.best.changes) if found.best else None,
         buckets=changed(found.request, found.best.changes).buckets if found.best else None,
-        measurements=[
-            {"changes": dict(one.changes), **Measurement.of("af3mem fit", found.request, one.answer).to_json()}
-            for one in found.attempts
-        ],
+        measurements=[row("fit", found.request, one.answer, changes=dict(one.changes)) for one in found.attempts],
     )
 
 

@@ -43,16 +43,13 @@ def split(measurements: Iterable[Measurement]) -> list[Series]:
 
 def _named(index: int, group: Mapping[str, str], varying: Collection[str], found: Sequence[Measurement]) -> Series:
     target = group["target"]
-    differing = ", ".join(f"{name} {_shortened(name, value)}" for name, value in group.items() if name in varying)
+    short = {**group, "sources": group["sources"].removeprefix("sha256:")[:_DIGEST]}
+    differing = ", ".join(f"{name} {value}" for name, value in short.items() if name in varying)
     name = label = f"{target}, {differing}" if differing else target
     if len(name) > _SHORT:
         label = f"{target} #{index}"
         name = f"{label}: {differing}"
     return Series(name, label, target, found)
-
-
-def _shortened(name: str, value: str) -> str:
-    return value.removeprefix("sha256:")[:_DIGEST] if name == "sources" else value
 
 
 def conditions(peak: Peak) -> dict[str, str]:
@@ -63,9 +60,7 @@ def conditions(peak: Peak) -> dict[str, str]:
         "model": peak.model.name,
         "package": peak.model.distribution,
         "sources": peak.model.fingerprint,
-        **{
-            name: value if isinstance(value, str) else json.dumps(value, default=str) for name, value in peak.model.config.items()
-        },
+        **{name: one if isinstance(one, str) else json.dumps(one, default=str) for name, one in peak.model.config.items()},
         **peak.software,
     }
 

@@ -12,7 +12,7 @@ from pytest_af3mem.records.peak import Kernels, Peak
 from pytest_af3mem.records.verdict import percent
 from pytest_af3mem.reports import agreement as agreement_report
 from pytest_af3mem.reports import growth
-from pytest_af3mem.reports.columns import aligned, signed
+from pytest_af3mem.reports.columns import aligned, filled, signed, size
 
 _HEADINGS = "tokens bucket target total budget margin baseline change verdict kernels time test".split()
 _NUMBERS = {"tokens", "bucket", "total", "budget", "margin", "baseline", "change", "time"}
@@ -22,9 +22,7 @@ _TOP = 10
 
 def rows(measurements: Sequence[Measurement]) -> list[tuple[str, ...]]:
     """Headings, then the cells of each measurement; a column that says nothing is left out."""
-    cells = [_cells(alike) for alike in grouped(measurements)]
-    columns = [column for column in zip(_HEADINGS, *cells, strict=True) if set(column[1:]) != {"-"}]
-    return list(zip(*columns, strict=True))
+    return filled([_HEADINGS, *map(_cells, grouped(measurements))])
 
 
 def table(measurements: Sequence[Measurement]) -> list[str]:
@@ -50,10 +48,10 @@ def _cells(alike: Sequence[Measurement]) -> tuple[str, ...]:
         str(least) if least == most else f"{least}-{most}",
         str(measurement.bucket),
         measurement.target,
-        format_bytes(peak.total_bytes) if peak else "-",
-        format_bytes(budget) if budget else "-",
+        size(peak.total_bytes if peak else None),
+        size(budget or None),
         f"{format_bytes(margin)} ({percent(margin, budget)})" if margin is not None and budget else "-",
-        format_bytes(accepted) if accepted else "-",
+        size(accepted or None),
         f"{signed(change)} ({percent(change, accepted, '+')})" if change and accepted else "-",
         verdict.outcome.value if verdict else "-",
         str(peak.kernels) if peak else "-",
@@ -70,13 +68,9 @@ def section(measurement: Measurement) -> str:
     lines += filter(None, [body(measurement)])
     if measurement.detail:
         lines += ["  the worker's last lines:", *(f"    {line}" for line in measurement.detail.splitlines())]
-    if measurement.input:
-        lines.append(f"  AlphaFold 3 input: {measurement.input}")
-    if measurement.command:
-        lines.append(f"  measure it again: {measurement.command}")
-    if measurement.accept:
-        lines.append(f"  accept it as the baseline: {measurement.accept}")
-    return _printed(lines)
+    ways = {"AlphaFold 3 input": measurement.input, "measure it again": measurement.command}
+    ways["accept it as the baseline"] = measurement.accept
+    return _printed([*lines, *(f"  {what}: {text}" for what, text in ways.items() if text)])
 
 
 def body(measurement: Measurement) -> str:
@@ -92,7 +86,7 @@ def body(measurement: Measurement) -> str:
         ("constants", peak.constant_bytes, "arrays that are part of the program"),
     )
     lines = [*agreement_report.lines(peak)]
-    lines += [f"  {name:<12}{format_bytes(size):>12}  {note}".rstrip() for name, size, note in parts if size]
+    lines += [f"  {name:<12}{format_bytes(number):>12}  {note}".rstrip() for name, number, note in parts if number]
     if peak.live_bytes is not None:
         lines.append(f"  {'live peak':<12}{format_bytes(peak.live_bytes):>12}  the same without fragmentation")
     lines.append(f"  {'kernels':<12}{peak.kernels}")
