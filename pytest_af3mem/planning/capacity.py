@@ -23,9 +23,8 @@ _GUESSES = 4
 class Capacity:
     """What fits in `limit_bytes` of a target. `fits` and `beyond` were both measured; no input is padded to in between.
 
-    That more tokens need more is taken for granted. A model that works in pieces above some number may need less there.
-    `fits` is None where the smallest is too large already, and `beyond` where the largest that was asked for fits. A
-    measurement that failed is the `reason`; then the edge is not known, and `fits` and `beyond` are what was measured so far.
+    More tokens are taken to need more; a model that works in pieces above some number may need less there. `fits` is None where
+    the smallest is too large, `beyond` where the largest fits. After a failure, the `reason`, they are what was measured so far.
     """
 
     target: Gpu
@@ -96,11 +95,11 @@ def _expected_edge(padded: Sequence[int], limit_bytes: int, target: Gpu, known: 
     where there is none. This only chooses what to measure next; it is never an answer.
     """
     alike = [peak for peak in known if gpus.find(peak.target).compute_capability == target.compute_capability] or known
-    if not alike:
-        return len([tokens for tokens in padded if tokens <= 2048]) - 1
-    expected = -1
-    for at, tokens in enumerate(padded):
+
+    def fits(tokens: int) -> bool:
+        if not alike:
+            return tokens <= 2048
         nearest = min(alike, key=lambda peak: (abs(math.log(tokens / peak.bucket)), peak.target != target.name))
-        if nearest.total_bytes * (tokens / nearest.bucket) ** 2 <= limit_bytes:
-            expected = at
-    return expected
+        return nearest.total_bytes * (tokens / nearest.bucket) ** 2 <= limit_bytes
+
+    return max((at for at, tokens in enumerate(padded) if fits(tokens)), default=-1)

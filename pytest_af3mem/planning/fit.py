@@ -36,10 +36,8 @@ class Saving:
     cost: str
 
 
-BUCKET = "bucket"
-"""Not a setting of the model, but one more size to pad to."""
-
-
+BUCKET = "bucket"  # not a setting of the model, but one more size to pad to
+_STEPS = (256, 64)  # what a closer bucket is a multiple of
 # Of AlphaFold 3, the cheapest first, after a bucket.
 SAVINGS = (
     Saving("return_embeddings", (False,), SAME),
@@ -50,9 +48,6 @@ SAVINGS = (
     Saving("num_samples", (4, 3, 2, 1), MORE_RUNS),
     Saving("num_msa", (512, 256, 128), OTHER),
 )
-
-
-_STEPS = (256, 64)  # what a closer bucket is a multiple of
 
 
 @dataclass(frozen=True)
@@ -110,11 +105,10 @@ def savings_of(session: Session, stated: Mapping[str, Sequence[Any]], request: R
 
 
 def search(request: Request, limit_bytes: int, savings: Sequence[Saving]) -> Search[Fit]:
-    """Finds the changes with which `request` needs at most `limit_bytes`.
+    """Finds the changes with which `request` needs at most `limit_bytes`, none of which can be left out by itself.
 
     Changes are made as strongly as possible, those of one cost at a time, until the input fits: what a change saves shows only
     when no other part of the model is as large. Then each is made milder, or dropped, as long as it fits, the most costly first.
-    So no change of the result can be left out by itself.
     """
     attempts: list[Attempt] = []
 
@@ -125,23 +119,15 @@ def search(request: Request, limit_bytes: int, savings: Sequence[Saving]) -> Sea
             attempts.append(known)
         return known
 
-    def done(best: Attempt | None) -> Fit:
-        return Fit(request, limit_bytes, tuple(savings), tuple(attempts), best)
-
     best = yield from tried({})
-    if best.fits(limit_bytes) or isinstance(best.answer, NotJudged):
-        return done(best if best.fits(limit_bytes) else None)
-    usable = _usable(savings, best.answer)
+    usable = [] if isinstance(best.answer, NotJudged) else _usable(savings, best.answer)
     strongest: dict[str, Any] = {}
     for _, alike in itertools.groupby(usable, key=lambda one: one.cost):
-        strongest |= {one.name: one.values[-1] for one in alike}
-        best = yield from tried(strongest)
-        if best.fits(limit_bytes):
-            break
-    else:
-        return done(None)
+        if not best.fits(limit_bytes):
+            strongest |= {one.name: one.values[-1] for one in alike}
+            best = yield from tried(strongest)
     before = None
-    while before != best:  # again, for a change that is dropped late may have cost memory while others were tried
+    while best.fits(limit_bytes) and before != best:  # again, for one that is dropped late may have cost memory in the meantime
         before = best
         for one in [one for one in reversed(usable) if one.name in best.changes]:
             without = {name: value for name, value in best.changes.items() if name != one.name}
@@ -150,14 +136,14 @@ def search(request: Request, limit_bytes: int, savings: Sequence[Saving]) -> Sea
                 if milder.fits(limit_bytes):
                     best = milder
                     break
-    return done(best)
+    return Fit(request, limit_bytes, tuple(savings), tuple(attempts), best if best.fits(limit_bytes) else None)
 
 
 def changed(request: Request, changes: Mapping[str, Any]) -> Request:
     """The same input with settings, or the buckets, changed."""
-    settings = {**dict(request.settings), **settings_of(changes)}
-    more = {changes[BUCKET]} if BUCKET in changes else set()
-    return replace(request, settings=freeze(settings), buckets=tuple(sorted({*request.buckets, *more})))
+    buckets = {*request.buckets, *([changes[BUCKET]] if BUCKET in changes else ())}
+    settings = freeze({**dict(request.settings), **settings_of(changes)})
+    return replace(request, settings=settings, buckets=tuple(sorted(buckets)))
 
 
 def settings_of(changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -170,8 +156,6 @@ def _usable(savings: Sequence[Saving], base: Peak) -> list[Saving]:
     usable = []
     for one in savings:
         now = base.bucket if one.name == BUCKET else base.model.config.get(one.name)
-        is_number = isinstance(now, int) and not isinstance(now, bool)
-        values = tuple(value for value in one.values if (value < now if is_number else value != now))
-        if values:
-            usable.append(replace(one, values=values))
+        values = tuple(value for value in one.values if (value < now if type(now) is int else value != now))
+        usable += [replace(one, values=values)] if values else []
     return usable

@@ -35,7 +35,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Planned:
-    """One job and its answer on each target, in the order of the targets."""
+    """One job and its answer on each target, in the order of the plan's targets."""
 
     where: Place
     name: str
@@ -66,11 +66,7 @@ class Plan:
 
     def fitting(self, job: Planned) -> list[Gpu]:
         """The targets that a job fits."""
-        return [
-            target
-            for target, answer in zip(self.targets, job.answers, strict=True)
-            if isinstance(answer, Peak) and answer.total_bytes <= self.limit_bytes(target)
-        ]
+        return [target for target in self.targets if self.spill_bytes(job, target) == 0]
 
     def spill_bytes(self, job: Planned, target: Gpu) -> int | None:
         """What would have to lie in host memory, where memory is unified; 0 where the job fits, None where it is not judged."""
@@ -137,18 +133,15 @@ def plan(
     read = list(_read(session, paths, model_settings, ordered[0]))
     asked = [(where, name, one) for where, name, one in read if isinstance(one, Request)]
     programs = _programs(session, [request for _, _, request in asked], show)
-    representatives = {
-        program: request for program, (*_, request) in zip(programs, asked, strict=True) if isinstance(program, str)
-    }
-    requests = [session.retarget(one, target.name) for one in representatives.values() for target in ordered]
-    answers = dict(zip(requests, ask(session, requests, show), strict=True))
-    jobs = []
-    for (where, name, request), program in zip(asked, programs, strict=True):
-        if isinstance(program, NotJudged):
-            found: tuple[Answer, ...] = (program,) * len(ordered)
-        else:
-            found = tuple(answers[session.retarget(representatives[program], target.name)] for target in ordered)
-        jobs.append(Planned(where, name, request.tokens, request.bucket, found))
+    examples = {program: request for program, (*_, request) in zip(programs, asked, strict=True) if isinstance(program, str)}
+    wanted = [(program, session.retarget(one, target.name)) for program, one in examples.items() for target in ordered]
+    answers: dict[str | NotJudged, list[Answer]] = {one: [one] * len(ordered) for one in programs if isinstance(one, NotJudged)}
+    for (program, _), answer in zip(wanted, ask(session, [request for _, request in wanted], show), strict=True):
+        answers.setdefault(program, []).append(answer)
+    jobs = [
+        Planned(where, name, request.tokens, request.bucket, tuple(answers[program]))
+        for (where, name, request), program in zip(asked, programs, strict=True)
+    ]
     broken = [Broken(where, why_left_out(one)) for where, _, one in read if not isinstance(one, Request)]
     return Plan(ordered, fraction, tuple(jobs), tuple(broken))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pytest_af3mem.errors import NotJudged, UsageError, near
@@ -26,11 +26,11 @@ class Conditions:
     def changed(self, name: str, value: Any, settings: Sequence[str]) -> Conditions:
         """The same but for one component: `tokens`, an option of the input, or a setting. Raises UsageError for another name."""
         if name == "tokens":
-            return Conditions(value, self.options, self.model_settings)
+            return replace(self, tokens=value)
         if name in OPTIONS:
-            return Conditions(self.tokens, {**self.options, name: value}, self.model_settings)
+            return replace(self, options={**self.options, name: value})
         if name in settings or "." in name:
-            return Conditions(self.tokens, self.options, {**self.model_settings, name: value})
+            return replace(self, model_settings={**self.model_settings, name: value})
         known = ("tokens", *OPTIONS, *settings)
         raise UsageError(f"{name!r} cannot be varied{near(name, known)} (there are {', '.join(known)}, and dotted settings)")
 
@@ -74,7 +74,10 @@ def vary(
     same: list[str | None] = []
     for (over, text, _), request in zip(asked, requests, strict=True):
         show(f"featurising {over}={text}" if over else "featurising the base")
-        program = str(_program(session, request))
+        try:
+            program = str(peak_identity(session.installation, request, session.pool.featurise(request)["signature"]))
+        except NotJudged:
+            program = str(request)  # one whose features cannot be made is like no other
         same.append(owners.get(program))
         owners.setdefault(program, f"{over}={text}" if over else "base")
     answers = ask(session, requests, show)
@@ -82,11 +85,3 @@ def vary(
         Effect(over, text, request, answer, owner)
         for (over, text, _), request, answer, owner in zip(asked, requests, answers, same, strict=True)
     ]
-
-
-def _program(session: Session, request: Request) -> Mapping[str, Any] | Request:
-    """What decides the compiled program; a request whose features cannot be made is like no other."""
-    try:
-        return peak_identity(session.installation, request, session.pool.featurise(request)["signature"])
-    except NotJudged:
-        return request
