@@ -35,10 +35,7 @@ class Parser(argparse.ArgumentParser):
         self._readers: dict[str, Callable[[Any], Any]] = {}
 
     def take(self, *flags: str, **how: Any) -> None:
-        """Adds arguments as `SHARED` declares them, but for what is said here, which is as for argparse.
-
-        Also: `group` is where it stands in the help, for options; `read` makes its value of what argparse found.
-        """
+        """Adds arguments as `SHARED` and `how` say to argparse; `group` is of the help, `read` makes the value of a text."""
         for flag in flags:
             declared = {**SHARED.get(flag, {}), **how}
             group, read = declared.pop("group", None), declared.pop("read", None)
@@ -150,12 +147,9 @@ SHARED: dict[str, dict[str, Any]] = {
 
 def job_options(parsed: argparse.Namespace) -> dict[str, Any]:
     """The options of a generated input that were given, as `generate` takes and checks them."""
-    stated = {name: getattr(parsed, name) for name in (flag[2:].replace("-", "_") for flag in JOB_OPTIONS)}
-    return {
-        name: int(value) if isinstance(value, str) and is_whole_number(value) else value
-        for name, value in stated.items()
-        if value is not None
-    }
+    names = [flag[2:].replace("-", "_") for flag in JOB_OPTIONS]
+    given = {name: value for name in names if (value := getattr(parsed, name)) is not None}
+    return {name: int(one) if isinstance(one, str) and is_whole_number(one) else one for name, one in given.items()}
 
 
 def targets(parsed: argparse.Namespace, settings: Settings) -> tuple[Gpu, ...]:

@@ -27,10 +27,7 @@ _COMMANDS = (measure, vary, tokens, sweep, plan, compare, fit, calibrate, watch,
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command, and gives its exit status (`commands`). Status 1 says that memory was measured and is too much.
-
-    So nothing else may end with it, as an exception of Python would.
-    """
+    """Runs one command, and gives its exit status. Status 1 says that memory is too much, so nothing else may end with it."""
     _settle_streams()
     try:
         try:

@@ -11,6 +11,7 @@ from pytest_af3mem.commands.arguments import Parser, asking, deliver, show, targ
 from pytest_af3mem.errors import UsageError, whole_number
 from pytest_af3mem.gpus import Gpu
 from pytest_af3mem.planning import capacity, job_folder
+from pytest_af3mem.records.peak import Peak
 from pytest_af3mem.reports import capacity as capacity_report
 from pytest_af3mem.reports import job_folder as jobs_report
 from pytest_af3mem.session.session import Session
@@ -72,7 +73,8 @@ def _jobs(session: Session, parsed: argparse.Namespace, targets: tuple[Gpu, ...]
         capacity_report.render_json([], parsed.fraction, jobs_report.to_json(plan, parsed.gres)),
         jobs_report.render_markdown(plan, parsed.gres),
     )
-    return USAGE if plan.broken else NOT_JUDGED if not plan.is_judged else OVER if plan.nowhere else OK
+    is_judged = all(isinstance(answer, Peak) for job in plan.jobs for answer in job.answers)
+    return USAGE if plan.broken else NOT_JUDGED if not is_judged else OVER if plan.nowhere else OK
 
 
 def _gres(text: str) -> tuple[str, str]:

@@ -44,10 +44,7 @@ class Capacity:
 
 
 def candidates(buckets: Sequence[int], up_to: int) -> list[int]:
-    """Every padded size up to `up_to` tokens: the buckets, and above the largest every multiple of 64, where it is exact.
-
-    Raises UsageError where there is none.
-    """
+    """The buckets up to `up_to` tokens, and then every multiple of 64, each a bucket of its own. Raises UsageError for none."""
     first = (buckets[-1] if buckets else 0) // STEP * STEP + STEP
     smallest = buckets[0] if buckets else first
     if up_to < smallest:
@@ -91,8 +88,7 @@ def _search(
 def _expected_edge(padded: Sequence[int], limit_bytes: int, target: Gpu, known: Sequence[Peak]) -> int:
     """Index of the largest that should fit: what was measured nearest to it grows with the square of the tokens.
 
-    A GPU of the same compute capability runs the same kernels, and needs nearly the same; what another one needs is taken
-    where there is none. This only chooses what to measure next; it is never an answer.
+    GPUs of one compute capability run the same kernels, so they come before others. This only chooses what to measure next.
     """
     alike = [peak for peak in known if gpus.find(peak.target).compute_capability == target.compute_capability] or known
 

@@ -1,8 +1,7 @@
 """Measuring on more than one machine: requests go to the workers of a Dask cluster. The only module that touches Dask.
 
-Each Dask worker runs a `Pool` of its own, so what is measured, and how, is the same as here. A worker that is lost costs what
-it was doing, which Dask gives to another one; answers are kept in this machine's cache as they arrive. Clients with the same
-settings share that pool, which the last of them closes.
+Each Dask worker runs a `Pool`, which clients with the same settings share and the last of them closes. What a lost worker was
+doing Dask gives to another one; answers are kept in this machine's cache as they arrive.
 """
 
 from __future__ import annotations
@@ -36,8 +35,7 @@ _CONNECT_SECONDS, _RELEASE_SECONDS = 15, 5
 class Cluster:
     """The `Backend` whose requests are measured by the Dask workers at `address`, such as `tcp://10.0.0.1:8786`.
 
-    What compiles nothing is asked of a pool on this machine, in whose cache the answers are kept. Raises SetupError where Dask
-    is missing or no scheduler answers, and UsageError for what is no address.
+    What compiles nothing is asked of a pool here. Raises SetupError without Dask or a scheduler, UsageError for no address.
     """
 
     def __init__(self, settings: Settings, address: str):

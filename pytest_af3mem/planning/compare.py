@@ -90,10 +90,7 @@ def compare(
     tolerance: Size,
     show: Callable[[str], None] = lambda text: None,
 ) -> Comparison:
-    """Generated inputs of so many tokens on both sides, which come one after the other unless they differ in settings alone.
-
-    Raises UsageError and SetupError, with the side's name, for what cannot be asked there.
-    """
+    """Generated inputs of so many tokens on both sides. Raises UsageError and SetupError, with the name of the side."""
     found: dict[str, list[tuple[Request, Peak | NotJudged]]] = {}
     notes: list[str] = []
     for settings in dict.fromkeys((old.settings, new.settings)):

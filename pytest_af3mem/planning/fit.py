@@ -1,7 +1,7 @@
 """Which settings make an input fit a target, with as little given up as possible.
 
-The model of cost is an order, not a number: a change that leaves the results as they are comes before one that spreads them
-over several runs, and that before one that changes them. How fast the model is with a change was not measured, and is not said.
+Cost is an order: changes that leave the results as they are, then those that spread them over several runs, then those that
+change them. How fast the model is with a change is not measured.
 """
 
 from __future__ import annotations
@@ -77,22 +77,13 @@ class Fit:
         return self.best is not None or all(isinstance(one.answer, Peak) for one in self.attempts)
 
     @property
-    def least(self) -> Peak | None:
-        """The smallest peak of all attempts, whether it fits or not."""
-        peaks = [one.answer for one in self.attempts if isinstance(one.answer, Peak)]
-        return min(peaks, key=lambda peak: peak.total_bytes, default=None)
-
-    @property
     def costs(self) -> dict[str, str]:
         """What each change of the best attempt costs."""
         return {one.name: one.cost for one in self.savings if self.best and one.name in self.best.changes}
 
 
 def savings_of(session: Session, stated: Mapping[str, Sequence[Any]], request: Request) -> tuple[Saving, ...]:
-    """The stated ones, in their order; without any, a closer bucket and those of AlphaFold 3 on this target.
-
-    Raises UsageError for a model with other settings.
-    """
+    """The stated ones; without any a closer bucket and those of AlphaFold 3 on this target. Raises UsageError for another model."""
     if stated:
         session.check_settings(stated)
         return tuple(Saving(name, tuple(values), "as stated") for name, values in stated.items())

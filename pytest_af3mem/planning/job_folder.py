@@ -74,11 +74,6 @@ class Plan:
         return max(0, answer.total_bytes - self.limit_bytes(target)) if isinstance(answer, Peak) else None
 
     @property
-    def is_judged(self) -> bool:
-        """Whether all is known that was asked."""
-        return not self.broken and all(isinstance(answer, Peak) for job in self.jobs for answer in job.answers)
-
-    @property
     def nowhere(self) -> list[Planned]:
         """Jobs that fit none of the targets, as far as they were judged on any."""
         return [job for job in self.jobs if not self.fitting(job) and any(isinstance(one, Peak) for one in job.answers)]
@@ -124,10 +119,7 @@ def plan(
     model_settings: Mapping[str, Any],
     show: Callable[[str], None] = lambda text: None,
 ) -> Plan:
-    """Counts, featurises and measures every job on every target; jobs that are the same program are measured once.
-
-    A file that cannot be read is reported, and the others are planned. Raises UsageError and SetupError for what concerns all.
-    """
+    """Measures every job on every target, those of one program once. Raises UsageError and SetupError for what concerns all."""
     session.check_settings(model_settings)
     ordered = tuple(sorted(targets, key=lambda target: (target.memory_bytes, target.name)))
     read = list(_read(session, paths, model_settings, ordered[0]))

@@ -1,8 +1,7 @@
 """A git revision of a model's sources as a folder, without touching the checkout: the only module that runs git.
 
-The files are taken out of the repository by each process that asks, into a temporary folder that no one else may write and
-that ends with the process. That takes about a second, and what is measured is then what git holds: kept in a place that lasts,
-half a tree or an edited one would be taken for the revision.
+Each process takes the files out anew, into a temporary folder of its own: in a place that lasts, half a tree or an edited one
+would be taken for the revision.
 """
 
 from __future__ import annotations

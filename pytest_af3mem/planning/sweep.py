@@ -27,10 +27,7 @@ Axis = Sequence[tuple[str, Any]]
 
 @dataclass(frozen=True)
 class Curve:
-    """One model with one set of settings on one target: its requests by tokens, and the answer to each.
-
-    `changed` says in which values of the axes it differs from other curves.
-    """
+    """One model on one target, with the values of the axes in `changed`: requests by tokens, and the answer to each."""
 
     model: str
     target: str
@@ -82,8 +79,7 @@ def sweep(
 ) -> Swept:
     """Measures the whole grid, one model after the other and all else side by side.
 
-    A model that is not installed is reported with the reason. Raises UsageError, before anything is measured, for a model,
-    setting or option that does not exist.
+    One of several models that is not installed is reported. Raises UsageError, before anything is measured, for what is unknown.
     """
     curves: list[Curve] = []
     notes: list[str] = []

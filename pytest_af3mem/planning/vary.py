@@ -39,8 +39,7 @@ class Conditions:
 class Effect:
     """One condition and what it needs: `over` and `value` say what was changed (empty for the base).
 
-    `same_as` names the earlier condition of which this is the very program, since its features have the same shapes and its
-    settings are the same; such a one is not compiled, and cannot differ. None for a program of its own.
+    `same_as` names the earlier condition with the same shapes and settings, whose program this is; None for one of its own.
     """
 
     over: str
@@ -62,10 +61,7 @@ def vary(
     axes: Mapping[str, Sequence[tuple[str, Any]]],
     show: Callable[[str], None] = lambda text: None,
 ) -> list[Effect]:
-    """The base, then each value (as text and as such) of each axis with all else as in the base.
-
-    Conditions whose inputs get features of the same shapes share one measurement. Raises UsageError for what cannot be asked.
-    """
+    """The base, then each value (as text and as such) of each axis with all else as in the base. Raises UsageError."""
     asked = [("", "", base)]
     for name, values in axes.items():
         asked += [(name, text, base.changed(name, value, session.installation.settings)) for text, value in values]

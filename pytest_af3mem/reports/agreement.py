@@ -32,10 +32,7 @@ def lines(peak: Peak) -> list[str]:
 
 
 def summary(measurements: Sequence[Measurement]) -> list[str]:
-    """The witnesses side by side, a line for each run, and what was found beyond 2 %. Empty where nothing was run.
-
-    What was compiled without the GPU stands there where the same test measured that as well.
-    """
+    """The witnesses of each run in a line, with what the same test compiled without the GPU; and what was found beyond 2 %."""
     known = [((one.test, one.bucket, one.target), one.peak) for one in measurements if one.peak is not None]
     runs = [(place, peak) for place, peak in known if peak.run is not None]
     if not runs:

@@ -62,13 +62,13 @@ def _answer(found: Fit) -> list[str]:
         how = "with these changes" if found.best.changes else "as it is"
         left = found.limit_bytes - found.best.answer.total_bytes
         return [f"fits {how}: {format_bytes(found.best.answer.total_bytes)} of {limit}, {format_bytes(left)} to spare"]
+    peaks = [one.answer for one in found.attempts if isinstance(one.answer, Peak)]
     if not found.is_judged:
-        failed = next(one.answer for one in found.attempts if not isinstance(one.answer, Peak))
-        return [f"not judged: {failed}"]
-    assert found.least is not None
-    needs, more = found.least.total_bytes, found.least.total_bytes - found.limit_bytes
+        return [f"not judged: {next(one.answer for one in found.attempts if one.answer not in peaks)}"]
+    least = min(peaks, key=lambda peak: peak.total_bytes)
+    needs, more = least.total_bytes, least.total_bytes - found.limit_bytes
     lines = [f"nothing fits: of all that was tried the least is {format_bytes(needs)}, {format_bytes(more)} more than {limit}"]
-    held = [*by_component(found.least).items()][:_TOP]
+    held = [*by_component(least).items()][:_TOP]
     return lines + [f"  held by {name}: {format_bytes(size)}, {size / needs:.0%}" for name, size in held]
 
 

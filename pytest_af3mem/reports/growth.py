@@ -38,10 +38,7 @@ def _place(peak: Peak) -> str:
 
 
 def kernels(before: Kernels, after: Kernels) -> list[str]:
-    """Operations that tokamax ran as kernels and now leaves to XLA, or the other way round; how many kernels there are.
-
-    A lost kernel writes to memory what it used to keep on the chip: the first cause to look at.
-    """
+    """Operations that fell back to XLA or no longer do, and how many kernels there are: a lost one is the first cause to see."""
     lost, won = (sorted({*one.xla_fallbacks} - {*other.xla_fallbacks}) for one, other in ((after, before), (before, after)))
     lines = [f"fell back from a kernel to XLA: {name}" for name in _by_operation(lost)]
     for kind, old, new in (("Triton", before.triton, after.triton), ("Mosaic", before.mosaic, after.mosaic)):
@@ -70,10 +67,7 @@ def components(changed: Sequence[Change]) -> list[str]:
 
 
 def elsewhere(at_peak: Sequence[Change], before: Mapping[str, int], after: Mapping[str, int]) -> list[str]:
-    """Components whose own most changed by something else than what they hold at the peak: high-water marks, before and after.
-
-    A saving inside of one module that leaves the peak where it was shows here alone.
-    """
+    """Components whose high-water mark moved by something else than at the peak: what a saving away from the peak shows in."""
     known = {one.component: one.difference_bytes for one in at_peak}
     moved = [one for one in grown(before, after) if one.difference_bytes != known.get(one.component)]
     if not moved:

@@ -1,7 +1,4 @@
-"""Measurements in, one page out that loads nothing from elsewhere: plots, tables, plotly.js and all.
-
-The extra `html` of pytest-af3mem brings the packages that this module is made with.
-"""
+"""Measurements in, one page out that loads nothing from elsewhere, with plotly.js in it. Needs the extra `html`."""
 
 from __future__ import annotations
 

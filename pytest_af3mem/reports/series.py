@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pytest_af3mem.records.measurement import Measurement
@@ -38,18 +38,17 @@ def split(measurements: Iterable[Measurement]) -> list[Series]:
         if one.peak:
             groups.setdefault(tuple(conditions(one.peak).items()), []).append(one)
     varying = {name for name, values in distinct(dict(group) for group in groups).items() if len(values) > 1 and name != "target"}
-    return [_named(index, dict(group), varying, found) for index, (group, found) in enumerate(groups.items(), start=1)]
-
-
-def _named(index: int, group: Mapping[str, str], varying: Collection[str], found: Sequence[Measurement]) -> Series:
-    target = group["target"]
-    short = {**group, "sources": group["sources"].removeprefix("sha256:")[:_DIGEST]}
-    differing = ", ".join(f"{name} {value}" for name, value in short.items() if name in varying)
-    name = label = f"{target}, {differing}" if differing else target
-    if len(name) > _SHORT:
-        label = f"{target} #{index}"
-        name = f"{label}: {differing}"
-    return Series(name, label, target, found)
+    series = []
+    for index, (group, found) in enumerate(groups.items(), start=1):
+        values = dict(group)
+        values["sources"] = values["sources"].removeprefix("sha256:")[:_DIGEST]
+        target, differing = values["target"], ", ".join(f"{name} {value}" for name, value in values.items() if name in varying)
+        name = label = f"{target}, {differing}" if differing else target
+        if len(name) > _SHORT:
+            label = f"{target} #{index}"
+            name = f"{label}: {differing}"
+        series.append(Series(name, label, target, found))
+    return series
 
 
 def conditions(peak: Peak) -> dict[str, str]:

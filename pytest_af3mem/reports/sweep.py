@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 from pytest_af3mem.gpus.size import format_bytes
@@ -64,11 +65,9 @@ def page(found: Swept) -> str:
     """All curves as one HTML page. Needs the extra `html`."""
     from pytest_af3mem.reports import html
 
-    measured = [
-        Measurement.of(_title(curve), request, answer)
-        for curve in found.curves
-        for request, answer in zip(curve.asked, curve.answers, strict=True)
-    ]
+    measured: list[Measurement] = []
+    for curve in found.curves:
+        measured += map(functools.partial(Measurement.of, _title(curve)), curve.asked, curve.answers)
     return html.render(measured, buckets=found.buckets)
 
 
@@ -97,8 +96,7 @@ def _law(curve: Curve) -> list[str]:
     worst = max(map(abs, found.residuals))
     terms = f"{_term(found.bytes_per_token, 'N')} {_term(found.bytes_per_token2, 'N^2')}"
     lines = [f"law: {format_bytes(round(found.constant_bytes))} {terms}, within {worst * 100:.2f} % of every bucket"]
-    if found.breaks:
-        breaks = ", ".join(map(str, found.breaks))
+    if breaks := ", ".join(map(str, found.breaks)):
         lines.append(f"     more than {scaling.BREAK * 100:.0f} % off at {breaks} tokens: the law does not hold there")
     return lines
 

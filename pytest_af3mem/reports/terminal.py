@@ -62,9 +62,8 @@ def _cells(alike: Sequence[Measurement]) -> tuple[str, ...]:
 
 def section(measurement: Measurement) -> str:
     """What stands below a failure: where the bytes are, the kernels, and the command that measures it again."""
-    lines = [measurement.verdict.line] if measurement.verdict else []
-    if measurement.peak and measurement.baseline:
-        lines = [*growth.lost_kernels(measurement.baseline, measurement.peak), *lines]
+    lines = growth.lost_kernels(measurement.baseline, measurement.peak) if measurement.peak and measurement.baseline else []
+    lines += [measurement.verdict.line] if measurement.verdict else []
     lines += filter(None, [body(measurement)])
     if measurement.detail:
         lines += ["  the worker's last lines:", *(f"    {line}" for line in measurement.detail.splitlines())]
@@ -85,7 +84,7 @@ def body(measurement: Measurement) -> str:
         ("aliased", -peak.alias_bytes, "outputs in the place of arguments"),
         ("constants", peak.constant_bytes, "arrays that are part of the program"),
     )
-    lines = [*agreement_report.lines(peak)]
+    lines = agreement_report.lines(peak)
     lines += [f"  {name:<12}{format_bytes(number):>12}  {note}".rstrip() for name, number, note in parts if number]
     if peak.live_bytes is not None:
         lines.append(f"  {'live peak':<12}{format_bytes(peak.live_bytes):>12}  the same without fragmentation")
