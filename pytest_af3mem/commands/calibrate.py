@@ -57,8 +57,7 @@ def run(parsed: argparse.Namespace, settings: Settings) -> int:
         for answer in (pair.compiled, pair.run)
     ]
     made = calibrate.record(pairs, datetime.datetime.now(datetime.UTC).date())
-    problems = [one.verdict.line for one in rows if one.verdict]
-    lines = [*notes, *terminal.table(rows), *summary(rows), *problems]
+    lines = [*notes, *terminal.table(rows), *summary(rows), *(line for pair in pairs for line in pair.problems)]
     if made is not None:  # first, for it cannot be made again without the GPU
         place = calibration.write(parsed.into or settings.cache_dir / "calibration", made)
         lines += [str(made), f"record: {place}"]

@@ -11,6 +11,7 @@ from pytest_af3mem.planning.ask import ask
 from pytest_af3mem.records.calibration import Calibration, Point
 from pytest_af3mem.records.peak import Peak
 from pytest_af3mem.records.request import Request
+from pytest_af3mem.records.verdict import unmeasured
 from pytest_af3mem.session.session import Session
 
 
@@ -25,6 +26,10 @@ class CompiledAndRun:
     @property
     def is_whole(self) -> bool:
         return isinstance(self.compiled, Peak) and isinstance(self.run, Peak)
+
+    @property
+    def problems(self) -> list[str]:
+        return [unmeasured(one, self.request.conditions).line for one in (self.compiled, self.run) if isinstance(one, NotJudged)]
 
 
 def measure(session: Session, tokens: Sequence[int], show: Callable[[str], None]) -> list[CompiledAndRun]:

@@ -51,10 +51,9 @@ class OldAndNew:
 
     def outcome(self, tolerance: Size) -> Outcome:
         """OVER where NEW needs more than OLD by more than the tolerance, of which percentages are of OLD."""
-        if self.peaks is None:
+        if self.peaks is None or self.difference_bytes is None:
             return Outcome.NOT_JUDGED
-        old, new = self.peaks
-        return Outcome.OVER if new.total_bytes - old.total_bytes > tolerance.of(old.total_bytes) else Outcome.WITHIN
+        return Outcome.OVER if self.difference_bytes > tolerance.of(self.peaks[0].total_bytes) else Outcome.WITHIN
 
 
 @dataclass(frozen=True)

@@ -83,7 +83,7 @@ class Fit:
 
 
 def savings_of(session: Session, stated: Mapping[str, Sequence[Any]], request: Request) -> tuple[Saving, ...]:
-    """The stated ones; without any a closer bucket and those of AlphaFold 3 on this target. Raises UsageError for another model."""
+    """The stated ones; without any, a closer bucket and those of AlphaFold 3 on this target. Raises UsageError."""
     if stated:
         session.check_settings(stated)
         return tuple(Saving(name, tuple(values), "as stated") for name, values in stated.items())

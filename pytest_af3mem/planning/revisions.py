@@ -20,8 +20,6 @@ from pytest_af3mem.errors import SetupError, UsageError, near, shown
 _ANSWER_SECONDS = 60
 _ARCHIVE_SECONDS = 900  # of a clone that fetches its files when they are needed
 _SUBMODULE = "160000"  # the mode of its entry
-
-
 _trees: dict[tuple[str, str], tempfile.TemporaryDirectory[str]] = {}
 
 
@@ -32,9 +30,9 @@ def tree(checkout: Path, revision: str) -> Path:
     revision, and where Python would look for packages in a submodule, of which git holds nothing; SetupError where git fails.
     """
     inside = _git(checkout, "rev-parse", "--show-prefix")
-    if inside.status and "not a git repository" in inside.words:
-        raise UsageError(f"{str(checkout)!r} is in no git repository: a revision is given as FOLDER@REVISION")
     if inside.status:
+        if "not a git repository" in inside.words:
+            raise UsageError(f"{str(checkout)!r} is in no git repository: a revision is given as FOLDER@REVISION")
         raise SetupError(f"{str(checkout)!r} cannot be read by git: {inside.words}")
     found = _git(checkout, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
     if found.status:

@@ -64,7 +64,7 @@ def _answer(found: Fit) -> list[str]:
         return [f"fits {how}: {format_bytes(found.best.answer.total_bytes)} of {limit}, {format_bytes(left)} to spare"]
     peaks = [one.answer for one in found.attempts if isinstance(one.answer, Peak)]
     if not found.is_judged:
-        return [f"not judged: {next(one.answer for one in found.attempts if one.answer not in peaks)}"]
+        return [f"not judged: {next(one.answer for one in found.attempts if not isinstance(one.answer, Peak))}"]
     least = min(peaks, key=lambda peak: peak.total_bytes)
     needs, more = least.total_bytes, least.total_bytes - found.limit_bytes
     lines = [f"nothing fits: of all that was tried the least is {format_bytes(needs)}, {format_bytes(more)} more than {limit}"]

@@ -8,7 +8,7 @@ from pytest_af3mem.errors import shown
 from pytest_af3mem.gpus.size import format_bytes
 from pytest_af3mem.records.holders import by_component, explained
 from pytest_af3mem.records.measurement import Measurement, grouped
-from pytest_af3mem.records.peak import Kernels, Peak
+from pytest_af3mem.records.peak import Peak
 from pytest_af3mem.records.verdict import percent
 from pytest_af3mem.reports import agreement as agreement_report
 from pytest_af3mem.reports import growth
@@ -16,7 +16,6 @@ from pytest_af3mem.reports.columns import aligned, filled, signed, size
 
 _HEADINGS = "tokens bucket target total budget margin baseline change verdict kernels time test".split()
 _NUMBERS = {"tokens", "bucket", "total", "budget", "margin", "baseline", "change", "time"}
-_FEW = 3
 _TOP = 10
 
 
@@ -89,7 +88,9 @@ def body(measurement: Measurement) -> str:
     if peak.live_bytes is not None:
         lines.append(f"  {'live peak':<12}{format_bytes(peak.live_bytes):>12}  the same without fragmentation")
     lines.append(f"  {'kernels':<12}{peak.kernels}")
-    lines += _fallbacks(peak.kernels)
+    for operation, found in growth.by_operation(peak.kernels.xla_fallbacks).items():
+        places = ", ".join(found) if len(found) <= growth.FEW else f"{len(found)} components"
+        lines.append(f"  fell back to XLA: {operation} in {places}")
     lines.append(f"  {'model':<12}{peak.model.distribution}, jax {peak.software.get('jax', '?')}")
     lines += _holders(peak)
     if measurement.baseline:
@@ -129,15 +130,3 @@ def _holders(peak: Peak) -> list[str]:
     if rest := [*sums.values()][_TOP:]:
         lines.append(f"  {format_bytes(sum(rest)):>12} {sum(rest) / peak.total_bytes * 100:5.1f} %  in {len(rest)} others")
     return lines
-
-
-def _fallbacks(kernels: Kernels) -> list[str]:
-    """One line for each operation that fell back to XLA, with the places, or how many when they are many."""
-    places: dict[str, list[str]] = {}
-    for fallback in kernels.xla_fallbacks:
-        operation, _, place = fallback.partition(" in ")
-        places.setdefault(operation, []).append(place)
-    return [
-        f"  fell back to XLA: {operation} in {', '.join(found) if len(found) <= _FEW else f'{len(found)} components'}"
-        for operation, found in places.items()
-    ]
