@@ -8,12 +8,12 @@ from pathlib import Path
 from pytest_af3mem import gpus
 from pytest_af3mem.commands import MEASURING, NOT_JUDGED, OK, OVER, STATUS_OF
 from pytest_af3mem.commands.arguments import JOB_OPTIONS, Parser, asking, deliver, job_options, note, show
-from pytest_af3mem.errors import NotJudged, UsageError
+from pytest_af3mem.errors import UsageError
 from pytest_af3mem.gpus.size import Size
 from pytest_af3mem.inputs.job import Job
+from pytest_af3mem.planning.ask import answer
 from pytest_af3mem.records import calibration
 from pytest_af3mem.records.measurement import Measurement
-from pytest_af3mem.records.peak import Peak
 from pytest_af3mem.records.request import freeze
 from pytest_af3mem.reports import json, terminal
 from pytest_af3mem.session import reproduce
@@ -53,12 +53,9 @@ def run(parsed: argparse.Namespace, settings: Settings) -> int:
         else:
             request = session.request(tokens=parsed.tokens, options=options, model_settings=parsed.set)
             command = reproduce.command(settings, request, tokens=parsed.tokens, options=freeze(options))
-        try:
-            answer: Peak | NotJudged = session.wait(session.pool.submit(request), show)
-        except NotJudged as error:
-            answer = error
+        found = answer(session, session.pool.submit(request), show)
         limit = parsed.budget.of(gpus.find(request.target).memory_bytes) if parsed.budget else None
-        measurement = Measurement.of("af3mem measure", request, answer, budget_bytes=limit, command=command)
+        measurement = Measurement.of("af3mem measure", request, found, budget_bytes=limit, command=command)
         notes = session.pool.notes
     beside = calibration.beside([measurement], settings.cache_dir)
     lines = [*notes, *terminal.table([measurement]), terminal.section(measurement), *beside, ""]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pytest_af3mem.errors import NotJudged
-from pytest_af3mem.planning.ask import ask
+from pytest_af3mem.planning.ask import Show, ask
 from pytest_af3mem.records.calibration import Calibration, Point
 from pytest_af3mem.records.peak import Peak
 from pytest_af3mem.records.request import Request
@@ -32,7 +32,7 @@ class CompiledAndRun:
         return [unmeasured(one, self.request.conditions).line for one in (self.compiled, self.run) if isinstance(one, NotJudged)]
 
 
-def measure(session: Session, tokens: Sequence[int], show: Callable[[str], None]) -> list[CompiledAndRun]:
+def measure(session: Session, tokens: Sequence[int], show: Show) -> list[CompiledAndRun]:
     """So many tokens compiled and run; compiling goes on beside what the GPU does."""
     requests = [session.request(tokens=count, method=method) for count in tokens for method in ("run", "compiled")]
     answers = ask(session, requests, show)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ from pytest_af3mem import gpus
 from pytest_af3mem.errors import NotJudged, UsageError
 from pytest_af3mem.gpus import Gpu
 from pytest_af3mem.gpus.size import Size
-from pytest_af3mem.planning.ask import Search, run_searches
+from pytest_af3mem.planning.ask import Search, Show, run_searches
 from pytest_af3mem.records.peak import Peak
 from pytest_af3mem.session.session import Session
 
@@ -53,12 +53,7 @@ def candidates(buckets: Sequence[int], up_to: int) -> list[int]:
 
 
 def capacities(
-    session: Session,
-    targets: Sequence[Gpu],
-    fraction: Size,
-    up_to: int,
-    model_settings: Mapping[str, Any],
-    show: Callable[[str], None] = lambda text: None,
+    session: Session, targets: Sequence[Gpu], fraction: Size, up_to: int, model_settings: Mapping[str, Any], show: Show
 ) -> list[Capacity]:
     """For each target, the largest of all `candidates` that needs at most `fraction` of its memory."""
     known: list[Peak] = []

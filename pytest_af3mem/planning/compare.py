@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from pytest_af3mem.errors import NotJudged, SetupError, UsageError
 from pytest_af3mem.gpus.size import Size
-from pytest_af3mem.planning.ask import ask
+from pytest_af3mem.planning.ask import Show, ask
 from pytest_af3mem.records.peak import Peak
 from pytest_af3mem.records.request import Request
 from pytest_af3mem.records.verdict import Outcome, worst
@@ -26,7 +26,7 @@ class Side:
     settings: Settings
     model_settings: Mapping[str, Any]
 
-    def shown(self, show: Callable[[str], None]) -> Callable[[str], None]:
+    def shown(self, show: Show) -> Show:
         """As `show`, with the side's name."""
         return lambda text: show(f"{self.name}: {text}")
 
@@ -81,14 +81,7 @@ class Comparison:
         return {name: (old.get(name, ""), new.get(name, "")) for name in {**old, **new} if old.get(name) != new.get(name)}
 
 
-def compare(
-    old: Side,
-    new: Side,
-    tokens: Sequence[int],
-    options: Mapping[str, Any],
-    tolerance: Size,
-    show: Callable[[str], None] = lambda text: None,
-) -> Comparison:
+def compare(old: Side, new: Side, tokens: Sequence[int], options: Mapping[str, Any], tolerance: Size, show: Show) -> Comparison:
     """Generated inputs of so many tokens on both sides. Raises UsageError and SetupError, with the name of the side."""
     found: dict[str, list[tuple[Request, Peak | NotJudged]]] = {}
     notes: list[str] = []

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from pytest_af3mem.errors import Af3memError
 from pytest_af3mem.gpus import nvml
+from pytest_af3mem.planning.ask import Show
 from pytest_af3mem.records import calibration
 from pytest_af3mem.records.request import Installation
 from pytest_af3mem.session.session import Session
@@ -35,7 +35,7 @@ class Findings:
         return not self.problem
 
 
-def examine(session: Session, show: Callable[[str], None]) -> Findings:
+def examine(session: Session, show: Show) -> Findings:
     """Asks a worker; tries a small program on every target, which takes some seconds."""
     found: dict[str, Any] = {"installation": None, "problem": "", "components": "", "targets": {}}
     try:

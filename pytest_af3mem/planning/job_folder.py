@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,7 +15,7 @@ from pytest_af3mem.errors import Af3memError, NotJudged, SetupError, UsageError,
 from pytest_af3mem.gpus import Gpu, mig
 from pytest_af3mem.gpus.size import Size
 from pytest_af3mem.inputs.job import Job
-from pytest_af3mem.planning.ask import Answer, ask
+from pytest_af3mem.planning.ask import Answer, Show, ask
 from pytest_af3mem.records.peak import Peak
 from pytest_af3mem.records.request import Request
 from pytest_af3mem.session.session import Session
@@ -112,12 +112,7 @@ def files(paths: Iterable[Path]) -> list[Path]:
 
 
 def plan(
-    session: Session,
-    paths: Sequence[Path],
-    targets: Sequence[Gpu],
-    fraction: Size,
-    model_settings: Mapping[str, Any],
-    show: Callable[[str], None] = lambda text: None,
+    session: Session, paths: Sequence[Path], targets: Sequence[Gpu], fraction: Size, model_settings: Mapping[str, Any], show: Show
 ) -> Plan:
     """Measures every job on every target, those of one program once. Raises UsageError and SetupError for what concerns all."""
     session.check_settings(model_settings)
@@ -171,7 +166,7 @@ def _read(
         yield where, getattr(job, "name", ""), found
 
 
-def _programs(session: Session, requests: Sequence[Request], show: Callable[[str], None]) -> list[str | NotJudged]:
+def _programs(session: Session, requests: Sequence[Request], show: Show) -> list[str | NotJudged]:
     """What decides each job's program on any target, bucket and shapes of features; or why it is not known."""
     session.pool.components  # made once, before workers would each make it  # noqa: B018
     count = itertools.count(1)

@@ -12,7 +12,7 @@ from typing import Any
 from pytest_af3mem.errors import SetupError, UsageError
 from pytest_af3mem.gpus import Gpu
 from pytest_af3mem.planning import scaling
-from pytest_af3mem.planning.ask import Answer, ask
+from pytest_af3mem.planning.ask import Answer, Show, ask
 from pytest_af3mem.planning.vary import Conditions
 from pytest_af3mem.records.peak import Peak
 from pytest_af3mem.records.request import Request
@@ -71,12 +71,7 @@ class Swept:
         return not self.unmeasured and all(isinstance(answer, Peak) for curve in self.curves for answer in curve.answers)
 
 
-def sweep(
-    settings: Settings,
-    grid: Grid,
-    show: Callable[[str], None] = lambda text: None,
-    pool: Callable[[Settings], Backend] = Pool,
-) -> Swept:
+def sweep(settings: Settings, grid: Grid, show: Show, pool: Callable[[Settings], Backend] = Pool) -> Swept:
     """Measures the whole grid, one model after the other and all else side by side.
 
     One of several models that is not installed is reported. Raises UsageError, before anything is measured, for what is unknown.

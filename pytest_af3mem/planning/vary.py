@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pytest_af3mem.errors import NotJudged, UsageError, near
 from pytest_af3mem.inputs.generate import OPTIONS
-from pytest_af3mem.planning.ask import ask
+from pytest_af3mem.planning.ask import Show, ask
 from pytest_af3mem.records.identity import peak_identity
 from pytest_af3mem.records.peak import Peak
 from pytest_af3mem.records.request import Request
@@ -55,12 +55,7 @@ class Effect:
         return None
 
 
-def vary(
-    session: Session,
-    base: Conditions,
-    axes: Mapping[str, Sequence[tuple[str, Any]]],
-    show: Callable[[str], None] = lambda text: None,
-) -> list[Effect]:
+def vary(session: Session, base: Conditions, axes: Mapping[str, Sequence[tuple[str, Any]]], show: Show) -> list[Effect]:
     """The base, then each value (as text and as such) of each axis with all else as in the base. Raises UsageError."""
     asked = [("", "", base)]
     for name, values in axes.items():

@@ -34,11 +34,7 @@ def render_text(counted: Sequence[Counted]) -> str:
 
 def render_json(counted: Sequence[Counted], broken: Sequence[tuple[Place, str]], buckets: Sequence[int]) -> str:
     jobs = [
-        {
-            **named(one.where, one.name, one.tokens, one.bucket),
-            "padding": one.padding,
-            "notes": list(one.notes),
-        }
+        {**named(one.where, one.name, one.tokens, one.bucket), "padding": one.padding, "notes": list(one.notes)}
         for one in counted
     ]
     return document(buckets=buckets, jobs=jobs, broken=[{"job": str(where), "reason": reason} for where, reason in broken])
