@@ -12,7 +12,6 @@ from typing import Any
 
 from pytest_af3mem import gpus
 from pytest_af3mem.errors import SetupError, UsageError, is_whole_number, shown, whole_number
-from pytest_af3mem.gpus import Gpu
 from pytest_af3mem.gpus.size import Size
 from pytest_af3mem.inputs.job import Job
 from pytest_af3mem.planning.cluster import Cluster
@@ -150,10 +149,6 @@ def job_options(parsed: argparse.Namespace) -> dict[str, Any]:
     names = [flag[2:].replace("-", "_") for flag in JOB_OPTIONS]
     given = {name: value for name in names if (value := getattr(parsed, name)) is not None}
     return {name: int(one) if isinstance(one, str) and is_whole_number(one) else one for name, one in given.items()}
-
-
-def targets(parsed: argparse.Namespace, settings: Settings) -> tuple[Gpu, ...]:
-    return parsed.targets or (gpus.find(settings.target),)
 
 
 def note(where: object, job: Job) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pytest_af3mem import gpus
 from pytest_af3mem.commands import MEASURING, NOT_JUDGED, OK, OVER, USAGE
-from pytest_af3mem.commands.arguments import Parser, asking, deliver, show, targets
+from pytest_af3mem.commands.arguments import Parser, asking, deliver, show
 from pytest_af3mem.errors import UsageError, whole_number
 from pytest_af3mem.gpus import Gpu
 from pytest_af3mem.planning import capacity, job_folder
@@ -49,7 +49,7 @@ def prepare(parser: Parser) -> None:
 
 
 def run(parsed: argparse.Namespace, settings: Settings) -> int:
-    asked = targets(parsed, settings)
+    asked = parsed.targets or (gpus.find(settings.target),)
     with asking(settings, parsed.scheduler) as session:
         if parsed.files:
             return _jobs(session, parsed, asked)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_af3mem.errors import Af3memError, NotJudged, SetupError, UsageError, first_line
-from pytest_af3mem.gpus import Gpu, mig
+from pytest_af3mem.gpus import Gpu
 from pytest_af3mem.gpus.size import Size
 from pytest_af3mem.inputs.job import Job
 from pytest_af3mem.planning.ask import Answer, Show, ask
@@ -95,10 +95,6 @@ class Plan:
         smallest = (next((target for target in self.fitting(job) if target.whole == card), None) for job in self.jobs)
         return Counter(target.name for target in smallest if target and target.is_slice)
 
-    def split(self, card: str) -> tuple[tuple[str, ...], int] | None:
-        """As `mig.best`, for the jobs that fit a slice of this GPU."""
-        return mig.best(card, self.needed(card))
-
 
 def files(paths: Iterable[Path]) -> list[Path]:
     """The files, and of folders the `*.json` in them, in order of names. Raises UsageError where there are none."""
@@ -117,8 +113,17 @@ def plan(
     """Measures every job on every target, those of one program once. Raises UsageError and SetupError for what concerns all."""
     session.check_settings(model_settings)
     ordered = tuple(sorted(targets, key=lambda target: (target.memory_bytes, target.name)))
-    read = list(_read(session, paths, model_settings, ordered[0]))
-    asked = [(where, name, one) for where, name, one in read if isinstance(one, Request)]
+    asked: list[tuple[Place, str, Request]] = []
+    broken = []
+    for where, job in read(session, paths):
+        try:
+            if isinstance(job, Exception):
+                raise job
+            asked.append((where, job.name, session.request(job, target=ordered[0].name, model_settings=model_settings)))
+        except SetupError:
+            raise
+        except Exception as error:
+            broken.append(Broken(where, why_left_out(error)))
     programs = _programs(session, [request for _, _, request in asked], show)
     examples = {program: request for program, (*_, request) in zip(programs, asked, strict=True) if isinstance(program, str)}
     wanted = [(program, session.retarget(one, target.name)) for program, one in examples.items() for target in ordered]
@@ -129,7 +134,6 @@ def plan(
         Planned(where, name, request.tokens, request.bucket, tuple(answers[program]))
         for (where, name, request), program in zip(asked, programs, strict=True)
     ]
-    broken = [Broken(where, why_left_out(one)) for where, _, one in read if not isinstance(one, Request)]
     return Plan(ordered, fraction, tuple(jobs), tuple(broken))
 
 
@@ -147,23 +151,6 @@ def read(session: Session, paths: Iterable[Path], *, strict: bool = False) -> It
 def why_left_out(error: Exception) -> str:
     """Why a job is left out: what is not an error of ours is a fault of ours."""
     return str(error) if isinstance(error, Af3memError) else f"pytest-af3mem fails here, please report it: {first_line(error)}"
-
-
-def _read(
-    session: Session, paths: Sequence[Path], model_settings: Mapping[str, Any], target: Gpu
-) -> Iterator[tuple[Place, str, Request | Exception]]:
-    """Each job of each file as a request, or why it is none. Raises SetupError, for all."""
-    for where, job in read(session, paths):
-        found: Request | Exception
-        try:
-            if isinstance(job, Exception):
-                raise job
-            found = session.request(job, target=target.name, model_settings=model_settings)
-        except SetupError:
-            raise
-        except Exception as error:
-            found = error
-        yield where, getattr(job, "name", ""), found
 
 
 def _programs(session: Session, requests: Sequence[Request], show: Show) -> list[str | NotJudged]:

@@ -117,7 +117,6 @@ def _planned(session: Session, grid: Grid) -> list[tuple[str, Mapping[str, str],
         changed, base = {}, Conditions(0, grid.options, grid.model_settings)
         for name, (text, value) in zip(grid.axes, values, strict=True):
             changed[name], base = text, base.changed(name, value, session.installation.settings)
-        asked: dict[str, Any] = {"options": base.options, "model_settings": base.model_settings, "target": grid.targets[0].name}
-        one = [session.request(tokens=count, **asked) for count in tokens]
+        one = [session.request(target=grid.targets[0].name, **vars(replace(base, tokens=count))) for count in tokens]
         planned += [(each.name, changed, [session.retarget(request, each.name) for request in one]) for each in grid.targets]
     return planned

@@ -17,7 +17,7 @@ from pytest_af3mem.session.session import Session
 
 @dataclass(frozen=True)
 class Conditions:
-    """What is fixed: the tokens of the generated input, its options, and the model's settings."""
+    """What is fixed, as `Session.request` takes it: tokens of the generated input, its options, and the model's settings."""
 
     tokens: int
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -60,7 +60,7 @@ def vary(session: Session, base: Conditions, axes: Mapping[str, Sequence[tuple[s
     asked = [("", "", base)]
     for name, values in axes.items():
         asked += [(name, text, base.changed(name, value, session.installation.settings)) for text, value in values]
-    requests = [session.request(tokens=one.tokens, options=one.options, model_settings=one.model_settings) for _, _, one in asked]
+    requests = [session.request(**vars(one)) for _, _, one in asked]
     owners: dict[str, str] = {}
     same: list[str | None] = []
     for (over, text, _), request in zip(asked, requests, strict=True):

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_af3mem.errors import shown
-from pytest_af3mem.gpus import Gpu
+from pytest_af3mem.gpus import Gpu, mig
 from pytest_af3mem.gpus.size import format_bytes
 from pytest_af3mem.planning.job_folder import Place, Plan, Planned
 from pytest_af3mem.records.peak import Peak
@@ -149,7 +149,9 @@ def _reasons(plan: Plan, job: Planned) -> list[tuple[str, str]]:
 
 def _split(plan: Plan) -> dict[str, tuple[tuple[str, ...], int]]:
     """GPUs of which slices are among the targets, each with how to split it, where jobs fit a slice of it."""
-    return {gpu: found for gpu in (one.whole for one in plan.targets if one.is_slice) if (found := plan.split(gpu))}
+    return {
+        gpu: found for gpu in (one.whole for one in plan.targets if one.is_slice) if (found := mig.best(gpu, plan.needed(gpu)))
+    }
 
 
 def _splits(plan: Plan) -> list[str]:

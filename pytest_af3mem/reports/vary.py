@@ -19,10 +19,15 @@ def render_text(effects: Sequence[Effect], notes: Sequence[str] = ()) -> str:
     longest = max(abs(one.bytes_more_than(base) or 0) for one in effects)
     rows = [("over", "value", "total", "difference", "", "how")]
     for one in effects:
-        more = one.bytes_more_than(base)
-        total = format_bytes(one.answer.total_bytes) if isinstance(one.answer, Peak) else "not judged"
-        bar = ("+" if more > 0 else "-") * max(1, round(abs(more) / longest * _WIDTH)) if more else ""
-        rows.append((one.over or "base", one.value, total, _difference(one, base), bar, _how(one)))
+        total, difference, bar, how = "not judged", "", "", str(one.answer)
+        if isinstance(one.answer, Peak):
+            total = format_bytes(one.answer.total_bytes)
+            how = origin(one.answer) if one.same_as is None else f"the same program as {one.same_as}"
+            if one.over and isinstance(base.answer, Peak):
+                difference = change(base.answer.total_bytes, one.answer.total_bytes, 1)
+        if more := one.bytes_more_than(base):
+            bar = ("+" if more > 0 else "-") * max(1, round(abs(more) / longest * _WIDTH))
+        rows.append((one.over or "base", one.value, total, difference, bar, how))
     return printed([*notes, base.request.conditions, *aligned(rows, right={2, 3})])
 
 
@@ -33,17 +38,3 @@ def render_json(effects: Sequence[Effect]) -> str:
         more = {"over": one.over, "value": one.value, "difference_bytes": one.bytes_more_than(effects[0]), "same_as": one.same_as}
         rows.append(row("vary", one.request, one.answer, **more))
     return document(measurements=rows)
-
-
-def _difference(effect: Effect, base: Effect) -> str:
-    if effect.over and isinstance(effect.answer, Peak) and isinstance(base.answer, Peak):
-        return change(base.answer.total_bytes, effect.answer.total_bytes, 1)
-    return ""
-
-
-def _how(effect: Effect) -> str:
-    if not isinstance(effect.answer, Peak):
-        return str(effect.answer)
-    if effect.same_as is not None:
-        return f"the same program as {effect.same_as}"
-    return origin(effect.answer)
