@@ -56,9 +56,8 @@ def run(parsed: argparse.Namespace, settings: Settings) -> int:
         found = answer(session, session.pool.submit(request), show)
         limit = parsed.budget.of(gpus.find(request.target).memory_bytes) if parsed.budget else None
         measurement = Measurement.of("af3mem measure", request, found, budget_bytes=limit, command=command)
-        notes = session.pool.notes
     beside = calibration.beside([measurement], settings.cache_dir)
-    lines = [*notes, *terminal.table([measurement]), terminal.section(measurement), *beside, ""]
+    lines = [*session.pool.notes, *terminal.table([measurement]), terminal.section(measurement), *beside, ""]
     deliver(settings, "\n".join(lines), json.render([measurement], all_holders=settings.all_holders))
     return STATUS_OF[measurement.verdict.outcome] if measurement.verdict else OK
 

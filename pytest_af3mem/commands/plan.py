@@ -54,10 +54,9 @@ def run(parsed: argparse.Namespace, settings: Settings) -> int:
         if parsed.files:
             return _jobs(session, parsed, asked)
         found = capacity.capacities(session, asked, parsed.fraction, parsed.up_to, parsed.set, show)
-        notes = session.pool.notes
     deliver(
         settings,
-        capacity_report.render_text(found, parsed.fraction, notes),
+        capacity_report.render_text(found, parsed.fraction, session.pool.notes),
         capacity_report.render_json(found, parsed.fraction),
         capacity_report.render_markdown(found, parsed.fraction),
     )

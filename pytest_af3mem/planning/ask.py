@@ -21,16 +21,16 @@ Search = Generator[Request, Answer, _Result]
 _POLL_SECONDS = 0.5
 
 
-def ask(session: Session, requests: Iterable[Request], show: Show) -> list[Answer]:
-    """The answers, in the order of the requests, which are measured side by side. Raises UsageError and SetupError."""
-    pending = [session.pool.submit(request) for request in requests]
-    start, known = time.monotonic(), sum(future.done() for future in pending)
+def ask(session: Session, requests: Iterable[Request], show: Show) -> dict[Request, Answer]:
+    """The answer to each request, in their order; they are measured side by side. Raises UsageError and SetupError."""
+    pending = {request: session.pool.submit(request) for request in requests}
+    start, known = time.monotonic(), sum(future.done() for future in pending.values())
 
     def show_all(text: str) -> None:
-        done = sum(future.done() for future in pending)
+        done = sum(future.done() for future in pending.values())
         show(f"{progress(len(pending), done, known, time.monotonic() - start)}: {text}")
 
-    return [answer(session, future, show_all) for future in pending]
+    return {request: answer(session, future, show_all) for request, future in pending.items()}
 
 
 def progress(all: int, done: int, known: int, seconds: float) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -34,9 +35,9 @@ class CompiledAndRun:
 
 def measure(session: Session, tokens: Sequence[int], show: Show) -> list[CompiledAndRun]:
     """So many tokens compiled and run; compiling goes on beside what the GPU does."""
-    requests = [session.request(tokens=count, method=method) for count in tokens for method in ("run", "compiled")]
-    answers = ask(session, requests, show)
-    return [CompiledAndRun(*one) for one in zip(requests[::2], answers[1::2], answers[::2], strict=True)]
+    pairs = [[session.request(tokens=count, method=method) for method in ("run", "compiled")] for count in tokens]
+    answers = ask(session, itertools.chain(*pairs), show)
+    return [CompiledAndRun(run, answers[compiled], answers[run]) for run, compiled in pairs]
 
 
 def record(pairs: Sequence[CompiledAndRun], today: datetime.date) -> Calibration | None:

@@ -97,7 +97,7 @@ def compare(old: Side, new: Side, tokens: Sequence[int], options: Mapping[str, A
                 asked.append((side, requests))
             for side, requests in asked:
                 with _named(side):
-                    found[side.name] = list(zip(requests, ask(session, requests, side.shown(show)), strict=True))
+                    found[side.name] = list(ask(session, requests, side.shown(show)).items())
             notes += session.pool.notes
     pairs = [OldAndNew((a, b), before, after) for (a, before), (b, after) in zip(found[old.name], found[new.name], strict=True)]
     return Comparison(old, new, tolerance, tuple(pairs), tuple(notes))

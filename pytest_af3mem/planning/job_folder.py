@@ -126,14 +126,12 @@ def plan(
             broken.append(Broken(where, why_left_out(error)))
     programs = _programs(session, [request for _, _, request in asked], show)
     examples = {program: request for program, (*_, request) in zip(programs, asked, strict=True) if isinstance(program, str)}
-    wanted = [(program, session.retarget(one, target.name)) for program, one in examples.items() for target in ordered]
-    answers: dict[str | NotJudged, list[Answer]] = {one: [one] * len(ordered) for one in programs if isinstance(one, NotJudged)}
-    for (program, _), answer in zip(wanted, ask(session, [request for _, request in wanted], show), strict=True):
-        answers.setdefault(program, []).append(answer)
-    jobs = [
-        Planned(where, name, request.tokens, request.bucket, tuple(answers[program]))
-        for (where, name, request), program in zip(asked, programs, strict=True)
-    ]
+    wanted = {program: [session.retarget(one, target.name) for target in ordered] for program, one in examples.items()}
+    answers = ask(session, itertools.chain(*wanted.values()), show)
+    jobs = []
+    for (where, name, request), program in zip(asked, programs, strict=True):
+        found = (program for _ in ordered) if isinstance(program, NotJudged) else (answers[one] for one in wanted[program])
+        jobs.append(Planned(where, name, request.tokens, request.bucket, tuple(found)))
     return Plan(ordered, fraction, tuple(jobs), tuple(broken))
 
 

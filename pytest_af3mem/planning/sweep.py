@@ -27,18 +27,17 @@ Axis = Sequence[tuple[str, Any]]
 
 @dataclass(frozen=True)
 class Curve:
-    """One model on one target, with the values of the axes in `changed`: requests by tokens, and the answer to each."""
+    """One model on one target, with the values of the axes in `changed`: the answer to each request, by tokens."""
 
     model: str
     target: str
     changed: Mapping[str, str]
-    asked: tuple[Request, ...]
-    answers: tuple[Answer, ...]
+    answers: Mapping[Request, Answer]
 
     @cached_property
     def points(self) -> list[tuple[int, int]]:
         """Bucket and bytes of each bucket that was measured, increasing."""
-        return sorted({peak.bucket: peak.total_bytes for peak in self.answers if isinstance(peak, Peak)}.items())
+        return sorted({peak.bucket: peak.total_bytes for peak in self.answers.values() if isinstance(peak, Peak)}.items())
 
     @cached_property
     def law(self) -> scaling.Law | None:
@@ -68,7 +67,7 @@ class Swept:
 
     @property
     def is_judged(self) -> bool:
-        return not self.unmeasured and all(isinstance(answer, Peak) for curve in self.curves for answer in curve.answers)
+        return not self.unmeasured and all(isinstance(answer, Peak) for curve in self.curves for answer in curve.answers.values())
 
 
 def sweep(settings: Settings, grid: Grid, show: Show, pool: Callable[[Settings], Backend] = Pool) -> Swept:
@@ -99,9 +98,10 @@ def sweep(settings: Settings, grid: Grid, show: Show, pool: Callable[[Settings],
                 planned[model] = _planned(session, grid)
         for model, plans in planned.items():
             with reported(model), closing(sessions[model]) as session:
-                answers = iter(ask(session, [request for *_, requests in plans for request in requests], show))
-                for target, changed, requests in plans:
-                    curves.append(Curve(model, target, changed, tuple(requests), tuple(itertools.islice(answers, len(requests)))))
+                answers = ask(session, [request for *_, requests in plans for request in requests], show)
+                curves += [
+                    Curve(model, target, changed, {one: answers[one] for one in asked}) for target, changed, asked in plans
+                ]
             notes += session.pool.notes
             buckets.update(session.buckets)
     return Swept(tuple(curves), unmeasured, tuple(sorted(buckets)), tuple(notes))

@@ -62,17 +62,14 @@ def vary(session: Session, base: Conditions, axes: Mapping[str, Sequence[tuple[s
         asked += [(name, text, base.changed(name, value, session.installation.settings)) for text, value in values]
     requests = [session.request(**vars(one)) for _, _, one in asked]
     owners: dict[str, str] = {}
-    same: list[str | None] = []
+    effects = []
     for (over, text, _), request in zip(asked, requests, strict=True):
         show(f"featurising {over}={text}" if over else "featurising the base")
         try:
             program = str(peak_identity(session.installation, request, session.pool.featurise(request)["signature"]))
         except NotJudged:
             program = str(request)  # one whose features cannot be made is like no other
-        same.append(owners.get(program))
+        effects.append((over, text, request, owners.get(program)))
         owners.setdefault(program, f"{over}={text}" if over else "base")
     answers = ask(session, requests, show)
-    return [
-        Effect(over, text, request, answer, owner)
-        for (over, text, _), request, answer, owner in zip(asked, requests, answers, same, strict=True)
-    ]
+    return [Effect(over, text, request, answers[request], owner) for over, text, request, owner in effects]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 
 from pytest_af3mem.gpus.size import format_bytes
@@ -28,15 +27,15 @@ def render_text(found: Swept) -> str:
 
 def render_markdown(found: Swept) -> str:
     """One table: a row a model, setting and target, a column a size; and why what is missing is missing."""
-    sizes = sorted({request.tokens for curve in found.curves for request in curve.asked})
+    sizes = sorted({request.tokens for curve in found.curves for request in curve.answers})
     axes = list(dict.fromkeys(name for curve in found.curves for name in curve.changed))
     rows: list[Sequence[str]] = [["model", *axes, "target", *(f"{size} tokens" for size in sizes)]]
     reasons: list[str] = [f"- {model}: {reason}" for model, reason in found.unmeasured.items()]
     for curve in found.curves:
-        peaks = {request.tokens: answer for request, answer in zip(curve.asked, curve.answers, strict=True)}
+        peaks = {request.tokens: answer for request, answer in curve.answers.items()}
         cells = [format_bytes(one.total_bytes) if isinstance(one := peaks.get(size), Peak) else "not judged" for size in sizes]
         rows.append([curve.model, *(curve.changed.get(name, "") for name in axes), curve.target, *cells])
-        failed = dict.fromkeys(str(answer) for answer in curve.answers if not isinstance(answer, Peak))
+        failed = dict.fromkeys(str(answer) for answer in curve.answers.values() if not isinstance(answer, Peak))
         reasons += [f"- {_title(curve)}: {reason}" for reason in failed]
     table = markdown_table(rows) if found.curves else []
     return printed([*table, *(["", "Not judged:", "", *reasons] if reasons else [])])
@@ -46,7 +45,7 @@ def render_json(found: Swept) -> str:
     """As the JSON report of measurements; `curves` has the law and the exponents of each."""
     rows, curves = [], []
     for curve in found.curves:
-        for request, answer in zip(curve.asked, curve.answers, strict=True):
+        for request, answer in curve.answers.items():
             rows.append(row("sweep", request, answer, changed=dict(curve.changed)))
         curves.append(
             {
@@ -65,9 +64,7 @@ def page(found: Swept) -> str:
     """All curves as one HTML page. Needs the extra `html`."""
     from pytest_af3mem.reports import html
 
-    measured: list[Measurement] = []
-    for curve in found.curves:
-        measured += map(functools.partial(Measurement.of, _title(curve)), curve.asked, curve.answers)
+    measured = [Measurement.of(_title(curve), *one) for curve in found.curves for one in curve.answers.items()]
     return html.render(measured, buckets=found.buckets)
 
 
@@ -79,7 +76,7 @@ def _table(curve: Curve) -> list[str]:
     most = max((total for _, total in curve.points), default=1)
     exponents = dict(zip((bucket for bucket, _ in curve.points[1:]), scaling.exponents(curve.points), strict=True))
     rows = [("tokens", "bucket", "total", "", "exponent", "how")]
-    for request, answer in zip(curve.asked, curve.answers, strict=True):
+    for request, answer in curve.answers.items():
         if not isinstance(answer, Peak):
             rows.append((str(request.tokens), str(request.bucket), "not judged", "", "", str(answer)))
             continue
