@@ -63,23 +63,18 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Fit:
-    """All attempts, the unchanged settings first; `best` is the one to use, None where none fits."""
+    """All attempts, the unchanged settings first; `best` is the one to use, None where none fits, and `costs` are its changes'."""
 
     request: Request
     limit_bytes: int
-    savings: tuple[Saving, ...]
     attempts: tuple[Attempt, ...]
     best: Attempt | None
+    costs: Mapping[str, str]
 
     @property
     def is_judged(self) -> bool:
         """Whether it is known that there is a way, or that there is none."""
         return self.best is not None or all(isinstance(one.answer, Peak) for one in self.attempts)
-
-    @property
-    def costs(self) -> dict[str, str]:
-        """What each change of the best attempt costs."""
-        return {one.name: one.cost for one in self.savings if self.best and one.name in self.best.changes}
 
 
 def savings_of(session: Session, stated: Mapping[str, Sequence[Any]], request: Request) -> tuple[Saving, ...]:
@@ -127,7 +122,8 @@ def search(request: Request, limit_bytes: int, savings: Sequence[Saving]) -> Sea
                 if milder.fits(limit_bytes):
                     best = milder
                     break
-    return Fit(request, limit_bytes, tuple(savings), tuple(attempts), best if best.fits(limit_bytes) else None)
+    costs = {one.name: one.cost for one in savings if best.fits(limit_bytes) and one.name in best.changes}
+    return Fit(request, limit_bytes, tuple(attempts), best if best.fits(limit_bytes) else None, costs)
 
 
 def changed(request: Request, changes: Mapping[str, Any]) -> Request:

@@ -17,8 +17,6 @@ from pytest_af3mem.session.reproduce import setting
 from pytest_af3mem.session.settings import OPTIONS, Settings
 
 FORMS = "a Python, a folder with the model's sources, FOLDER@REVISION, a model, NAME=VALUE, 'installed', or several in quotes"
-
-
 _READ = {option.name: option.read for option in OPTIONS}
 _PYTHON = re.compile(r"python[\d.]*")
 _SETTING = re.compile(r"[A-Za-z_][\w.]*=.*", re.DOTALL)
