@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _run(arguments)
         finally:
             sys.stdout.flush()  # so that what cannot be written is met here, and not when Python ends
-    except Af3memError as error:
+    except (Af3memError, UnicodeEncodeError) as error:
         return _refused(str(error))
     except BrokenPipeError:  # of `af3mem ... | head`: nobody reads on
         _discard(sys.stdout)
@@ -42,8 +42,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         _discard(sys.stdout)
         return _refused(f"{error.strerror or error}{f': {error.filename!r}' if error.filename else ''}")
-    except UnicodeEncodeError as error:
-        return _refused(str(error))
     except KeyboardInterrupt:
         _tell("af3mem: interrupted")
         return commands.INTERRUPTED
@@ -66,8 +64,7 @@ def _run(arguments: Sequence[str] | None) -> int:
     parsed.read(parsed)
     try:
         with ends_on_signals():
-            status: int = parsed.run(parsed, settings)
-            return status
+            return int(parsed.run(parsed, settings))
     finally:
         show("")
 

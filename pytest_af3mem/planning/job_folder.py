@@ -66,7 +66,8 @@ class Plan:
 
     def fitting(self, job: Planned) -> list[Gpu]:
         """The targets that a job fits."""
-        return [target for target in self.targets if self.spill_bytes(job, target) == 0]
+        found = zip(self.targets, job.answers, strict=True)
+        return [one for one, peak in found if isinstance(peak, Peak) and peak.total_bytes <= self.limit_bytes(one)]
 
     def spill_bytes(self, job: Planned, target: Gpu) -> int | None:
         """What would have to lie in host memory, where memory is unified; 0 where the job fits, None where it is not judged."""

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pytest_af3mem.gpus.size import format_bytes
-from pytest_af3mem.records.agreement import gap as parts_of_gap
-from pytest_af3mem.records.agreement import share, why_apart
+from pytest_af3mem.records.agreement import gap, share, why_apart
 from pytest_af3mem.records.measurement import Measurement
 from pytest_af3mem.records.peak import Peak
 from pytest_af3mem.reports.columns import aligned, filled, size
@@ -25,7 +24,7 @@ def lines(peak: Peak) -> list[str]:
         f"  {'allocator':<12}{format_bytes(peak.allocator_bytes):>12}  JAX's peak; {largest}",
         f"  {'steady':<12}{format_bytes(run.steady_peak_bytes):>12}  of the run without its compile{sampled}",
         f"  {'process':<12}{size(peak.process_bytes, 'not known'):>12}  {read}",
-        *(f"    {format_bytes(part.bytes):>22}  {part.cause}" for part in parts_of_gap(peak)),
+        *(f"    {format_bytes(part.bytes):>22}  {part.cause}" for part in gap(peak)),
         f"  {'device':<12}{run.device}, {run.uuid}, driver {run.driver}",
         *([f"  {found}"] if (found := why_apart(peak)) else ()),
     ]
@@ -42,7 +41,6 @@ def summary(measurements: Sequence[Measurement]) -> list[str]:
     for place, peak in runs:
         allocator_bytes = peak.allocator_bytes or 0
         sizes = (size(without.get(place)), size(peak.program_bytes), size(allocator_bytes), size(peak.process_bytes, "not known"))
-        gap = f"{share(peak.program_bytes, allocator_bytes) * 100:+.2f} %"
-        rows.append((str(peak.bucket), peak.target, *sizes, gap))
+        rows.append((str(peak.bucket), peak.target, *sizes, f"{share(peak.program_bytes, allocator_bytes) * 100:+.2f} %"))
     table = filled(list(dict.fromkeys(rows)))
     return [*aligned(table, right=range(len(table[0]))), *dict.fromkeys(filter(None, (why_apart(peak) for _, peak in runs)))]
