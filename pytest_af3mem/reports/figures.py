@@ -1,7 +1,6 @@
 """Series of measurements in, plots out: dictionaries of plotly.js's schema, with their legends and tables.
 
-Each colour is the name of a CSS variable of page.html.jinja, such as `--ink`, so that plots follow the page from light to dark.
-Texts are escaped, since plotly.js reads markup in them.
+Colours are names of CSS variables of page.html.jinja, such as `--ink`. Texts are escaped: plotly.js reads markup in them.
 """
 
 from __future__ import annotations

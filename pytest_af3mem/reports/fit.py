@@ -10,7 +10,6 @@ from pytest_af3mem.models.alphafold3 import config_path
 from pytest_af3mem.planning.fit import BUCKET, Attempt, Fit, changed, settings_of
 from pytest_af3mem.records.holders import by_component
 from pytest_af3mem.records.peak import Peak
-from pytest_af3mem.records.request import Request
 from pytest_af3mem.reports.columns import aligned, printed, signed
 from pytest_af3mem.reports.json import document, row
 
@@ -20,9 +19,13 @@ _TOP = 3
 def render_text(found: Fit) -> str:
     """The answer, the Python to paste, and every attempt that proves it."""
     lines = [found.request.conditions, "", *_answer(found)]
-    if found.best and found.best.changes:
-        lines += [f"  {name}: {cost}" for name, cost in found.costs.items()]
-        lines += ["", *_how(found.best.changes, found.request)]
+    if found.best and (changes := found.best.changes):
+        lines += [*(f"  {name}: {cost}" for name, cost in found.costs.items()), ""]
+        buckets = ",".join(map(str, changed(found.request, changes).buckets))
+        if BUCKET in changes:
+            lines += [f"run_alphafold.py --buckets={buckets}", f"pytest --af3-buckets={buckets}"]
+        if settings := settings_of(changes):
+            lines += [*python(changes), f"@pytest.mark.af3_model(**{settings!r})"]
     lines += ["", "measured:"]
     rows = [("needs", "against the limit", "changes"), *(_row(attempt, found) for attempt in found.attempts)]
     lines += [f"  {line}" for line in aligned(rows, right={0, 1})]
@@ -32,14 +35,6 @@ def render_text(found: Fit) -> str:
 def python(changes: Mapping[str, Any]) -> list[str]:
     """The lines that make these changes to AlphaFold 3's `config`, as `make_model_config` returns it."""
     return [f"config.{config_path(name)} = {value!r}" for name, value in settings_of(changes).items()]
-
-
-def _how(changes: Mapping[str, Any], request: Request) -> list[str]:
-    """For AlphaFold 3 and for tests: the buckets, and the settings as Python to paste."""
-    settings = settings_of(changes)
-    buckets = ",".join(map(str, changed(request, changes).buckets))
-    pad = [f"run_alphafold.py --buckets={buckets}", f"pytest --af3-buckets={buckets}"] if BUCKET in changes else []
-    return pad + ([*python(changes), f"@pytest.mark.af3_model(**{settings!r})"] if settings else [])
 
 
 def render_json(found: Fit) -> str:

@@ -27,10 +27,7 @@ from pytest_af3mem.reports.failures import Failure
 
 
 def render(measurements: Sequence[Measurement], failures: Sequence[Failure] = (), buckets: Sequence[int] = ()) -> str:
-    """The page. `failures` are the failed tests, for those that fail for another reason than a measurement's verdict.
-
-    `buckets` are the padding sizes of the model, where it has some: between them the peak does not change.
-    """
+    """The page. `failures` are the failed tests, and `buckets` the padding sizes of the model, where it has some."""
     found = series.split(measurements)
     composition, bars = figures.composition(found) if found else (None, [])
     environment = jinja2.Environment(
