@@ -63,7 +63,7 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Fit:
-    """All attempts, the unchanged settings first; `best` is the one to use, if any fits, and `costs` say what its changes cost."""
+    """All attempts, the unchanged settings first; `best` is the one to use, if any fits, and `costs` what its changes cost."""
 
     request: Request
     limit_bytes: int
