@@ -161,7 +161,7 @@ def main() -> None:
 
 def _measured(settings: Settings, tokens: int, target: str) -> Peak:
     (curve,) = sweep(settings, Grid([settings.model], [gpus.find(target)], [tokens]), show).curves
-    (answer,) = curve.answers
+    (answer,) = curve.answers.values()
     if not isinstance(answer, Peak):
         sys.exit(f"not judged: {answer}")
     return answer

@@ -5,14 +5,13 @@ from __future__ import annotations
 import argparse
 import functools
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from pytest_af3mem import gpus
 from pytest_af3mem.errors import SetupError, UsageError, is_whole_number, shown, whole_number
-from pytest_af3mem.gpus import Gpu
 from pytest_af3mem.gpus.size import Size
 from pytest_af3mem.inputs.job import Job
 from pytest_af3mem.planning.cluster import Cluster
@@ -35,10 +34,7 @@ class Parser(argparse.ArgumentParser):
         self._readers: dict[str, Callable[[Any], Any]] = {}
 
     def take(self, *flags: str, **how: Any) -> None:
-        """Adds arguments as `SHARED` declares them, but for what is said here, which is as for argparse.
-
-        Also: `group` is where it stands in the help, for options; `read` makes its value of what argparse found.
-        """
+        """Adds arguments as `SHARED` and `how` say to argparse; `group` is of the help, `read` makes the value of a text."""
         for flag in flags:
             declared = {**SHARED.get(flag, {}), **how}
             group, read = declared.pop("group", None), declared.pop("read", None)
@@ -51,10 +47,6 @@ class Parser(argparse.ArgumentParser):
         for name, read in self._readers.items():
             if getattr(parsed, name) is not None:
                 setattr(parsed, name, read(getattr(parsed, name)))
-
-
-def tokens(text: str) -> int:
-    return whole_number(text, "--tokens")
 
 
 def whole_numbers(text: str, name: str = "--tokens") -> list[int]:
@@ -99,6 +91,13 @@ JOB_OPTIONS: dict[str, dict[str, Any]] = {
 """What a generated input is made of."""
 
 SHARED: dict[str, dict[str, Any]] = {
+    "--tokens": {
+        "group": "input",
+        "required": True,
+        "metavar": "N",
+        "help": "tokens of the input, exactly",
+        "read": lambda text: whole_number(text, "--tokens"),
+    },
     **{flag: {"group": "input", **how} for flag, how in JOB_OPTIONS.items()},
     "--strict": {
         "group": "input",
@@ -133,6 +132,7 @@ SHARED: dict[str, dict[str, Any]] = {
         "help": "a setting of the model; repeatable",
         "read": lambda texts: dict(map(setting, texts)),
     },
+    "--markdown": {"group": "report", "metavar": "FILE"},
     "--over": {
         "group": "model",
         "action": "append",
@@ -146,16 +146,9 @@ SHARED: dict[str, dict[str, Any]] = {
 
 def job_options(parsed: argparse.Namespace) -> dict[str, Any]:
     """The options of a generated input that were given, as `generate` takes and checks them."""
-    stated = {name: getattr(parsed, name) for name in (flag[2:].replace("-", "_") for flag in JOB_OPTIONS)}
-    return {
-        name: int(value) if isinstance(value, str) and is_whole_number(value) else value
-        for name, value in stated.items()
-        if value is not None
-    }
-
-
-def targets(parsed: argparse.Namespace, settings: Settings) -> tuple[Gpu, ...]:
-    return parsed.targets or (gpus.find(settings.target),)
+    names = [flag[2:].replace("-", "_") for flag in JOB_OPTIONS]
+    given = {name: value for name in names if (value := getattr(parsed, name)) is not None}
+    return {name: int(one) if isinstance(one, str) and is_whole_number(one) else one for name, one in given.items()}
 
 
 def note(where: object, job: Job) -> None:
@@ -164,14 +157,9 @@ def note(where: object, job: Job) -> None:
         print(f"af3mem: note: {shown(str(where))}: {shown(text)}", file=sys.stderr)
 
 
-@contextmanager
-def asking(settings: Settings, pool: Callable[[Settings], Backend] = Pool) -> Iterator[Session]:
-    """A session to ask, whose workers are ended with it."""
-    session = Session(settings, pool)
-    try:
-        yield session
-    finally:
-        session.close()
+def asking(settings: Settings, pool: Callable[[Settings], Backend] = Pool) -> closing[Session]:
+    """A session to ask, whose workers end with it."""
+    return closing(Session(settings, pool))
 
 
 def deliver(settings: Settings, text: str, json: str, markdown: str = "") -> None:

@@ -50,14 +50,13 @@ def run(parsed: argparse.Namespace, settings: Settings) -> int:
         if parsed.dry_run:
             return _rehearse(session, parsed.sizes)
         pairs = calibrate.measure(session, parsed.sizes, show)
-        notes = session.pool.notes
     rows = [
         Measurement.of(f"af3mem calibrate {pair.request.tokens}", pair.request, answer)
         for pair in pairs
         for answer in (pair.compiled, pair.run)
     ]
     made = calibrate.record(pairs, datetime.datetime.now(datetime.UTC).date())
-    lines = [*notes, *terminal.table(rows), *summary(rows), *(line for pair in pairs for line in pair.problems)]
+    lines = [*session.pool.notes, *terminal.table(rows), *summary(rows), *(line for pair in pairs for line in pair.problems)]
     if made is not None:  # first, for it cannot be made again without the GPU
         place = calibration.write(parsed.into or settings.cache_dir / "calibration", made)
         lines += [str(made), f"record: {place}"]

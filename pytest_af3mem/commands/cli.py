@@ -10,31 +10,12 @@ import shutil
 import sys
 import textwrap
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from types import ModuleType
 from typing import Any, TextIO
 
-from pytest_af3mem import __version__
-from pytest_af3mem.commands import (
-    FAULT,
-    INTERRUPTED,
-    NOT_JUDGED,
-    OVER,
-    STATUSES,
-    UNREAD,
-    USAGE,
-    calibrate,
-    compare,
-    doctor,
-    explain,
-    fit,
-    measure,
-    plan,
-    sweep,
-    tokens,
-    vary,
-    watch,
-)
+from pytest_af3mem import __version__, commands
+from pytest_af3mem.commands import calibrate, compare, doctor, explain, fit, measure, plan, sweep, tokens, vary, watch
 from pytest_af3mem.commands.arguments import Parser, show
 from pytest_af3mem.errors import Af3memError, UsageError, near, shown
 from pytest_af3mem.session.host import ends_on_signals
@@ -46,32 +27,27 @@ _COMMANDS = (measure, vary, tokens, sweep, plan, compare, fit, calibrate, watch,
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command, and gives its exit status (`commands`). Status 1 says that memory was measured and is too much.
-
-    So nothing else may end with it, as an exception of Python would.
-    """
+    """Runs one command, and gives its exit status. Status 1 says that memory is too much, so nothing else may end with it."""
     _settle_streams()
     try:
         try:
             return _run(arguments)
         finally:
             sys.stdout.flush()  # so that what cannot be written is met here, and not when Python ends
-    except Af3memError as error:
+    except (Af3memError, UnicodeEncodeError) as error:
         return _refused(str(error))
     except BrokenPipeError:  # of `af3mem ... | head`: nobody reads on
         _discard(sys.stdout)
-        return UNREAD
+        return commands.UNREAD
     except OSError as error:
         _discard(sys.stdout)
         return _refused(f"{error.strerror or error}{f': {error.filename!r}' if error.filename else ''}")
-    except UnicodeEncodeError as error:
-        return _refused(str(error))
     except KeyboardInterrupt:
         _tell("af3mem: interrupted")
-        return INTERRUPTED
+        return commands.INTERRUPTED
     except Exception:
         _tell(f"{traceback.format_exc()}{_BUG}")
-        return FAULT
+        return commands.FAULT
 
 
 def _run(arguments: Sequence[str] | None) -> int:
@@ -86,10 +62,9 @@ def _run(arguments: Sequence[str] | None) -> int:
     parsed = parser.parse_args(stated)
     settings = resolve_auto(Settings.read(vars(parsed), flag=_flag))
     parsed.read(parsed)
-    run: Callable[[argparse.Namespace, Settings], int] = parsed.run
     try:
         with ends_on_signals():
-            return run(parsed, settings)
+            return int(parsed.run(parsed, settings))
     finally:
         show("")
 
@@ -106,7 +81,7 @@ def _settle_streams() -> None:
 
 def _refused(text: str) -> int:
     _tell(f"af3mem: {shown(text)}")
-    return USAGE
+    return commands.USAGE
 
 
 def _tell(text: str) -> None:
@@ -131,7 +106,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="af3mem",
         description="GPU memory of AlphaFold 3, without a GPU.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog=_epilog([doctor.EXAMPLES[0], measure.EXAMPLES[0]], {OVER: "over", NOT_JUDGED: "not judged"}),
+        epilog=_epilog([doctor.EXAMPLES[0], measure.EXAMPLES[0]], {commands.OVER: "over", commands.NOT_JUDGED: "not judged"}),
     )
     parser.add_argument("--version", action="version", version=f"pytest-af3mem {__version__}")
     offered = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=Parser)
@@ -147,7 +122,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _epilog(examples: Sequence[str], statuses: Mapping[int, str]) -> str:
-    meanings = ", ".join(f"{status} {text}" for status, text in sorted({**STATUSES, **statuses}.items()))
+    meanings = ", ".join(f"{status} {text}" for status, text in sorted({**commands.STATUSES, **statuses}.items()))
     return "\n".join(["examples:", *(f"  {example}" for example in examples), "", _filled(f"exit status: {meanings}")])
 
 

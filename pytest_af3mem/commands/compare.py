@@ -28,7 +28,7 @@ def prepare(parser: Parser) -> None:
         parser.take(name.lower(), metavar=name, help=sides.FORMS)
     parser.take(
         "--tokens",
-        group="input",
+        required=False,
         default=SIZES,
         metavar="N,N,...",
         help=f"tokens of the inputs (default: {SIZES}, on both sides of where AlphaFold 3 begins to work in pieces)",

@@ -6,7 +6,7 @@ import argparse
 
 from pytest_af3mem import gpus
 from pytest_af3mem.commands import MEASURING, NOT_JUDGED, OK, OVER
-from pytest_af3mem.commands.arguments import JOB_OPTIONS, Parser, asking, deliver, job_options, show, tokens
+from pytest_af3mem.commands.arguments import JOB_OPTIONS, Parser, asking, deliver, job_options, show
 from pytest_af3mem.planning import fit
 from pytest_af3mem.planning.ask import run_searches
 from pytest_af3mem.reports import fit as report
@@ -19,8 +19,7 @@ TAKES = MEASURING
 
 
 def prepare(parser: Parser) -> None:
-    parser.take("--tokens", group="input", required=True, metavar="N", help="tokens of the input, exactly", read=tokens)
-    parser.take("--fraction", *JOB_OPTIONS)
+    parser.take("--tokens", "--fraction", *JOB_OPTIONS)
     parser.take("--set", help="a setting to start from; repeatable")
     parser.take(
         "--over",
@@ -35,6 +34,5 @@ def run(parsed: argparse.Namespace, settings: Settings) -> int:
     with asking(settings) as session:
         request = session.request(tokens=parsed.tokens, options=job_options(parsed), model_settings=parsed.set)
         (found,) = run_searches(session, [fit.search(request, limit_bytes, fit.savings_of(session, stated, request))], show)
-        notes = session.pool.notes
-    deliver(settings, "\n".join([*notes, report.render_text(found)]), report.render_json(found))
+        deliver(settings, "\n".join([*session.pool.notes, report.render_text(found)]), report.render_json(found))
     return OK if found.best else OVER if found.is_judged else NOT_JUDGED

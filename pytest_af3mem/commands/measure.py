@@ -7,13 +7,13 @@ from pathlib import Path
 
 from pytest_af3mem import gpus
 from pytest_af3mem.commands import MEASURING, NOT_JUDGED, OK, OVER, STATUS_OF
-from pytest_af3mem.commands.arguments import JOB_OPTIONS, Parser, asking, deliver, job_options, note, show, tokens
-from pytest_af3mem.errors import NotJudged, UsageError
+from pytest_af3mem.commands.arguments import JOB_OPTIONS, Parser, asking, deliver, job_options, note, show
+from pytest_af3mem.errors import UsageError
 from pytest_af3mem.gpus.size import Size
 from pytest_af3mem.inputs.job import Job
+from pytest_af3mem.planning.ask import answer
 from pytest_af3mem.records import calibration
 from pytest_af3mem.records.measurement import Measurement
-from pytest_af3mem.records.peak import Peak
 from pytest_af3mem.records.request import freeze
 from pytest_af3mem.reports import json, terminal
 from pytest_af3mem.session import reproduce
@@ -28,7 +28,7 @@ TAKES = MEASURING
 
 def prepare(parser: Parser) -> None:
     parser.groups["one of"] = parser.groups["input"].add_mutually_exclusive_group(required=True)
-    parser.take("--tokens", group="one of", metavar="N", help="measure a generated input of exactly so many tokens", read=tokens)
+    parser.take("--tokens", group="one of", required=False, help="measure a generated input of exactly so many tokens")
     parser.take("--job", group="one of", type=Path, metavar="FILE", help="measure the one of this AlphaFold 3 JSON")
     parser.take("--strict", *JOB_OPTIONS, "--set")
     parser.take(
@@ -53,15 +53,11 @@ def run(parsed: argparse.Namespace, settings: Settings) -> int:
         else:
             request = session.request(tokens=parsed.tokens, options=options, model_settings=parsed.set)
             command = reproduce.command(settings, request, tokens=parsed.tokens, options=freeze(options))
-        try:
-            answer: Peak | NotJudged = session.wait(session.pool.submit(request), show)
-        except NotJudged as error:
-            answer = error
+        found = answer(session, session.pool.submit(request), show)
         limit = parsed.budget.of(gpus.find(request.target).memory_bytes) if parsed.budget else None
-        measurement = Measurement.of("af3mem measure", request, answer, budget_bytes=limit, command=command)
-        notes = session.pool.notes
+        measurement = Measurement.of("af3mem measure", request, found, budget_bytes=limit, command=command)
     beside = calibration.beside([measurement], settings.cache_dir)
-    lines = [*notes, *terminal.table([measurement]), terminal.section(measurement), *beside, ""]
+    lines = [*session.pool.notes, *terminal.table([measurement]), terminal.section(measurement), *beside, ""]
     deliver(settings, "\n".join(lines), json.render([measurement], all_holders=settings.all_holders))
     return STATUS_OF[measurement.verdict.outcome] if measurement.verdict else OK
 

@@ -7,10 +7,11 @@ from pathlib import Path
 
 from pytest_af3mem import gpus
 from pytest_af3mem.commands import MEASURING, NOT_JUDGED, OK, OVER, USAGE
-from pytest_af3mem.commands.arguments import Parser, asking, deliver, show, targets
+from pytest_af3mem.commands.arguments import Parser, asking, deliver, show
 from pytest_af3mem.errors import UsageError, whole_number
 from pytest_af3mem.gpus import Gpu
 from pytest_af3mem.planning import capacity, job_folder
+from pytest_af3mem.records.peak import Peak
 from pytest_af3mem.reports import capacity as capacity_report
 from pytest_af3mem.reports import job_folder as jobs_report
 from pytest_af3mem.session.session import Session
@@ -44,21 +45,18 @@ def prepare(parser: Parser) -> None:
         read=lambda texts: dict(map(_gres, texts)),
     )
     parser.take("--scheduler")
-    parser.take(
-        "--markdown", group="report", metavar="FILE", help="write the table as Markdown to this file; - for standard output"
-    )
+    parser.take("--markdown", help="write the table as Markdown to this file; - for standard output")
 
 
 def run(parsed: argparse.Namespace, settings: Settings) -> int:
-    asked = targets(parsed, settings)
+    asked = parsed.targets or (gpus.find(settings.target),)
     with asking(settings, parsed.scheduler) as session:
         if parsed.files:
             return _jobs(session, parsed, asked)
         found = capacity.capacities(session, asked, parsed.fraction, parsed.up_to, parsed.set, show)
-        notes = session.pool.notes
     deliver(
         settings,
-        capacity_report.render_text(found, parsed.fraction, notes),
+        capacity_report.render_text(found, parsed.fraction, session.pool.notes),
         capacity_report.render_json(found, parsed.fraction),
         capacity_report.render_markdown(found, parsed.fraction),
     )
@@ -74,7 +72,8 @@ def _jobs(session: Session, parsed: argparse.Namespace, targets: tuple[Gpu, ...]
         capacity_report.render_json([], parsed.fraction, jobs_report.to_json(plan, parsed.gres)),
         jobs_report.render_markdown(plan, parsed.gres),
     )
-    return USAGE if plan.broken else NOT_JUDGED if not plan.is_judged else OVER if plan.nowhere else OK
+    is_judged = all(isinstance(answer, Peak) for job in plan.jobs for answer in job.answers)
+    return USAGE if plan.broken else NOT_JUDGED if not is_judged else OVER if plan.nowhere else OK
 
 
 def _gres(text: str) -> tuple[str, str]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 
+from pytest_af3mem import gpus
 from pytest_af3mem.commands import MEASURING, NOT_JUDGED, OK
-from pytest_af3mem.commands.arguments import JOB_OPTIONS, Parser, deliver, job_options, show, targets, whole_numbers, write
+from pytest_af3mem.commands.arguments import JOB_OPTIONS, Parser, deliver, job_options, show, whole_numbers, write
 from pytest_af3mem.planning.sweep import Grid, sweep
 from pytest_af3mem.reports import sweep as report
 from pytest_af3mem.session.settings import Settings
@@ -19,7 +20,7 @@ TAKES = MEASURING
 def prepare(parser: Parser) -> None:
     parser.take(
         "--tokens",
-        group="input",
+        required=False,
         metavar="N,N,...",
         help="tokens of the inputs (default: every bucket of the model)",
         read=lambda text: whole_numbers(text) if text else None,
@@ -32,9 +33,7 @@ def prepare(parser: Parser) -> None:
         "--over", help="a setting of the model, or an option of the input, and its values; repeatable, for all combinations"
     )
     parser.take("--scheduler")
-    parser.take(
-        "--markdown", group="report", metavar="FILE", help="write one table as Markdown to this file; - for standard output"
-    )
+    parser.take("--markdown", help="write one table as Markdown to this file; - for standard output")
     parser.take(
         "--html", group="report", metavar="FILE", help="write a page with the curves to this file; needs pytest-af3mem[html]"
     )
@@ -43,7 +42,7 @@ def prepare(parser: Parser) -> None:
 def run(parsed: argparse.Namespace, settings: Settings) -> int:
     grid = Grid(
         models=list(dict.fromkeys(parsed.models.split(","))) if parsed.models else [settings.model],
-        targets=targets(parsed, settings),
+        targets=parsed.targets or [gpus.find(settings.target)],
         tokens=parsed.tokens or (),
         options=job_options(parsed),
         model_settings=parsed.set,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from pytest_af3mem.commands import MEASURING, NOT_JUDGED, OK
-from pytest_af3mem.commands.arguments import JOB_OPTIONS, Parser, asking, deliver, job_options, show, tokens
+from pytest_af3mem.commands.arguments import JOB_OPTIONS, Parser, asking, deliver, job_options, show
 from pytest_af3mem.planning.vary import Conditions, vary
 from pytest_af3mem.records.peak import Peak
 from pytest_af3mem.reports import vary as report
@@ -18,8 +18,7 @@ TAKES = MEASURING
 
 
 def prepare(parser: Parser) -> None:
-    parser.take("--tokens", group="input", required=True, metavar="N", help="tokens of the input, exactly", read=tokens)
-    parser.take(*JOB_OPTIONS, "--set")
+    parser.take("--tokens", *JOB_OPTIONS, "--set")
     parser.take(
         "--over",
         required=True,
@@ -31,6 +30,5 @@ def run(parsed: argparse.Namespace, settings: Settings) -> int:
     base = Conditions(parsed.tokens, job_options(parsed), parsed.set)
     with asking(settings) as session:
         effects = vary(session, base, parsed.over, show)
-        notes = session.pool.notes
-    deliver(settings, report.render_text(effects, notes), report.render_json(effects))
+        deliver(settings, report.render_text(effects, session.pool.notes), report.render_json(effects))
     return OK if all(isinstance(one.answer, Peak) for one in effects) else NOT_JUDGED

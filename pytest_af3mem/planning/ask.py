@@ -13,6 +13,7 @@ from pytest_af3mem.records.request import Request
 from pytest_af3mem.session.session import Session
 
 Answer = Peak | NotJudged
+Show = Callable[[str], None]  # takes a line about what is going on
 _Result = TypeVar("_Result")
 Search = Generator[Request, Answer, _Result]
 """Yields requests, is sent the answer to each, and returns what it found."""
@@ -20,16 +21,16 @@ Search = Generator[Request, Answer, _Result]
 _POLL_SECONDS = 0.5
 
 
-def ask(session: Session, requests: Iterable[Request], show: Callable[[str], None]) -> list[Answer]:
-    """The answers, in the order of the requests, which are measured side by side. Raises UsageError and SetupError."""
-    pending = [session.pool.submit(request) for request in requests]
-    start, known = time.monotonic(), sum(future.done() for future in pending)
+def ask(session: Session, requests: Iterable[Request], show: Show) -> dict[Request, Answer]:
+    """The answer to each request, in their order; they are measured side by side. Raises UsageError and SetupError."""
+    pending = {request: session.pool.submit(request) for request in requests}
+    start, known = time.monotonic(), sum(future.done() for future in pending.values())
 
     def show_all(text: str) -> None:
-        done = sum(future.done() for future in pending)
+        done = sum(future.done() for future in pending.values())
         show(f"{progress(len(pending), done, known, time.monotonic() - start)}: {text}")
 
-    return [_answer(future, session, show_all) for future in pending]
+    return {request: answer(session, future, show_all) for request, future in pending.items()}
 
 
 def progress(all: int, done: int, known: int, seconds: float) -> str:
@@ -39,15 +40,15 @@ def progress(all: int, done: int, known: int, seconds: float) -> str:
     return f"{done} of {all}{rest}"
 
 
-def run_searches(session: Session, searches: Sequence[Search[_Result]], show: Callable[[str], None]) -> list[_Result]:
+def run_searches(session: Session, searches: Sequence[Search[_Result]], show: Show) -> list[_Result]:
     """What each search found. As many go on at once as there are workers, so that later ones know what earlier ones learnt."""
     found: dict[int, _Result] = {}
     waiting: dict[int, Future[Peak]] = {}
     idle = list(range(len(searches)))[::-1]
 
-    def go_on(at: int, answer: Answer | None) -> None:
+    def go_on(at: int, last: Answer | None) -> None:
         try:
-            request = next(searches[at]) if answer is None else searches[at].send(answer)
+            request = next(searches[at]) if last is None else searches[at].send(last)
         except StopIteration as end:
             found[at] = end.value
         else:
@@ -59,22 +60,12 @@ def run_searches(session: Session, searches: Sequence[Search[_Result]], show: Ca
         wait(waiting.values(), _POLL_SECONDS, FIRST_COMPLETED)
         show(f"{len(found)} of {len(searches)} done, {session.pool.status()}")
         for at in [at for at, future in waiting.items() if future.done()]:
-            go_on(at, _answer(waiting.pop(at), session, show))
+            go_on(at, answer(session, waiting.pop(at), show))
     return [found[at] for at in range(len(searches))]
 
 
-def answered(search: Search[_Result], answer: Callable[[Request], Answer]) -> _Result:
-    """What one search finds where each of its requests gets this answer."""
-    try:
-        request = next(search)
-        while True:
-            request = search.send(answer(request))
-    except StopIteration as end:
-        found: _Result = end.value
-        return found
-
-
-def _answer(future: Future[Peak], session: Session, show: Callable[[str], None]) -> Answer:
+def answer(session: Session, future: Future[Peak], show: Show) -> Answer:
+    """The peak, when it is there, or why there is none."""
     try:
         return session.wait(future, show)
     except NotJudged as error:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pytest_af3mem.errors import NotJudged
-from pytest_af3mem.planning.ask import ask
+from pytest_af3mem.planning.ask import Show, ask
 from pytest_af3mem.records.calibration import Calibration, Point
 from pytest_af3mem.records.peak import Peak
 from pytest_af3mem.records.request import Request
@@ -32,21 +33,17 @@ class CompiledAndRun:
         return [unmeasured(one, self.request.conditions).line for one in (self.compiled, self.run) if isinstance(one, NotJudged)]
 
 
-def measure(session: Session, tokens: Sequence[int], show: Callable[[str], None]) -> list[CompiledAndRun]:
+def measure(session: Session, tokens: Sequence[int], show: Show) -> list[CompiledAndRun]:
     """So many tokens compiled and run; compiling goes on beside what the GPU does."""
-    requests = [session.request(tokens=count, method=method) for count in tokens for method in ("run", "compiled")]
-    answers = ask(session, requests, show)
-    return [CompiledAndRun(*one) for one in zip(requests[::2], answers[1::2], answers[::2], strict=True)]
+    pairs = [[session.request(tokens=count, method=method) for method in ("run", "compiled")] for count in tokens]
+    answers = ask(session, itertools.chain(*pairs), show)
+    return [CompiledAndRun(run, answers[compiled], answers[run]) for run, compiled in pairs]
 
 
 def record(pairs: Sequence[CompiledAndRun], today: datetime.date) -> Calibration | None:
     """The record of those that have both numbers; None where none has."""
-    points = []
-    last: Peak | None = None
-    for pair in pairs:
-        if isinstance(pair.compiled, Peak) and isinstance(pair.run, Peak):
-            points.append(Point.of(pair.compiled, pair.run))
-            last = pair.run
+    whole = [(one.compiled, one.run) for one in pairs if isinstance(one.compiled, Peak) and isinstance(one.run, Peak)]
+    last = whole[-1][1] if whole else None
     if last is None or last.run is None:
         return None
     return Calibration(
@@ -56,5 +53,5 @@ def record(pairs: Sequence[CompiledAndRun], today: datetime.date) -> Calibration
         date=today.isoformat(),
         model=last.model.distribution,
         software=dict(last.software),
-        points=tuple(points),
+        points=tuple(Point.of(compiled, run) for compiled, run in whole),
     )

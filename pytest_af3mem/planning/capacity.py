@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ from pytest_af3mem import gpus
 from pytest_af3mem.errors import NotJudged, UsageError
 from pytest_af3mem.gpus import Gpu
 from pytest_af3mem.gpus.size import Size
-from pytest_af3mem.planning.ask import Search, run_searches
+from pytest_af3mem.planning.ask import Search, Show, run_searches
 from pytest_af3mem.records.peak import Peak
 from pytest_af3mem.session.session import Session
 
@@ -23,9 +23,8 @@ _GUESSES = 4
 class Capacity:
     """What fits in `limit_bytes` of a target. `fits` and `beyond` were both measured; no input is padded to in between.
 
-    That more tokens need more is taken for granted. A model that works in pieces above some number may need less there.
-    `fits` is None where the smallest is too large already, and `beyond` where the largest that was asked for fits. A
-    measurement that failed is the `reason`; then the edge is not known, and `fits` and `beyond` are what was measured so far.
+    More tokens are taken to need more; a model that works in pieces above some number may need less there. `fits` is None where
+    the smallest is too large, `beyond` where the largest fits. After a failure, the `reason`, they are what was measured so far.
     """
 
     target: Gpu
@@ -45,10 +44,7 @@ class Capacity:
 
 
 def candidates(buckets: Sequence[int], up_to: int) -> list[int]:
-    """Every padded size up to `up_to` tokens: the buckets, and above the largest every multiple of 64, where it is exact.
-
-    Raises UsageError where there is none.
-    """
+    """The buckets up to `up_to` tokens, and then every multiple of 64, each a bucket of its own. Raises UsageError for none."""
     first = (buckets[-1] if buckets else 0) // STEP * STEP + STEP
     smallest = buckets[0] if buckets else first
     if up_to < smallest:
@@ -57,12 +53,7 @@ def candidates(buckets: Sequence[int], up_to: int) -> list[int]:
 
 
 def capacities(
-    session: Session,
-    targets: Sequence[Gpu],
-    fraction: Size,
-    up_to: int,
-    model_settings: Mapping[str, Any],
-    show: Callable[[str], None] = lambda text: None,
+    session: Session, targets: Sequence[Gpu], fraction: Size, up_to: int, model_settings: Mapping[str, Any], show: Show
 ) -> list[Capacity]:
     """For each target, the largest of all `candidates` that needs at most `fraction` of its memory."""
     known: list[Peak] = []
@@ -92,15 +83,14 @@ def _search(
 def _expected_edge(padded: Sequence[int], limit_bytes: int, target: Gpu, known: Sequence[Peak]) -> int:
     """Index of the largest that should fit: what was measured nearest to it grows with the square of the tokens.
 
-    A GPU of the same compute capability runs the same kernels, and needs nearly the same; what another one needs is taken
-    where there is none. This only chooses what to measure next; it is never an answer.
+    GPUs of one compute capability run the same kernels, so they come before others. This only chooses what to measure next.
     """
     alike = [peak for peak in known if gpus.find(peak.target).compute_capability == target.compute_capability] or known
-    if not alike:
-        return len([tokens for tokens in padded if tokens <= 2048]) - 1
-    expected = -1
-    for at, tokens in enumerate(padded):
+
+    def fits(tokens: int) -> bool:
+        if not alike:
+            return tokens <= 2048
         nearest = min(alike, key=lambda peak: (abs(math.log(tokens / peak.bucket)), peak.target != target.name))
-        if nearest.total_bytes * (tokens / nearest.bucket) ** 2 <= limit_bytes:
-            expected = at
-    return expected
+        return nearest.total_bytes * (tokens / nearest.bucket) ** 2 <= limit_bytes
+
+    return max((at for at, tokens in enumerate(padded) if fits(tokens)), default=-1)

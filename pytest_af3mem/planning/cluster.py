@@ -1,8 +1,7 @@
 """Measuring on more than one machine: requests go to the workers of a Dask cluster. The only module that touches Dask.
 
-Each Dask worker runs a `Pool` of its own, so what is measured, and how, is the same as here. A worker that is lost costs what
-it was doing, which Dask gives to another one; answers are kept in this machine's cache as they arrive. Clients with the same
-settings share that pool, which the last of them closes.
+Each Dask worker runs a `Pool`, which clients with the same settings share and the last of them closes. What a lost worker was
+doing Dask gives to another one; answers are kept in this machine's cache as they arrive.
 """
 
 from __future__ import annotations
@@ -26,6 +25,7 @@ from pytest_af3mem.records.request import Installation, Request
 from pytest_af3mem.session.answers import ENDED, Answers, fail, succeed
 from pytest_af3mem.session.pool import Pool
 from pytest_af3mem.session.settings import Settings
+from pytest_af3mem.storage import typed
 from pytest_af3mem.worker import protocol
 
 INSTALL = 'pip install "pytest-af3mem[dask]"'
@@ -35,8 +35,7 @@ _CONNECT_SECONDS, _RELEASE_SECONDS = 15, 5
 class Cluster:
     """The `Backend` whose requests are measured by the Dask workers at `address`, such as `tcp://10.0.0.1:8786`.
 
-    What compiles nothing is asked of a pool on this machine, in whose cache the answers are kept. Raises SetupError where Dask
-    is missing or no scheduler answers, and UsageError for what is no address.
+    What compiles nothing is asked of a pool here. Raises SetupError without Dask or a scheduler, UsageError for no address.
     """
 
     def __init__(self, settings: Settings, address: str):
@@ -186,12 +185,7 @@ def _pool(client: str, settings: Mapping[str, Any]) -> Pool:
 def _differing(here: Mapping[str, Any], there: Mapping[str, Any]) -> str:
     """What differs between two installations, in words; empty where nothing does."""
     flat = [{**one, **one["software"], "software": None} for one in (here, there)]
-    names = [name for name in {**flat[0], **flat[1]} if _plain(flat[0].get(name)) != _plain(flat[1].get(name))]
+    names = [name for name in {**flat[0], **flat[1]} if typed.plain(flat[0].get(name)) != typed.plain(flat[1].get(name))]
     return ", ".join(
         "other sources" if name == "fingerprint" else f"{name} {flat[1].get(name)} for {flat[0].get(name)}" for name in names
     )
-
-
-def _plain(value: Any) -> Any:
-    """A tuple and the list that it became on its way are the same."""
-    return list(value) if isinstance(value, tuple) else value

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from pytest_af3mem.errors import NotJudged, SetupError, UsageError
 from pytest_af3mem.gpus.size import Size
-from pytest_af3mem.planning.ask import ask
+from pytest_af3mem.planning.ask import Show, ask
 from pytest_af3mem.records.peak import Peak
 from pytest_af3mem.records.request import Request
 from pytest_af3mem.records.verdict import Outcome, worst
@@ -26,7 +26,7 @@ class Side:
     settings: Settings
     model_settings: Mapping[str, Any]
 
-    def shown(self, show: Callable[[str], None]) -> Callable[[str], None]:
+    def shown(self, show: Show) -> Show:
         """As `show`, with the side's name."""
         return lambda text: show(f"{self.name}: {text}")
 
@@ -51,10 +51,9 @@ class OldAndNew:
 
     def outcome(self, tolerance: Size) -> Outcome:
         """OVER where NEW needs more than OLD by more than the tolerance, of which percentages are of OLD."""
-        if self.peaks is None:
+        if self.peaks is None or self.difference_bytes is None:
             return Outcome.NOT_JUDGED
-        old, new = self.peaks
-        return Outcome.OVER if new.total_bytes - old.total_bytes > tolerance.of(old.total_bytes) else Outcome.WITHIN
+        return Outcome.OVER if self.difference_bytes > tolerance.of(self.peaks[0].total_bytes) else Outcome.WITHIN
 
 
 @dataclass(frozen=True)
@@ -82,38 +81,24 @@ class Comparison:
         return {name: (old.get(name, ""), new.get(name, "")) for name in {**old, **new} if old.get(name) != new.get(name)}
 
 
-def compare(
-    old: Side,
-    new: Side,
-    tokens: Sequence[int],
-    options: Mapping[str, Any],
-    tolerance: Size,
-    show: Callable[[str], None] = lambda text: None,
-) -> Comparison:
-    """Generated inputs of so many tokens on both sides, which come one after the other unless they differ in settings alone.
-
-    Raises UsageError and SetupError, with the side's name, for what cannot be asked there.
-    """
+def compare(old: Side, new: Side, tokens: Sequence[int], options: Mapping[str, Any], tolerance: Size, show: Show) -> Comparison:
+    """Generated inputs of so many tokens on both sides. Raises UsageError and SetupError, with the name of the side."""
     found: dict[str, list[tuple[Request, Peak | NotJudged]]] = {}
     notes: list[str] = []
     for settings in dict.fromkeys((old.settings, new.settings)):
-        session = Session(settings)
-        try:
-            asked = {}
+        asked: list[tuple[Side, list[Request]]] = []
+        with closing(Session(settings)) as session:
             for side in (one for one in (old, new) if one.settings == settings):
+                given: dict[str, Any] = {"options": options, "model_settings": side.model_settings}
                 with _named(side):
-                    asked[side.name] = [
-                        session.request(tokens=count, options=options, model_settings=side.model_settings) for count in tokens
-                    ]
-                    for request in asked[side.name]:
+                    requests = [session.request(tokens=count, **given) for count in tokens]
+                    for request in requests:
                         session.pool.submit(request)
-            for side in (one for one in (old, new) if one.name in asked):
+                asked.append((side, requests))
+            for side, requests in asked:
                 with _named(side):
-                    answers = ask(session, asked[side.name], side.shown(show))
-                found[side.name] = list(zip(asked[side.name], answers, strict=True))
+                    found[side.name] = list(ask(session, requests, side.shown(show)).items())
             notes += session.pool.notes
-        finally:
-            session.close()
     pairs = [OldAndNew((a, b), before, after) for (a, before), (b, after) in zip(found[old.name], found[new.name], strict=True)]
     return Comparison(old, new, tolerance, tuple(pairs), tuple(notes))
 
@@ -122,10 +107,9 @@ def compare(
 def _named(side: Side) -> Iterator[None]:
     try:
         yield
-    except SetupError as error:
-        raise SetupError(f"{side.name} {side.text!r}: {error}") from error
-    except UsageError as error:
-        raise UsageError(f"{side.name} {side.text!r}: {error}") from error
+    except (SetupError, UsageError) as error:
+        kind = SetupError if isinstance(error, SetupError) else UsageError
+        raise kind(f"{side.name} {side.text!r}: {error}") from error
 
 
 def _described(peak: Peak) -> dict[str, str]:

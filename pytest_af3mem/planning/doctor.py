@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from pytest_af3mem.errors import Af3memError
 from pytest_af3mem.gpus import nvml
+from pytest_af3mem.planning.ask import Show
 from pytest_af3mem.records import calibration
 from pytest_af3mem.records.request import Installation
 from pytest_af3mem.session.session import Session
@@ -34,30 +35,24 @@ class Findings:
         return not self.problem
 
 
-def examine(session: Session, show: Callable[[str], None]) -> Findings:
+def examine(session: Session, show: Show) -> Findings:
     """Asks a worker; tries a small program on every target, which takes some seconds."""
-    installation, problem, components = None, "", ""
-    targets: dict[str, str] = {}
+    found: dict[str, Any] = {"installation": None, "problem": "", "components": "", "targets": {}}
     try:
-        installation = session.installation
+        found["installation"] = session.installation
         show("looking for the chemical component dictionary")
-        components = str(session.pool.components or "not used by this model")
+        found["components"] = str(session.pool.components or "not used by this model")
         show("compiling a small program for every target")
-        targets = session.pool.targets()
+        found["targets"] = session.pool.targets()
     except Af3memError as error:
-        problem = str(error)
-    visible, no_gpu = nvml.visible_gpus()
+        found["problem"] = str(error)
+    found["gpus"], found["no_gpu"] = nvml.visible_gpus()
     records, problems = calibration.known(session.settings.cache_dir)
     return Findings(
         python=platform.python_version(),
         interpreter=session.settings.python,
-        installation=installation,
-        problem=problem,
-        components=components,
-        targets=targets,
-        gpus=visible,
-        no_gpu=no_gpu,
         cache=str(session.settings.cache_dir),
         workers=session.pool.workers,
         calibrations=(*map(str, records), *problems),
+        **found,
     )

@@ -1,7 +1,7 @@
 """Which settings make an input fit a target, with as little given up as possible.
 
-The model of cost is an order, not a number: a change that leaves the results as they are comes before one that spreads them
-over several runs, and that before one that changes them. How fast the model is with a change was not measured, and is not said.
+Cost is an order: changes that leave the results as they are, then those that spread them over several runs, then those that
+change them. How fast the model is with a change is not measured.
 """
 
 from __future__ import annotations
@@ -36,10 +36,8 @@ class Saving:
     cost: str
 
 
-BUCKET = "bucket"
-"""Not a setting of the model, but one more size to pad to."""
-
-
+BUCKET = "bucket"  # not a setting of the model, but one more size to pad to
+_STEPS = (256, 64)  # what a closer bucket is a multiple of
 # Of AlphaFold 3, the cheapest first, after a bucket.
 SAVINGS = (
     Saving("return_embeddings", (False,), SAME),
@@ -50,9 +48,6 @@ SAVINGS = (
     Saving("num_samples", (4, 3, 2, 1), MORE_RUNS),
     Saving("num_msa", (512, 256, 128), OTHER),
 )
-
-
-_STEPS = (256, 64)  # what a closer bucket is a multiple of
 
 
 @dataclass(frozen=True)
@@ -68,36 +63,22 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Fit:
-    """All attempts, the unchanged settings first; `best` is the one to use, None where none fits."""
+    """All attempts, the unchanged settings first; `best` is the one to use, if any fits, and `costs` what its changes cost."""
 
     request: Request
     limit_bytes: int
-    savings: tuple[Saving, ...]
     attempts: tuple[Attempt, ...]
     best: Attempt | None
+    costs: Mapping[str, str]
 
     @property
     def is_judged(self) -> bool:
         """Whether it is known that there is a way, or that there is none."""
         return self.best is not None or all(isinstance(one.answer, Peak) for one in self.attempts)
 
-    @property
-    def least(self) -> Peak | None:
-        """The smallest peak of all attempts, whether it fits or not."""
-        peaks = [one.answer for one in self.attempts if isinstance(one.answer, Peak)]
-        return min(peaks, key=lambda peak: peak.total_bytes, default=None)
-
-    @property
-    def costs(self) -> dict[str, str]:
-        """What each change of the best attempt costs."""
-        return {one.name: one.cost for one in self.savings if self.best and one.name in self.best.changes}
-
 
 def savings_of(session: Session, stated: Mapping[str, Sequence[Any]], request: Request) -> tuple[Saving, ...]:
-    """The stated ones, in their order; without any, a closer bucket and those of AlphaFold 3 on this target.
-
-    Raises UsageError for a model with other settings.
-    """
+    """The stated ones; without any, a closer bucket and those of AlphaFold 3 on this target. Raises UsageError."""
     if stated:
         session.check_settings(stated)
         return tuple(Saving(name, tuple(values), "as stated") for name, values in stated.items())
@@ -110,11 +91,10 @@ def savings_of(session: Session, stated: Mapping[str, Sequence[Any]], request: R
 
 
 def search(request: Request, limit_bytes: int, savings: Sequence[Saving]) -> Search[Fit]:
-    """Finds the changes with which `request` needs at most `limit_bytes`.
+    """Finds the changes with which `request` needs at most `limit_bytes`, none of which can be left out by itself.
 
     Changes are made as strongly as possible, those of one cost at a time, until the input fits: what a change saves shows only
     when no other part of the model is as large. Then each is made milder, or dropped, as long as it fits, the most costly first.
-    So no change of the result can be left out by itself.
     """
     attempts: list[Attempt] = []
 
@@ -125,23 +105,15 @@ def search(request: Request, limit_bytes: int, savings: Sequence[Saving]) -> Sea
             attempts.append(known)
         return known
 
-    def done(best: Attempt | None) -> Fit:
-        return Fit(request, limit_bytes, tuple(savings), tuple(attempts), best)
-
     best = yield from tried({})
-    if best.fits(limit_bytes) or isinstance(best.answer, NotJudged):
-        return done(best if best.fits(limit_bytes) else None)
-    usable = _usable(savings, best.answer)
+    usable = [] if isinstance(best.answer, NotJudged) else _usable(savings, best.answer)
     strongest: dict[str, Any] = {}
     for _, alike in itertools.groupby(usable, key=lambda one: one.cost):
-        strongest |= {one.name: one.values[-1] for one in alike}
-        best = yield from tried(strongest)
-        if best.fits(limit_bytes):
-            break
-    else:
-        return done(None)
+        if not best.fits(limit_bytes):
+            strongest |= {one.name: one.values[-1] for one in alike}
+            best = yield from tried(strongest)
     before = None
-    while before != best:  # again, for a change that is dropped late may have cost memory while others were tried
+    while best.fits(limit_bytes) and before != best:  # again, for one that is dropped late may have cost memory in the meantime
         before = best
         for one in [one for one in reversed(usable) if one.name in best.changes]:
             without = {name: value for name, value in best.changes.items() if name != one.name}
@@ -150,14 +122,15 @@ def search(request: Request, limit_bytes: int, savings: Sequence[Saving]) -> Sea
                 if milder.fits(limit_bytes):
                     best = milder
                     break
-    return done(best)
+    costs = {one.name: one.cost for one in savings if best.fits(limit_bytes) and one.name in best.changes}
+    return Fit(request, limit_bytes, tuple(attempts), best if best.fits(limit_bytes) else None, costs)
 
 
 def changed(request: Request, changes: Mapping[str, Any]) -> Request:
     """The same input with settings, or the buckets, changed."""
-    settings = {**dict(request.settings), **settings_of(changes)}
-    more = {changes[BUCKET]} if BUCKET in changes else set()
-    return replace(request, settings=freeze(settings), buckets=tuple(sorted({*request.buckets, *more})))
+    buckets = {*request.buckets, *([changes[BUCKET]] if BUCKET in changes else ())}
+    settings = freeze({**dict(request.settings), **settings_of(changes)})
+    return replace(request, settings=settings, buckets=tuple(sorted(buckets)))
 
 
 def settings_of(changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -170,8 +143,6 @@ def _usable(savings: Sequence[Saving], base: Peak) -> list[Saving]:
     usable = []
     for one in savings:
         now = base.bucket if one.name == BUCKET else base.model.config.get(one.name)
-        is_number = isinstance(now, int) and not isinstance(now, bool)
-        values = tuple(value for value in one.values if (value < now if is_number else value != now))
-        if values:
-            usable.append(replace(one, values=values))
+        values = tuple(value for value in one.values if (value < now if type(now) is int else value != now))
+        usable += [replace(one, values=values)] if values else []
     return usable

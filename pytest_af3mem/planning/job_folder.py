@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from pytest_af3mem.errors import Af3memError, NotJudged, SetupError, UsageError, first_line
-from pytest_af3mem.gpus import Gpu, mig
+from pytest_af3mem.gpus import Gpu
 from pytest_af3mem.gpus.size import Size
 from pytest_af3mem.inputs.job import Job
-from pytest_af3mem.planning.ask import Answer, ask
+from pytest_af3mem.planning.ask import Answer, Show, ask
 from pytest_af3mem.records.peak import Peak
 from pytest_af3mem.records.request import Request
 from pytest_af3mem.session.session import Session
@@ -34,7 +35,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Planned:
-    """One job and its answer on each target, in the order of the targets."""
+    """One job and its answer on each target, in the order of the plan's targets."""
 
     where: Place
     name: str
@@ -65,21 +66,13 @@ class Plan:
 
     def fitting(self, job: Planned) -> list[Gpu]:
         """The targets that a job fits."""
-        return [
-            target
-            for target, answer in zip(self.targets, job.answers, strict=True)
-            if isinstance(answer, Peak) and answer.total_bytes <= self.limit_bytes(target)
-        ]
+        found = zip(self.targets, job.answers, strict=True)
+        return [one for one, peak in found if isinstance(peak, Peak) and peak.total_bytes <= self.limit_bytes(one)]
 
     def spill_bytes(self, job: Planned, target: Gpu) -> int | None:
         """What would have to lie in host memory, where memory is unified; 0 where the job fits, None where it is not judged."""
         answer = job.answers[self.targets.index(target)]
         return max(0, answer.total_bytes - self.limit_bytes(target)) if isinstance(answer, Peak) else None
-
-    @property
-    def is_judged(self) -> bool:
-        """Whether all is known that was asked."""
-        return not self.broken and all(isinstance(answer, Peak) for job in self.jobs for answer in job.answers)
 
     @property
     def nowhere(self) -> list[Planned]:
@@ -103,10 +96,6 @@ class Plan:
         smallest = (next((target for target in self.fitting(job) if target.whole == card), None) for job in self.jobs)
         return Counter(target.name for target in smallest if target and target.is_slice)
 
-    def split(self, card: str) -> tuple[tuple[str, ...], int] | None:
-        """As `mig.best`, for the jobs that fit a slice of this GPU."""
-        return mig.best(card, self.needed(card))
-
 
 def files(paths: Iterable[Path]) -> list[Path]:
     """The files, and of folders the `*.json` in them, in order of names. Raises UsageError where there are none."""
@@ -120,35 +109,30 @@ def files(paths: Iterable[Path]) -> list[Path]:
 
 
 def plan(
-    session: Session,
-    paths: Sequence[Path],
-    targets: Sequence[Gpu],
-    fraction: Size,
-    model_settings: Mapping[str, Any],
-    show: Callable[[str], None] = lambda text: None,
+    session: Session, paths: Sequence[Path], targets: Sequence[Gpu], fraction: Size, model_settings: Mapping[str, Any], show: Show
 ) -> Plan:
-    """Counts, featurises and measures every job on every target; jobs that are the same program are measured once.
-
-    A file that cannot be read is reported, and the others are planned. Raises UsageError and SetupError for what concerns all.
-    """
+    """Measures every job on every target, those of one program once. Raises UsageError and SetupError for what concerns all."""
     session.check_settings(model_settings)
     ordered = tuple(sorted(targets, key=lambda target: (target.memory_bytes, target.name)))
-    read = list(_read(session, paths, model_settings, ordered[0]))
-    asked = [(where, name, one) for where, name, one in read if isinstance(one, Request)]
+    asked: list[tuple[Place, str, Request]] = []
+    broken = []
+    for where, job in read(session, paths):
+        try:
+            if isinstance(job, Exception):
+                raise job
+            asked.append((where, job.name, session.request(job, target=ordered[0].name, model_settings=model_settings)))
+        except SetupError:
+            raise
+        except Exception as error:
+            broken.append(Broken(where, why_left_out(error)))
     programs = _programs(session, [request for _, _, request in asked], show)
-    representatives = {
-        program: request for program, (*_, request) in zip(programs, asked, strict=True) if isinstance(program, str)
-    }
-    requests = [session.retarget(one, target.name) for one in representatives.values() for target in ordered]
-    answers = dict(zip(requests, ask(session, requests, show), strict=True))
+    examples = {program: request for program, (*_, request) in zip(programs, asked, strict=True) if isinstance(program, str)}
+    wanted = {program: [session.retarget(one, target.name) for target in ordered] for program, one in examples.items()}
+    answers = ask(session, itertools.chain(*wanted.values()), show)
     jobs = []
     for (where, name, request), program in zip(asked, programs, strict=True):
-        if isinstance(program, NotJudged):
-            found: tuple[Answer, ...] = (program,) * len(ordered)
-        else:
-            found = tuple(answers[session.retarget(representatives[program], target.name)] for target in ordered)
-        jobs.append(Planned(where, name, request.tokens, request.bucket, found))
-    broken = [Broken(where, why_left_out(one)) for where, _, one in read if not isinstance(one, Request)]
+        found = (program for _ in ordered) if isinstance(program, NotJudged) else (answers[one] for one in wanted[program])
+        jobs.append(Planned(where, name, request.tokens, request.bucket, tuple(found)))
     return Plan(ordered, fraction, tuple(jobs), tuple(broken))
 
 
@@ -168,39 +152,18 @@ def why_left_out(error: Exception) -> str:
     return str(error) if isinstance(error, Af3memError) else f"pytest-af3mem fails here, please report it: {first_line(error)}"
 
 
-def _read(
-    session: Session, paths: Sequence[Path], model_settings: Mapping[str, Any], target: Gpu
-) -> Iterator[tuple[Place, str, Request | Exception]]:
-    """Each job of each file as a request, or why it is none. Raises SetupError, for all."""
-    for where, job in read(session, paths):
-        found: Request | Exception
-        if isinstance(job, Exception):
-            name, found = "", job
-        else:
-            name = job.name
-            try:
-                found = session.request(job, target=target.name, model_settings=model_settings)
-            except Exception as error:
-                found = error
-        if isinstance(found, SetupError):
-            raise found
-        yield where, name, found
-
-
-def _programs(session: Session, requests: Sequence[Request], show: Callable[[str], None]) -> list[str | NotJudged]:
+def _programs(session: Session, requests: Sequence[Request], show: Show) -> list[str | NotJudged]:
     """What decides each job's program on any target, bucket and shapes of features; or why it is not known."""
     session.pool.components  # made once, before workers would each make it  # noqa: B018
-    done = 0
+    count = itertools.count(1)
 
     def program(request: Request) -> str | NotJudged:
-        nonlocal done
         try:
             return f"{request.bucket} {session.pool.signature(request)}"
         except NotJudged as error:
             return error
         finally:
-            done += 1
-            show(f"featurised {done} of {len(requests)} jobs")
+            show(f"featurised {next(count)} of {len(requests)} jobs")
 
     executor = ThreadPoolExecutor(session.pool.workers)
     try:

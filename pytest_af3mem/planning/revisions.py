@@ -1,12 +1,12 @@
 """A git revision of a model's sources as a folder, without touching the checkout: the only module that runs git.
 
-The files are taken out of the repository by each process that asks, into a temporary folder that no one else may write and
-that ends with the process. That takes about a second, and what is measured is then what git holds: kept in a place that lasts,
-half a tree or an edited one would be taken for the revision.
+Each process takes the files out anew, into a temporary folder of its own: in a place that lasts, half a tree or an edited one
+would be taken for the revision.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -20,8 +20,6 @@ from pytest_af3mem.errors import SetupError, UsageError, near, shown
 _ANSWER_SECONDS = 60
 _ARCHIVE_SECONDS = 900  # of a clone that fetches its files when they are needed
 _SUBMODULE = "160000"  # the mode of its entry
-
-
 _trees: dict[tuple[str, str], tempfile.TemporaryDirectory[str]] = {}
 
 
@@ -32,9 +30,9 @@ def tree(checkout: Path, revision: str) -> Path:
     revision, and where Python would look for packages in a submodule, of which git holds nothing; SetupError where git fails.
     """
     inside = _git(checkout, "rev-parse", "--show-prefix")
-    if inside.status and "not a git repository" in inside.words:
-        raise UsageError(f"{str(checkout)!r} is in no git repository: a revision is given as FOLDER@REVISION")
     if inside.status:
+        if "not a git repository" in inside.words:
+            raise UsageError(f"{str(checkout)!r} is in no git repository: a revision is given as FOLDER@REVISION")
         raise SetupError(f"{str(checkout)!r} cannot be read by git: {inside.words}")
     found = _git(checkout, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
     if found.status:
@@ -61,8 +59,9 @@ def _extracted(checkout: Path, commit: str) -> tempfile.TemporaryDirectory[str]:
     """What `git archive` gives of a folder are its own files, without the folders above it."""
     try:
         folder = tempfile.TemporaryDirectory(prefix="af3mem-tree-")
-        try:
-            with Path(folder.name, "archive.tar").open("w+b") as packed:
+        with contextlib.ExitStack() as undo:
+            undo.callback(folder.cleanup)
+            with tempfile.TemporaryFile() as packed:
                 done = _git(checkout, "archive", "--format=tar", commit, into=packed)
                 if done.status:
                     raise SetupError(f"{str(checkout)!r} cannot give revision {commit[:12]}: {done.words}")
@@ -70,10 +69,7 @@ def _extracted(checkout: Path, commit: str) -> tempfile.TemporaryDirectory[str]:
                 with tarfile.open(fileobj=packed) as archive:
                     archive.extractall(Path(folder.name, "tree"), filter="tar")
             Path(folder.name, "tree").mkdir(exist_ok=True)  # of a folder without files
-            Path(folder.name, "archive.tar").unlink()
-        except BaseException:
-            folder.cleanup()
-            raise
+            undo.pop_all()
     except (OSError, tarfile.TarError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         rule = "$TMPDIR says where another place for it is"

@@ -13,10 +13,7 @@ BREAK = 0.02  # of the peak
 
 @dataclass(frozen=True)
 class Law:
-    """`constant_bytes + bytes_per_token * N + bytes_per_token2 * N**2`, fitted to `points` of (N, bytes).
-
-    The fit is by least squares of relative errors, so that small sizes count as much as large ones.
-    """
+    """`constant_bytes + bytes_per_token * N + bytes_per_token2 * N**2`, fitted to `points` (N, bytes) by relative errors."""
 
     constant_bytes: float
     bytes_per_token: float

@@ -17,22 +17,15 @@ from pytest_af3mem.session.reproduce import setting
 from pytest_af3mem.session.settings import OPTIONS, Settings
 
 FORMS = "a Python, a folder with the model's sources, FOLDER@REVISION, a model, NAME=VALUE, 'installed', or several in quotes"
-
-
 _READ = {option.name: option.read for option in OPTIONS}
 _PYTHON = re.compile(r"python[\d.]*")
 _SETTING = re.compile(r"[A-Za-z_][\w.]*=.*", re.DOTALL)
 
 
 def read(text: str, name: str, settings: Settings, model_settings: Mapping[str, Any]) -> Side:
-    """A side that differs from `settings` and `model_settings` as `text` says; errors call it `name`. Raises UsageError.
+    """A side that differs from `settings` and `model_settings` as `text` says, in `FORMS`; errors call it `name`.
 
-    - `installed`: without a source tree
-    - `/envs/new/bin/python`, `python3.12`: another interpreter
-    - `../alphafold3`: a source tree, as it is
-    - `../alphafold3@v3.0.3`, `@main`: a revision of a source tree, by default of the current folder
-    - `num_samples=10`: a setting
-    - any other word: a model
+    `installed` is without a source tree, and `@main` a revision of the current folder. Raises UsageError.
     """
     try:
         words = [text] if os.path.exists(text) else shlex.split(text)  # noqa: PTH110 (which raises for text that is no path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 from pytest_af3mem.errors import SetupError, UsageError
 from pytest_af3mem.gpus import Gpu
 from pytest_af3mem.planning import scaling
-from pytest_af3mem.planning.ask import Answer, ask
+from pytest_af3mem.planning.ask import Answer, Show, ask
 from pytest_af3mem.planning.vary import Conditions
 from pytest_af3mem.records.peak import Peak
 from pytest_af3mem.records.request import Request
@@ -27,21 +27,17 @@ Axis = Sequence[tuple[str, Any]]
 
 @dataclass(frozen=True)
 class Curve:
-    """One model with one set of settings on one target: its requests by tokens, and the answer to each.
-
-    `changed` says in which values of the axes it differs from other curves.
-    """
+    """One model on one target, with the values of the axes in `changed`: the answer to each request, by tokens."""
 
     model: str
     target: str
     changed: Mapping[str, str]
-    asked: tuple[Request, ...]
-    answers: tuple[Answer, ...]
+    answers: Mapping[Request, Answer]
 
     @cached_property
     def points(self) -> list[tuple[int, int]]:
         """Bucket and bytes of each bucket that was measured, increasing."""
-        return sorted({peak.bucket: peak.total_bytes for peak in self.answers if isinstance(peak, Peak)}.items())
+        return sorted({peak.bucket: peak.total_bytes for peak in self.answers.values() if isinstance(peak, Peak)}.items())
 
     @cached_property
     def law(self) -> scaling.Law | None:
@@ -71,56 +67,44 @@ class Swept:
 
     @property
     def is_judged(self) -> bool:
-        return not self.unmeasured and all(isinstance(answer, Peak) for curve in self.curves for answer in curve.answers)
+        return not self.unmeasured and all(isinstance(answer, Peak) for curve in self.curves for answer in curve.answers.values())
 
 
-def sweep(
-    settings: Settings,
-    grid: Grid,
-    show: Callable[[str], None] = lambda text: None,
-    pool: Callable[[Settings], Backend] = Pool,
-) -> Swept:
+def sweep(settings: Settings, grid: Grid, show: Show, pool: Callable[[Settings], Backend] = Pool) -> Swept:
     """Measures the whole grid, one model after the other and all else side by side.
 
-    A model that is not installed is reported with the reason. Raises UsageError, before anything is measured, for a model,
-    setting or option that does not exist.
+    One of several models that is not installed is reported. Raises UsageError, before anything is measured, for what is unknown.
     """
-    sessions: dict[str, Session] = {}
-    try:
-        for model in grid.models:
-            sessions[model] = Session(replace(settings, model=model), pool)
-        unmeasured: dict[str, str] = {}
-        planned: dict[str, list[tuple[str, Mapping[str, str], list[Request]]]] = {}
+    curves: list[Curve] = []
+    notes: list[str] = []
+    buckets: set[int] = set()
+    unmeasured: dict[str, str] = {}
+
+    @contextmanager
+    def reported(model: str) -> Iterator[None]:
+        """What one model of several lacks is reported, and the others are measured."""
+        try:
+            yield
+        except SetupError as error:
+            if len(grid.models) == 1:
+                raise
+            unmeasured[model] = str(error)
+
+    planned: dict[str, list[tuple[str, Mapping[str, str], list[Request]]]] = {}
+    with ExitStack() as stack:
+        sessions = {one: stack.enter_context(closing(Session(replace(settings, model=one), pool))) for one in grid.models}
         for model, session in sessions.items():
-            with _reported(unmeasured, model, alone=len(sessions) == 1):
+            with reported(model):
                 planned[model] = _planned(session, grid)
-        curves: list[Curve] = []
-        notes: list[str] = []
-        buckets: set[int] = set()
         for model, plans in planned.items():
-            session = sessions[model]
-            with _reported(unmeasured, model, alone=len(sessions) == 1):
-                answers = iter(ask(session, [request for *_, requests in plans for request in requests], show))
-                for target, changed, requests in plans:
-                    curves.append(Curve(model, target, changed, tuple(requests), tuple(itertools.islice(answers, len(requests)))))
+            with reported(model), closing(sessions[model]) as session:
+                answers = ask(session, [request for *_, requests in plans for request in requests], show)
+                curves += [
+                    Curve(model, target, changed, {one: answers[one] for one in asked}) for target, changed, asked in plans
+                ]
             notes += session.pool.notes
             buckets.update(session.buckets)
-            session.close()
-    finally:
-        for session in sessions.values():
-            session.close()
     return Swept(tuple(curves), unmeasured, tuple(sorted(buckets)), tuple(notes))
-
-
-@contextmanager
-def _reported(unmeasured: dict[str, str], model: str, alone: bool) -> Iterator[None]:
-    """What one model of several lacks is reported, and the others are measured."""
-    try:
-        yield
-    except SetupError as error:
-        if alone:
-            raise
-        unmeasured[model] = str(error)
 
 
 def _planned(session: Session, grid: Grid) -> list[tuple[str, Mapping[str, str], list[Request]]]:
@@ -130,13 +114,9 @@ def _planned(session: Session, grid: Grid) -> list[tuple[str, Mapping[str, str],
         raise UsageError(f"{session.installation.model} has no buckets to sweep: say --tokens, or --buckets")
     planned: list[tuple[str, Mapping[str, str], list[Request]]] = []
     for values in itertools.product(*grid.axes.values()):
-        changed = {name: text for name, (text, _) in zip(grid.axes, values, strict=True)}
-        base = Conditions(0, grid.options, grid.model_settings)
-        for name, (_, value) in zip(grid.axes, values, strict=True):
-            base = base.changed(name, value, session.installation.settings)
-        asked: dict[str, Any] = {"options": base.options, "model_settings": base.model_settings, "target": grid.targets[0].name}
-        one = [session.request(tokens=count, **asked) for count in tokens]
-        planned += [
-            (target.name, changed, [session.retarget(request, target.name) for request in one]) for target in grid.targets
-        ]
+        changed, base = {}, Conditions(0, grid.options, grid.model_settings)
+        for name, (text, value) in zip(grid.axes, values, strict=True):
+            changed[name], base = text, base.changed(name, value, session.installation.settings)
+        one = [session.request(target=grid.targets[0].name, **vars(replace(base, tokens=count))) for count in tokens]
+        planned += [(each.name, changed, [session.retarget(request, each.name) for request in one]) for each in grid.targets]
     return planned

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pytest_af3mem.errors import NotJudged, UsageError, near
 from pytest_af3mem.inputs.generate import OPTIONS
-from pytest_af3mem.planning.ask import ask
+from pytest_af3mem.planning.ask import Show, ask
 from pytest_af3mem.records.identity import peak_identity
 from pytest_af3mem.records.peak import Peak
 from pytest_af3mem.records.request import Request
@@ -17,7 +17,7 @@ from pytest_af3mem.session.session import Session
 
 @dataclass(frozen=True)
 class Conditions:
-    """What is fixed: the tokens of the generated input, its options, and the model's settings."""
+    """What is fixed, as `Session.request` takes it: tokens of the generated input, its options, and the model's settings."""
 
     tokens: int
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -26,11 +26,11 @@ class Conditions:
     def changed(self, name: str, value: Any, settings: Sequence[str]) -> Conditions:
         """The same but for one component: `tokens`, an option of the input, or a setting. Raises UsageError for another name."""
         if name == "tokens":
-            return Conditions(value, self.options, self.model_settings)
+            return replace(self, tokens=value)
         if name in OPTIONS:
-            return Conditions(self.tokens, {**self.options, name: value}, self.model_settings)
+            return replace(self, options={**self.options, name: value})
         if name in settings or "." in name:
-            return Conditions(self.tokens, self.options, {**self.model_settings, name: value})
+            return replace(self, model_settings={**self.model_settings, name: value})
         known = ("tokens", *OPTIONS, *settings)
         raise UsageError(f"{name!r} cannot be varied{near(name, known)} (there are {', '.join(known)}, and dotted settings)")
 
@@ -39,8 +39,7 @@ class Conditions:
 class Effect:
     """One condition and what it needs: `over` and `value` say what was changed (empty for the base).
 
-    `same_as` names the earlier condition of which this is the very program, since its features have the same shapes and its
-    settings are the same; such a one is not compiled, and cannot differ. None for a program of its own.
+    `same_as` names the earlier condition with the same shapes and settings, whose program this is; None for one of its own.
     """
 
     over: str
@@ -56,37 +55,21 @@ class Effect:
         return None
 
 
-def vary(
-    session: Session,
-    base: Conditions,
-    axes: Mapping[str, Sequence[tuple[str, Any]]],
-    show: Callable[[str], None] = lambda text: None,
-) -> list[Effect]:
-    """The base, then each value (as text and as such) of each axis with all else as in the base.
-
-    Conditions whose inputs get features of the same shapes share one measurement. Raises UsageError for what cannot be asked.
-    """
+def vary(session: Session, base: Conditions, axes: Mapping[str, Sequence[tuple[str, Any]]], show: Show) -> list[Effect]:
+    """The base, then each value (as text and as such) of each axis with all else as in the base. Raises UsageError."""
     asked = [("", "", base)]
     for name, values in axes.items():
         asked += [(name, text, base.changed(name, value, session.installation.settings)) for text, value in values]
-    requests = [session.request(tokens=one.tokens, options=one.options, model_settings=one.model_settings) for _, _, one in asked]
+    requests = [session.request(**vars(one)) for _, _, one in asked]
     owners: dict[str, str] = {}
-    same: list[str | None] = []
+    effects = []
     for (over, text, _), request in zip(asked, requests, strict=True):
         show(f"featurising {over}={text}" if over else "featurising the base")
-        program = str(_program(session, request))
-        same.append(owners.get(program))
+        try:
+            program = str(peak_identity(session.installation, request, session.pool.featurise(request)["signature"]))
+        except NotJudged:
+            program = str(request)  # one whose features cannot be made is like no other
+        effects.append((over, text, request, owners.get(program)))
         owners.setdefault(program, f"{over}={text}" if over else "base")
     answers = ask(session, requests, show)
-    return [
-        Effect(over, text, request, answer, owner)
-        for (over, text, _), request, answer, owner in zip(asked, requests, answers, same, strict=True)
-    ]
-
-
-def _program(session: Session, request: Request) -> Mapping[str, Any] | Request:
-    """What decides the compiled program; a request whose features cannot be made is like no other."""
-    try:
-        return peak_identity(session.installation, request, session.pool.featurise(request)["signature"])
-    except NotJudged:
-        return request
+    return [Effect(over, text, request, answers[request], owner) for over, text, request, owner in effects]

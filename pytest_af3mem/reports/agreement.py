@@ -8,7 +8,7 @@ from pytest_af3mem.gpus.size import format_bytes
 from pytest_af3mem.records.agreement import gap, share, why_apart
 from pytest_af3mem.records.measurement import Measurement
 from pytest_af3mem.records.peak import Peak
-from pytest_af3mem.reports.columns import aligned
+from pytest_af3mem.reports.columns import aligned, filled, size
 
 
 def lines(peak: Peak) -> list[str]:
@@ -16,7 +16,6 @@ def lines(peak: Peak) -> list[str]:
     run = peak.run
     if run is None or peak.allocator_bytes is None:
         return []
-    process = f"{format_bytes(peak.process_bytes):>12}" if peak.process_bytes is not None else f"{'not known':>12}"
     read = run.process_note or f"NVML, read every {run.nvml_gap_ms:.0f} ms at the longest"
     sampled = f" (read every {run.allocator_gap_ms} ms at the longest)" if run.allocator_gap_ms else ""
     largest = f"largest allocation {format_bytes(run.largest_bytes)}, {format_bytes(run.after_bytes)} in use afterwards"
@@ -24,7 +23,7 @@ def lines(peak: Peak) -> list[str]:
         f"  {'compiled':<12}{format_bytes(peak.program_bytes):>12}  what the program asks for, as compiled on this GPU",
         f"  {'allocator':<12}{format_bytes(peak.allocator_bytes):>12}  JAX's peak; {largest}",
         f"  {'steady':<12}{format_bytes(run.steady_peak_bytes):>12}  of the run without its compile{sampled}",
-        f"  {'process':<12}{process}  {read}",
+        f"  {'process':<12}{size(peak.process_bytes, 'not known'):>12}  {read}",
         *(f"    {format_bytes(part.bytes):>22}  {part.cause}" for part in gap(peak)),
         f"  {'device':<12}{run.device}, {run.uuid}, driver {run.driver}",
         *([f"  {found}"] if (found := why_apart(peak)) else ()),
@@ -32,40 +31,16 @@ def lines(peak: Peak) -> list[str]:
 
 
 def summary(measurements: Sequence[Measurement]) -> list[str]:
-    """The witnesses side by side, a line for each run, and what was found beyond 2 %. Empty where nothing was run.
-
-    What was compiled without the GPU stands there where the same test measured that as well.
-    """
-    runs = [one for one in measurements if one.peak is not None and one.peak.run is not None]
+    """The witnesses of each run in a line, with what the same test compiled without the GPU; and what was found beyond 2 %."""
+    known = [((one.test, one.bucket, one.target), one.peak) for one in measurements if one.peak is not None]
+    runs = [(place, peak) for place, peak in known if peak.run is not None]
     if not runs:
         return []
+    without = {place: peak.total_bytes for place, peak in reversed(known) if peak.run is None}  # of several the first
     rows = [("bucket", "target", "without GPU", "compiled", "allocator", "process", "gap")]
-    found: list[str] = []
-    for one in runs:
-        peak = one.peak
-        assert peak is not None
+    for place, peak in runs:
         allocator_bytes = peak.allocator_bytes or 0
-        without = _without_gpu(one, measurements)
-        rows.append(
-            (
-                str(peak.bucket),
-                peak.target,
-                format_bytes(without) if without is not None else "-",
-                format_bytes(peak.program_bytes),
-                format_bytes(allocator_bytes),
-                format_bytes(peak.process_bytes) if peak.process_bytes is not None else "not known",
-                f"{share(peak.program_bytes, allocator_bytes) * 100:+.2f} %",
-            )
-        )
-        found.append(why_apart(peak))
-    columns = [column for column in zip(*dict.fromkeys(rows), strict=True) if set(column[1:]) != {"-"}]
-    table = aligned(list(zip(*columns, strict=True)), right=range(len(columns)))
-    return [*table, *dict.fromkeys(filter(None, found))]
-
-
-def _without_gpu(run: Measurement, measurements: Sequence[Measurement]) -> int | None:
-    for other in measurements:
-        same = (other.test, other.bucket, other.target) == (run.test, run.bucket, run.target)
-        if same and other.peak is not None and other.peak.run is None:
-            return other.peak.total_bytes
-    return None
+        sizes = (size(without.get(place)), size(peak.program_bytes), size(allocator_bytes), size(peak.process_bytes, "not known"))
+        rows.append((str(peak.bucket), peak.target, *sizes, f"{share(peak.program_bytes, allocator_bytes) * 100:+.2f} %"))
+    table = filled(list(dict.fromkeys(rows)))
+    return [*aligned(table, right=range(len(table[0]))), *dict.fromkeys(filter(None, (why_apart(peak) for _, peak in runs)))]

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pytest_af3mem.errors import shown
-from pytest_af3mem.gpus.size import Size, format_bytes
+from pytest_af3mem.gpus.size import Size
 from pytest_af3mem.planning.capacity import Capacity
 from pytest_af3mem.records.peak import Peak
-from pytest_af3mem.reports.columns import aligned, markdown_table
+from pytest_af3mem.reports.columns import aligned, markdown_table, size
 from pytest_af3mem.reports.json import document
 
 _HEADINGS = ("target", "memory", "fits up to", "needs", "headroom", "next", "needs", "spills")
@@ -82,11 +82,11 @@ def _row(one: Capacity) -> tuple[str, ...]:
     least = fits.bucket + 1 if fits else 1
     return (
         one.target.name,
-        format_bytes(one.target.memory_bytes),
+        size(one.target.memory_bytes),
         str(fits.bucket) if fits else "not judged" if one.reason else "none",
-        format_bytes(fits.total_bytes) if fits else "-",
-        format_bytes(one.headroom_bytes) if one.headroom_bytes is not None else "-",
+        size(fits.total_bytes if fits else None),
+        size(one.headroom_bytes),
         (str(least) if least == beyond.bucket else f"{least}-{beyond.bucket}") if beyond and not one.reason else "-",
-        format_bytes(beyond.total_bytes) if beyond else "-",
-        format_bytes(one.excess_bytes) if one.excess_bytes is not None else "-",
+        size(beyond.total_bytes if beyond else None),
+        size(one.excess_bytes),
     )

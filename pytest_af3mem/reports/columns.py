@@ -30,6 +30,16 @@ def markdown_table(rows: Sequence[Sequence[str]], right: Collection[int] = ()) -
     return [f"| {' | '.join(row)} |" for row in cells]
 
 
+def filled(rows: Sequence[Sequence[str]]) -> list[tuple[str, ...]]:
+    """Rows, the first their headings, without the columns that say nothing: `-` in each row."""
+    return list(zip(*(column for column in zip(*rows, strict=True) if {*column[1:]} != {"-"}), strict=True))
+
+
+def size(number: int | None, otherwise: str = "-") -> str:
+    """Bytes for people, and `otherwise` where there are none."""
+    return otherwise if number is None else format_bytes(number)
+
+
 def printed(lines: Iterable[str]) -> str:
     """Lines as one text, in which nothing from outside colours a terminal or commands a CI job."""
     return "".join(f"{shown(line)}\n" for line in lines)
@@ -38,6 +48,12 @@ def printed(lines: Iterable[str]) -> str:
 def signed(difference_bytes: int) -> str:
     """`"+12.00 MiB"`, `"-3.00 MiB"`."""
     return f"{'+' if difference_bytes > 0 else '-'}{format_bytes(abs(difference_bytes))}"
+
+
+def change(before_bytes: int, after_bytes: int, digits: int) -> str:
+    """`"+12.00 MiB (+1.50 %)"` with so many digits of the percentage, `"none"` where nothing changed."""
+    difference = after_bytes - before_bytes
+    return f"{signed(difference)} ({difference / before_bytes * 100:+.{digits}f} %)" if difference else "none"
 
 
 def origin(peak: Peak) -> str:

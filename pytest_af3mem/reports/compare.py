@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 from pytest_af3mem.errors import NotJudged
 from pytest_af3mem.gpus.size import format_bytes
 from pytest_af3mem.planning.compare import Comparison, OldAndNew
 from pytest_af3mem.records.holders import by_component, grown
-from pytest_af3mem.records.measurement import Measurement
 from pytest_af3mem.reports import growth
-from pytest_af3mem.reports.columns import aligned, printed, signed
-from pytest_af3mem.reports.json import document
+from pytest_af3mem.reports.columns import aligned, change, printed, signed
+from pytest_af3mem.reports.json import document, row
 
 
 def render_text(found: Comparison) -> str:
@@ -31,11 +29,10 @@ def render_text(found: Comparison) -> str:
 
 def render_json(found: Comparison) -> str:
     """As the JSON report of measurements, with the `side` of each; `comparisons` holds them against each other."""
-    rows: list[dict[str, Any]] = []
-    comparisons = []
+    rows, comparisons = [], []
     for pair in found.pairs:
         for side, request, answer in zip(("old", "new"), pair.asked, (pair.old, pair.new), strict=True):
-            rows.append({"side": side, **Measurement.of("af3mem compare", request, answer).to_json()})
+            rows.append(row("compare", request, answer, side=side))
         changes = grown(*map(by_component, pair.peaks)) if pair.peaks else []
         comparisons.append(
             {
@@ -58,16 +55,12 @@ def render_json(found: Comparison) -> str:
 
 def _row(pair: OldAndNew, found: Comparison) -> tuple[str, ...]:
     old, new = pair.asked
-    change = pair.difference_bytes
-    difference = "not judged" if change is None else "none"
-    if change and pair.peaks:
-        difference = f"{signed(change)} ({change / pair.peaks[0].total_bytes * 100:+.2f} %)"
     return (
         str(old.tokens),
         str(old.bucket) if old.bucket == new.bucket else f"{old.bucket} -> {new.bucket}",
         old.target,
         *(("-" if isinstance(one, NotJudged) else format_bytes(one.total_bytes)) for one in (pair.old, pair.new)),
-        difference,
+        change(pair.peaks[0].total_bytes, pair.peaks[1].total_bytes, 2) if pair.peaks else "not judged",
         pair.outcome(found.tolerance).value,
     )
 

@@ -36,12 +36,12 @@ class Failure:
 
 def brief(one: Measurement) -> str:
     """A failed verdict for the short summary, which ends at the terminal's width: the difference comes first."""
-    assert one.verdict is not None
-    limits = (("budget", one.verdict.budget_bytes), ("baseline", one.verdict.baseline_bytes))
-    for name, limit in limits if one.peak else ():
-        if limit is not None and one.peak and one.peak.total_bytes > limit and one.verdict.outcome is Outcome.OVER:
-            return f"{format_bytes(one.peak.total_bytes - limit)} over the {name} of {format_bytes(limit)}"
-    return one.verdict.line.removeprefix("GPU peak ")
+    peak, verdict = one.peak, one.verdict
+    assert verdict is not None
+    for name, limit in (("budget", verdict.budget_bytes), ("baseline", verdict.baseline_bytes)):
+        if peak and limit is not None and peak.total_bytes > limit and verdict.outcome is Outcome.OVER:
+            return f"{format_bytes(peak.total_bytes - limit)} over the {name} of {format_bytes(limit)}"
+    return verdict.line.removeprefix("GPU peak ")
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,6 @@
 """Series of measurements in, plots out: dictionaries of plotly.js's schema, with their legends and tables.
 
-Each colour is the name of a CSS variable of page.html.jinja, such as `--ink`, so that plots follow the page from light to dark.
-Texts are escaped, since plotly.js reads markup in them.
+Colours are names of CSS variables of page.html.jinja, such as `--ink`. Texts are escaped: plotly.js reads markup in them.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ import html
 import math
 import textwrap
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import cycle
 from typing import Any
@@ -30,6 +29,16 @@ _MOST_TICKS = 9
 _NEAR = 1.2  # capacities that differ by less than this factor would run into each other
 _AXIS = {"gridcolor": "--grid", "linecolor": "--grid", "zeroline": False, "fixedrange": True, "automargin": True}
 _ENDS = {"mode": "lines+markers", "marker": {"symbol": "line-ew-open", "size": 10, "color": "--budget"}}
+_LAYOUT = {
+    "showlegend": False,
+    "dragmode": False,
+    "hovermode": "closest",
+    "margin": {"l": 8, "r": 8, "t": 8, "b": 8},
+    "paper_bgcolor": "--page",
+    "plot_bgcolor": "--page",
+    "font": {"family": "system-ui, sans-serif", "size": 13, "color": "--ink"},
+    "hoverlabel": {"bgcolor": "--page", "bordercolor": "--muted", "font": {"color": "--ink"}, "align": "left"},
+}
 _Trace = dict[str, Any]
 
 
@@ -77,24 +86,22 @@ def curve(found: Sequence[Series], buckets: Sequence[int]) -> Plot:
     low, high = low / margin, high * margin
 
     traces = [_capacity(name, memory, (left, right), name in targets) for name, memory in capacities.items()]
-    traces += [_limit("budget", "--budget", *one, buckets) | _ENDS for one in sorted(budgets)]
-    traces += [_limit("baseline", "--within", *one, buckets) for one in sorted(accepted)]
+    for name, color, limits, ends in (("budget", "--budget", budgets, _ENDS), ("baseline", "--within", accepted, {})):
+        for bucket, limit in sorted(limits):
+            words = {"hoverinfo": "text", "text": f"{name} {format_bytes(limit)}, bucket {bucket:,}"}
+            traces.append(_line([_first(bucket, buckets), bucket], [limit, limit], color, 2, "dash", **words, **ends))
     colored = list(zip(found, cycle(_COLORS)))
     for index, (one, color) in enumerate(colored):
         traces += _steps(one, color, buckets, width=3 + 2 * min(4, len(found) - 1 - index))  # so that none hides an equal one
     traces += [_points(one.measurements, "circle", color) for one, color in colored]
     traces += [_points(over, "x", "--over")] if over else []
     ticks = functools.reduce(lambda kept, size: [*kept, size] if size > 1.4 * kept[-1] else kept, sizes, sizes[:1])
+    first, last = math.ceil(math.log2(low)), math.floor(math.log2(high))
+    powers = [2**power for power in range(first, last + 1, 1 + (last - first) // _MOST_TICKS)]  # of two, as memory comes in
     layout = {
         "height": 460,
-        "xaxis": {
-            **_log_axis(left, right),
-            "title": {"text": "tokens"},
-            "tickangle": 0,
-            "tickvals": ticks,
-            "ticktext": [f"{size:,}" for size in ticks],
-        },
-        "yaxis": {**_log_axis(low / _GIB, high / _GIB), **_powers(low, high)},
+        "xaxis": _log_axis(left, right, ticks, [f"{size:,}" for size in ticks]) | {"title": {"text": "tokens"}},
+        "yaxis": _log_axis(low / _GIB, high / _GIB, *_ticks(powers)),
     }
     has_gaps = any(trace.get("line", {}).get("dash") == "dot" for trace in traces)
     others = [
@@ -106,11 +113,11 @@ def curve(found: Sequence[Series], buckets: Sequence[int]) -> Plot:
         (len(capacities) > len(targets), Key("thin", "--muted", "memory of other GPUs")),
     ]
     keys = [Key("line", color, one.name) for one, color in colored] + [key for is_there, key in others if is_there]
-    words = (
-        f"{one.name}: {', '.join(f'{format_bytes(peak.total_bytes)} at {bucket:,}' for bucket, peak in one.by_bucket.items())}"
-        for one in found
-    )
-    return Plot(_figure(traces, layout), keys, f"GPU memory over tokens. {'; '.join(words)}.")
+    described = []
+    for one in found:
+        peaks_of = (f"{format_bytes(peak.total_bytes)} at {bucket:,}" for bucket, peak in one.by_bucket.items())
+        described.append(f"{one.name}: {', '.join(peaks_of)}")
+    return Plot({"data": traces, "layout": _LAYOUT | layout}, keys, f"GPU memory over tokens. {'; '.join(described)}.")
 
 
 def _capacities(targets: Collection[str], lowest: int, highest: int) -> dict[str, int]:
@@ -150,61 +157,38 @@ def _steps(one: Series, color: str, buckets: Sequence[int], width: float) -> lis
 def _capacity(name: str, memory: int, ends: tuple[float, float], is_target: bool) -> _Trace:
     color, width = ("--target", 2.5) if is_target else ("--muted", 1)
     text = f"{name} {format_bytes(memory)}"
-    return {
-        **_line(ends, [memory, memory], color, width),
-        "mode": "lines+text",
-        "text": [f"<b>{text}</b>" if is_target else text, ""],
-        "textposition": "top right",
-        "textfont": {"color": color, "size": 11},
-    }
-
-
-def _limit(name: str, color: str, bucket: int, limit_bytes: int, buckets: Sequence[int]) -> _Trace:
-    return {
-        **_line([_first(bucket, buckets), bucket], [limit_bytes, limit_bytes], color, 2, "dash"),
-        "hoverinfo": "text",
-        "text": f"{name} {format_bytes(limit_bytes)}, bucket {bucket:,}",
-    }
+    label: _Trace = {"text": [f"<b>{text}</b>" if is_target else text, ""], "textfont": {"color": color, "size": 11}}
+    return _line(ends, [memory, memory], color, width, mode="lines+text", textposition="top right", **label)
 
 
 def _points(measurements: Sequence[Measurement], symbol: str, color: str) -> _Trace:
     """What was asked for, each at its own number of tokens, and what came of it when it is pointed at."""
     peaks = [(one, one.peak) for one in measurements if one.peak]
-    words = [f"{one.test}\n{one.verdict.line if one.verdict else peak}" for one, peak in peaks]
     return {
         "mode": "markers",
         "x": [one.tokens for one, _ in peaks],
         "y": [_gib(peak.total_bytes) for _, peak in peaks],
         "marker": {"symbol": symbol, "size": 10, "color": color, "line": {"color": "--page", "width": 1}},
         "hoverinfo": "text",
-        "text": [_escaped(text) for text in words],
+        "text": [_escaped(f"{one.test}\n{one.verdict.line if one.verdict else peak}") for one, peak in peaks],
     }
 
 
-def _line(x: Sequence[float | None], y: Sequence[int | None], color: str, width: float, dash: str = "solid") -> _Trace:
+def _line(
+    x: Sequence[float | None], y: Sequence[int | None], color: str, width: float, dash: str = "solid", **more: Any
+) -> _Trace:
     line = {"color": color, "width": width, "dash": dash}
-    return {"mode": "lines", "x": list(x), "y": [one and _gib(one) for one in y], "line": line, "hoverinfo": "skip"}
+    return {"mode": "lines", "x": list(x), "y": [one and _gib(one) for one in y], "line": line, "hoverinfo": "skip", **more}
 
 
-def _log_axis(low: float, high: float) -> dict[str, Any]:
-    return {**_AXIS, "type": "log", "range": [math.log10(low), math.log10(high)]}
+def _log_axis(low: float, high: float, values: Sequence[float], texts: Sequence[str]) -> dict[str, Any]:
+    ticks = {"tickvals": values, "ticktext": texts, "tickangle": 0}
+    return {**_AXIS, "type": "log", "range": [math.log10(low), math.log10(high)], **ticks}
 
 
-def _powers(low: float, high: float) -> dict[str, Any]:
-    """Ticks of a logarithmic axis: powers of two, as memory comes in."""
-    first, last = math.ceil(math.log2(low)), math.floor(math.log2(high))
-    return _ticks(2**power for power in range(first, last + 1, 1 + (last - first) // _MOST_TICKS))
-
-
-def _multiples(high: float) -> dict[str, Any]:
-    """Ticks of a linear axis: multiples of a power of two; few, for a narrow screen."""
-    step = 2 ** math.ceil(math.log2(high / 5))
-    return _ticks(range(0, int(high) + 1, step))
-
-
-def _ticks(sizes: Iterable[int]) -> dict[str, Any]:
-    texts = {_gib(size): format_bytes(size).replace(".00", "") for size in sizes}
-    return {"tickvals": list(texts), "ticktext": list(texts.values()), "tickangle": 0}
+def _ticks(sizes: Sequence[int]) -> tuple[list[float], list[str]]:
+    """Values and texts of the ticks of an axis in GiB."""
+    return [_gib(size) for size in sizes], [format_bytes(size).replace(".00", "") for size in sizes]
 
 
 def composition(found: Sequence[Series]) -> tuple[Plot, list[Bar]]:
@@ -224,64 +208,44 @@ def composition(found: Sequence[Series]) -> tuple[Plot, list[Bar]]:
     keys = [Key("box", color, label) for color, label in zip(_COLORS, labels, strict=False)]
 
     several = len(found) > 1
+    totals = [format_bytes(bar.total_bytes) for bar in bars]
     places = [f"{bar.size}<br>{_escaped(bar.series, 14)}" if several else bar.size for bar in bars]
-    traces: list[_Trace] = [
-        {
-            "type": "bar",
-            "orientation": "h",
-            "y": places,
-            "x": [_gib(bar.bytes[index]) for bar in bars],
-            "marker": {"color": key.color, "line": {"width": 0}},
-            "hoverinfo": "text",
-            "text": [
-                _escaped(f"{key.label}\n{format_bytes(bar.bytes[index])} of {format_bytes(bar.total_bytes)}") for bar in bars
-            ],
-            "textposition": "none",
-        }
-        for index, key in enumerate(keys)
-    ]
-    traces.append(
-        {
-            "mode": "text",
-            "y": places,
-            "x": [_gib(bar.total_bytes) for bar in bars],
-            "text": [f" {format_bytes(bar.total_bytes)}" for bar in bars],
-            "textposition": "middle right",
-            "textfont": {"color": "--ink"},
-            "cliponaxis": False,
-            "hoverinfo": "skip",
-        }
-    )
-    longest = max(bar.total_bytes for bar in bars)
+    total: _Trace = {"mode": "text", "x": [_gib(bar.total_bytes) for bar in bars], "text": [f" {text}" for text in totals]}
+    total |= {"textposition": "middle right", "textfont": {"color": "--ink"}, "cliponaxis": False, "hoverinfo": "skip"}
+    traces = [{"y": places, **_band(index, key, bars)} for index, key in enumerate(keys)] + [{"y": places, **total}]
+    end = 1.4 * max(bar.total_bytes for bar in bars)
+    step = 2 ** math.ceil(math.log2(end / 5))  # few ticks, for a narrow screen
+    values, texts = _ticks(range(0, int(end) + 1, step))
     title = "" if several else "bucket"
     layout = {
         "barmode": "stack",
         "bargap": 0.3,
         "height": 90 + (52 if several else 40) * len(bars),
-        "xaxis": {**_AXIS, **_multiples(1.4 * longest), "range": [0, 1.4 * longest / _GIB]},
+        "xaxis": {**_AXIS, "tickvals": values, "ticktext": texts, "tickangle": 0, "range": [0, end / _GIB]},
         "yaxis": {**_AXIS, "type": "category", "showgrid": False, "autorange": "reversed", "title": {"text": title}},
     }
     words = (f"{bar.size} tokens, {bar.series}: {_shares(bar, keys)}" for bar in bars)
-    return Plot(_figure(traces, layout), keys, f"Who holds the peak. {'; '.join(words)}."), bars
+    alt = f"Who holds the peak. {'; '.join(words)}."
+    return Plot({"data": traces, "layout": _LAYOUT | layout}, keys, alt), bars
+
+
+def _band(index: int, key: Key, bars: Sequence[Bar]) -> _Trace:
+    """The part of each bar that one entry of the legend is of."""
+    held = [(bar.bytes[index], f"{format_bytes(bar.bytes[index])} of {format_bytes(bar.total_bytes)}") for bar in bars]
+    return {
+        "type": "bar",
+        "orientation": "h",
+        "x": [_gib(size) for size, _ in held],
+        "marker": {"color": key.color, "line": {"width": 0}},
+        "hoverinfo": "text",
+        "text": [_escaped(f"{key.label}\n{text}") for _, text in held],
+        "textposition": "none",
+    }
 
 
 def _shares(bar: Bar, keys: Sequence[Key]) -> str:
     held = sorted(zip(bar.bytes, keys, strict=True), key=lambda pair: -pair[0])
     return ", ".join(f"{key.label} {size / bar.total_bytes:.0%}" for size, key in held[:3] if size)
-
-
-def _figure(traces: Sequence[_Trace], layout: Mapping[str, Any]) -> dict[str, Any]:
-    common = {
-        "showlegend": False,
-        "dragmode": False,
-        "hovermode": "closest",
-        "margin": {"l": 8, "r": 8, "t": 8, "b": 8},
-        "paper_bgcolor": "--page",
-        "plot_bgcolor": "--page",
-        "font": {"family": "system-ui, sans-serif", "size": 13, "color": "--ink"},
-        "hoverlabel": {"bgcolor": "--page", "bordercolor": "--muted", "font": {"color": "--ink"}, "align": "left"},
-    }
-    return {"data": list(traces), "layout": {**common, **layout}}
 
 
 def _gib(number: int) -> float:

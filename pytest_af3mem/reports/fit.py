@@ -9,11 +9,9 @@ from pytest_af3mem.gpus.size import format_bytes
 from pytest_af3mem.models.alphafold3 import config_path
 from pytest_af3mem.planning.fit import BUCKET, Attempt, Fit, changed, settings_of
 from pytest_af3mem.records.holders import by_component
-from pytest_af3mem.records.measurement import Measurement
 from pytest_af3mem.records.peak import Peak
-from pytest_af3mem.records.request import Request
 from pytest_af3mem.reports.columns import aligned, printed, signed
-from pytest_af3mem.reports.json import document
+from pytest_af3mem.reports.json import document, row
 
 _TOP = 3
 
@@ -21,9 +19,13 @@ _TOP = 3
 def render_text(found: Fit) -> str:
     """The answer, the Python to paste, and every attempt that proves it."""
     lines = [found.request.conditions, "", *_answer(found)]
-    if found.best and found.best.changes:
-        lines += [f"  {name}: {cost}" for name, cost in found.costs.items()]
-        lines += ["", *_how(found.best.changes, found.request)]
+    if found.best and (changes := found.best.changes):
+        lines += [*(f"  {name}: {cost}" for name, cost in found.costs.items()), ""]
+        buckets = ",".join(map(str, changed(found.request, changes).buckets))
+        if BUCKET in changes:
+            lines += [f"run_alphafold.py --buckets={buckets}", f"pytest --af3-buckets={buckets}"]
+        if settings := settings_of(changes):
+            lines += [*python(changes), f"@pytest.mark.af3_model(**{settings!r})"]
     lines += ["", "measured:"]
     rows = [("needs", "against the limit", "changes"), *(_row(attempt, found) for attempt in found.attempts)]
     lines += [f"  {line}" for line in aligned(rows, right={0, 1})]
@@ -35,14 +37,6 @@ def python(changes: Mapping[str, Any]) -> list[str]:
     return [f"config.{config_path(name)} = {value!r}" for name, value in settings_of(changes).items()]
 
 
-def _how(changes: Mapping[str, Any], request: Request) -> list[str]:
-    """For AlphaFold 3 and for tests: the buckets, and the settings as Python to paste."""
-    settings = settings_of(changes)
-    buckets = ",".join(map(str, changed(request, changes).buckets))
-    pad = [f"run_alphafold.py --buckets={buckets}", f"pytest --af3-buckets={buckets}"] if BUCKET in changes else []
-    return pad + ([*python(changes), f"@pytest.mark.af3_model(**{settings!r})"] if settings else [])
-
-
 def render_json(found: Fit) -> str:
     """The answer; `measurements` are all attempts, with their `changes`."""
     return document(
@@ -52,10 +46,7 @@ def render_json(found: Fit) -> str:
         costs=found.costs,
         python=python(found.best.changes) if found.best else None,
         buckets=changed(found.request, found.best.changes).buckets if found.best else None,
-        measurements=[
-            {"changes": dict(one.changes), **Measurement.of("af3mem fit", found.request, one.answer).to_json()}
-            for one in found.attempts
-        ],
+        measurements=[row("fit", found.request, one.answer, changes=dict(one.changes)) for one in found.attempts],
     )
 
 
@@ -66,13 +57,13 @@ def _answer(found: Fit) -> list[str]:
         how = "with these changes" if found.best.changes else "as it is"
         left = found.limit_bytes - found.best.answer.total_bytes
         return [f"fits {how}: {format_bytes(found.best.answer.total_bytes)} of {limit}, {format_bytes(left)} to spare"]
+    peaks = [one.answer for one in found.attempts if isinstance(one.answer, Peak)]
     if not found.is_judged:
-        failed = next(one.answer for one in found.attempts if not isinstance(one.answer, Peak))
-        return [f"not judged: {failed}"]
-    assert found.least is not None
-    needs, more = found.least.total_bytes, found.least.total_bytes - found.limit_bytes
+        return [f"not judged: {next(one.answer for one in found.attempts if not isinstance(one.answer, Peak))}"]
+    least = min(peaks, key=lambda peak: peak.total_bytes)
+    needs, more = least.total_bytes, least.total_bytes - found.limit_bytes
     lines = [f"nothing fits: of all that was tried the least is {format_bytes(needs)}, {format_bytes(more)} more than {limit}"]
-    held = [*by_component(found.least).items()][:_TOP]
+    held = [*by_component(least).items()][:_TOP]
     return lines + [f"  held by {name}: {format_bytes(size)}, {size / needs:.0%}" for name, size in held]
 
 

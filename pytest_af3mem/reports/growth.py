@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -13,7 +12,7 @@ from pytest_af3mem.records.measurement import Measurement
 from pytest_af3mem.records.peak import Kernels, Peak
 from pytest_af3mem.reports.columns import signed
 
-_TOP, _FEW = 10, 3
+_TOP, FEW = 10, 3
 
 
 def changes(before: Peak, after: Peak) -> list[str]:
@@ -21,9 +20,8 @@ def changes(before: Peak, after: Peak) -> list[str]:
     lines = kernels(before.kernels, after.kernels)
     if not (before.holders and after.holders):
         return lines
-    places = [_place(peak) for peak in (before, after)]
-    if places[0] != places[1]:
-        lines.append(f"the peak moved from {places[0]} to {places[1]}")
+    old, new = _place(before), _place(after)
+    lines += [f"the peak moved from {old} to {new}"] if old != new else []
     at_peak = grown(by_component(before), by_component(after))
     return lines + components(at_peak) + elsewhere(at_peak, before.high_water, after.high_water)
 
@@ -38,25 +36,29 @@ def _place(peak: Peak) -> str:
 
 
 def kernels(before: Kernels, after: Kernels) -> list[str]:
-    """Operations that tokamax ran as kernels and now leaves to XLA, or the other way round; how many kernels there are.
-
-    A lost kernel writes to memory what it used to keep on the chip: the first cause to look at.
-    """
+    """Operations that fell back to XLA or no longer do, and how many kernels there are: a lost one is the first cause to see."""
     lost, won = (sorted({*one.xla_fallbacks} - {*other.xla_fallbacks}) for one, other in ((after, before), (before, after)))
-    lines = [f"fell back from a kernel to XLA: {name}" for name in _by_operation(lost)]
+    lines = [f"fell back from a kernel to XLA: {name}" for name in _shortened(lost)]
     for kind, old, new in (("Triton", before.triton, after.triton), ("Mosaic", before.mosaic, after.mosaic)):
         if old != new:
             lines.append(f"{'fewer' if new < old else 'more'} {kind} kernels: {old} -> {new}")
-    return lines + [f"no longer left to XLA: {name}" for name in _by_operation(won)]
+    return lines + [f"no longer left to XLA: {name}" for name in _shortened(won)]
 
 
-def _by_operation(names: Sequence[str]) -> list[str]:
-    """Sorted names like `gated_linear_unit in evoformer/pair_transition`, and one for all of an operation in many components."""
+def by_operation(fallbacks: Iterable[str]) -> dict[str, list[str]]:
+    """Names like `gated_linear_unit in evoformer/pair_transition`: the components by operation."""
+    places: dict[str, list[str]] = {}
+    for name in fallbacks:
+        operation, _, place = name.partition(" in ")
+        places.setdefault(operation, []).append(place)
+    return places
+
+
+def _shortened(fallbacks: Sequence[str]) -> list[str]:
     lines: list[str] = []
-    for operation, alike in itertools.groupby(names, lambda name: name.partition(" in ")[0]):
-        each = list(alike)
-        first = each[0].partition(" in ")[2]
-        lines += each if len(each) <= _FEW else [f"{operation} in {len(each)} components, the first is {first}"]
+    for operation, places in by_operation(fallbacks).items():
+        many = [f"{len(places)} components, the first is {places[0]}"]
+        lines += [f"{operation} in {place}" for place in (places if len(places) <= FEW else many)]
     return lines
 
 
@@ -70,15 +72,11 @@ def components(changed: Sequence[Change]) -> list[str]:
 
 
 def elsewhere(at_peak: Sequence[Change], before: Mapping[str, int], after: Mapping[str, int]) -> list[str]:
-    """Components whose own most changed by something else than what they hold at the peak: high-water marks, before and after.
-
-    A saving inside of one module that leaves the peak where it was shows here alone.
-    """
+    """Components whose high-water mark moved by something else than at the peak: what a saving away from the peak shows in."""
     known = {one.component: one.difference_bytes for one in at_peak}
     moved = [one for one in grown(before, after) if one.difference_bytes != known.get(one.component)]
-    if not moved:
-        return []
-    return ["the most that temporaries of a component take, at the peak or elsewhere:", *components(moved)]
+    heading = ["the most that temporaries of a component take, at the peak or elsewhere:"] if moved else []
+    return heading + components(moved)
 
 
 def _course(change: Change) -> str:

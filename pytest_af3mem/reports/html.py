@@ -1,7 +1,4 @@
-"""Measurements in, one page out that loads nothing from elsewhere: plots, tables, plotly.js and all.
-
-The extra `html` of pytest-af3mem brings the packages that this module is made with.
-"""
+"""Measurements in, one page out that loads nothing from elsewhere, with plotly.js in it. Needs the extra `html`."""
 
 from __future__ import annotations
 
@@ -29,18 +26,8 @@ from pytest_af3mem.reports.columns import signed
 from pytest_af3mem.reports.failures import Failure
 
 
-def render(
-    measurements: Sequence[Measurement],
-    failures: Sequence[Failure] = (),
-    buckets: Sequence[int] = (),
-) -> str:
-    """The page.
-
-    Args:
-      measurements: What to tell of.
-      failures: The failed tests, for those that fail for another reason than a measurement's verdict.
-      buckets: The padding sizes of the model, where it has some: between them the peak does not change.
-    """
+def render(measurements: Sequence[Measurement], failures: Sequence[Failure] = (), buckets: Sequence[int] = ()) -> str:
+    """The page. `failures` are the failed tests, and `buckets` the padding sizes of the model, where it has some."""
     found = series.split(measurements)
     composition, bars = figures.composition(found) if found else (None, [])
     environment = jinja2.Environment(
@@ -71,7 +58,8 @@ def render(
         versions=growth.versions(measurements),
         unattributed=sorted({one.peak.unattributed for one in measurements if one.peak} - {""}),
         conditions=_conditions(measurements),
-        plotly=_packed(get_plotlyjs()) if found else "",
+        # The page unpacks it: plotly.js is 4.8 MB, and 2 MB in this form; plotly ships no smaller bundle.
+        plotly=base64.b64encode(gzip.compress(get_plotlyjs().encode(), mtime=0)).decode() if found else "",
     )
     return page
 
@@ -103,22 +91,14 @@ def _changes(measurements: Sequence[Measurement]) -> dict[str, list[Change]]:
 def _conditions(measurements: Sequence[Measurement]) -> dict[str, list[str]]:
     """Everything that was measured with; of a target, what it is."""
     peaks = [one.peak for one in measurements if one.peak]
-    found = series.distinct(map(series.conditions, peaks))
-    found["target"] = [_described(name) for name in dict.fromkeys(one.target for one in measurements)]
+    found = series.distinct(map(series.conditions, peaks)) | {"target": []}
+    for gpu in (gpus.find(name) for name in dict.fromkeys(one.target for one in measurements)):
+        major, minor = gpu.compute_capability
+        memory = format_bytes(gpu.memory_bytes)
+        found["target"].append(f"{gpu.name}: {gpu.description}, {memory}, compute capability {major}.{minor}")
     return {name: values for name, values in found.items() if values}
-
-
-def _described(target: str) -> str:
-    gpu = gpus.find(target)
-    major, minor = gpu.compute_capability
-    return f"{gpu.name}: {gpu.description}, {format_bytes(gpu.memory_bytes)}, compute capability {major}.{minor}"
 
 
 def _breakable(name: str) -> markupsafe.Markup:
     """A name of a test or a component, which may go on in the next line after each part of it."""
     return markupsafe.Markup(re.sub(r"([/_]|::)", r"\1<wbr>", str(markupsafe.escape(name))))
-
-
-def _packed(script: str) -> str:
-    """A script that the page unpacks: plotly.js is 4.8 MB, and 2 MB in this form; plotly ships no smaller bundle."""
-    return base64.b64encode(gzip.compress(script.encode(), mtime=0)).decode()

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from pytest_af3mem.errors import shown
-from pytest_af3mem.gpus import Gpu
+from pytest_af3mem.gpus import Gpu, mig
 from pytest_af3mem.gpus.size import format_bytes
-from pytest_af3mem.planning.job_folder import Plan, Planned
+from pytest_af3mem.planning.job_folder import Place, Plan, Planned
 from pytest_af3mem.records.peak import Peak
-from pytest_af3mem.reports.columns import aligned, markdown_table
+from pytest_af3mem.reports.columns import aligned, markdown_table, size
 
 SCRIPT = "run_alphafold.sbatch"
 _HEADINGS = ("tokens", "bucket", "needs", "smallest that fits", "job")
@@ -43,10 +43,9 @@ def _paragraph(lines: list[str]) -> list[str]:
 def _problems(plan: Plan) -> list[str]:
     lines = []
     for job in plan.nowhere:
-        spills = ", ".join(
-            f"{format_bytes(plan.spill_bytes(job, one) or 0)} on {one.name}" for one in plan.targets if plan.spill_bytes(job, one)
-        )
-        lines.append(f"fits nowhere: {shown(str(job.where))} (with unified memory, host memory would hold {spills})")
+        spills = [f"{format_bytes(over)} on {one.name}" for one in plan.targets if (over := plan.spill_bytes(job, one))]
+        where = f"with unified memory, host memory would hold {', '.join(spills)}"
+        lines.append(f"fits nowhere: {shown(str(job.where))} ({where})")
     for job in plan.jobs:
         lines += [f"not judged: {shown(str(job.where))} on {name}: {shown(reason)}" for name, reason in _reasons(plan, job)]
     lines += [f"left out: {shown(str(one.where))}: {shown(one.reason)}" for one in plan.broken]
@@ -68,27 +67,32 @@ def _obstacle(plan: Plan, file: Path) -> str:
 
 def _slurm(plan: Plan, gres: Mapping[str, str]) -> list[str]:
     """One line a file, to be pasted into a shell. A name with characters that do not print is spelled as the shell's $'...'."""
-    return [
-        " ".join([*map(_quoted, ("sbatch", f"--gres=gpu:{slurm_type(target, gres)}:1", SCRIPT, _path(file)))])
-        for file, target in plan.placed.items()
-    ]
-
-
-def _path(file: Path) -> str:
-    """A file as an argument that is no option."""
-    return f"./{file}" if str(file).startswith("-") else str(file)
+    lines = []
+    for file, target in plan.placed.items():
+        path = f"./{file}" if str(file).startswith("-") else str(file)  # no option
+        lines.append(" ".join(map(_quoted, ("sbatch", f"--gres=gpu:{slurm_type(target, gres)}:1", SCRIPT, path))))
+    return lines
 
 
 def _quoted(word: str) -> str:
     """`word` for a shell, in one line."""
     if shown(word) == word:
         return shlex.quote(word)
-    spelled = (one if one.isprintable() and one not in "'\\#" else _escaped(one) for one in word)
-    return f"$'{''.join(spelled)}'"
+    spelled = "".join(
+        one if one.isprintable() and one not in "'\\#" else "".join(f"\\x{byte:02x}" for byte in os.fsencode(one)) for one in word
+    )
+    return f"$'{spelled}'"
 
 
-def _escaped(letter: str) -> str:
-    return "".join(f"\\x{byte:02x}" for byte in os.fsencode(letter))
+def named(where: Place, name: str, tokens: int, bucket: int) -> dict[str, Any]:
+    """A job in JSON: where it is and how large."""
+    place = {"job": str(where), "file": str(where.file), "index": where.index}
+    return {**place, "name": name, "tokens": tokens, "bucket": bucket}
+
+
+def label(where: Place, name: str) -> str:
+    """A job in the last column of a table."""
+    return f"{shown(str(where))} {name!a}"
 
 
 def to_json(plan: Plan, gres: Mapping[str, str]) -> dict[str, Any]:
@@ -96,12 +100,7 @@ def to_json(plan: Plan, gres: Mapping[str, str]) -> dict[str, Any]:
     return {
         "jobs": [
             {
-                "job": str(job.where),
-                "file": str(job.where.file),
-                "index": job.where.index,
-                "name": job.name,
-                "tokens": job.tokens,
-                "bucket": job.bucket,
+                **named(job.where, job.name, job.tokens, job.bucket),
                 "targets": {
                     target.name: {
                         "total_bytes": answer.total_bytes if isinstance(answer, Peak) else None,
@@ -119,9 +118,8 @@ def to_json(plan: Plan, gres: Mapping[str, str]) -> dict[str, Any]:
         "broken": [{"job": str(one.where), "reason": one.reason} for one in plan.broken],
         "nowhere": [str(job.where) for job in plan.nowhere],
         "splits": {
-            card: {"slices": list(found[0]), "rounds": found[1], "needed": dict(plan.needed(card))}
-            for card in _cards(plan)
-            if (found := plan.split(card))
+            card: {"slices": list(slices), "rounds": rounds, "needed": dict(plan.needed(card))}
+            for card, (slices, rounds) in _split(plan).items()
         },
     }
 
@@ -135,14 +133,10 @@ def slurm_type(target: Gpu, gres: Mapping[str, str]) -> str:
 
 def _row(plan: Plan, job: Planned) -> tuple[str, ...]:
     fitting = plan.fitting(job)
-    peaks = [answer for answer in job.answers if isinstance(answer, Peak)]
-    if fitting:
-        chosen = job.answers[plan.targets.index(fitting[0])]
-        assert isinstance(chosen, Peak)
-        needs, where = format_bytes(chosen.total_bytes), fitting[0].name
-    else:
-        needs, where = (format_bytes(peaks[-1].total_bytes), "none") if peaks else ("-", "not judged")
-    return str(job.tokens), str(job.bucket), needs, where, f"{shown(str(job.where))} {job.name!a}"
+    peaks = {target: answer for target, answer in zip(plan.targets, job.answers, strict=True) if isinstance(answer, Peak)}
+    needs = [peaks[target].total_bytes for target in (fitting[:1] or list(peaks)[-1:])]
+    where = fitting[0].name if fitting else "none" if peaks else "not judged"
+    return str(job.tokens), str(job.bucket), size(needs[0] if needs else None), where, label(job.where, job.name)
 
 
 def _reasons(plan: Plan, job: Planned) -> list[tuple[str, str]]:
@@ -153,17 +147,16 @@ def _reasons(plan: Plan, job: Planned) -> list[tuple[str, str]]:
     return list(reasons.items())
 
 
-def _cards(plan: Plan) -> list[str]:
-    """Cards of which slices are among the targets."""
-    return list(dict.fromkeys(target.whole for target in plan.targets if target.is_slice))
+def _split(plan: Plan) -> dict[str, tuple[tuple[str, ...], int]]:
+    """GPUs of which slices are among the targets, each with how to split it, where jobs fit a slice of it."""
+    return {
+        gpu: found for gpu in (one.whole for one in plan.targets if one.is_slice) if (found := mig.best(gpu, plan.needed(gpu)))
+    }
 
 
 def _splits(plan: Plan) -> list[str]:
     lines = []
-    for card in _cards(plan):
-        if not (found := plan.split(card)):
-            continue
-        slices, rounds = found
+    for card, (slices, rounds) in _split(plan).items():
         counted = " + ".join(f"{count} x {name.partition('/')[2]}" for name, count in Counter(slices).items())
         jobs = sum(plan.needed(card).values())
         filled = "all at once" if rounds == 1 else f"filled {rounds} times"

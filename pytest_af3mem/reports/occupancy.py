@@ -12,16 +12,20 @@ def render(seen: Occupancy) -> list[str]:
     """What it holds, split into what its pool reserved, what of that is in use, and the rest, each with how that is known."""
     held = "an unknown part" if seen.held_bytes is None else format_bytes(seen.held_bytes)
     head = f"{seen.name or 'process'} {seen.pid} holds {held} of {format_bytes(seen.memory_bytes)} of {seen.gpu} ({seen.uuid})"
-    rows = [("pool, reserved", _reserved(seen)), ("pool, in use", _UNKNOWN), ("outside the pool", _outside(seen))]
+    share = None if seen.environment is None else preallocated(seen.environment)
+    reserved_bytes = None if share is None else int(share * seen.memory_bytes)
+    outside = "not known: CUDA context, libraries and kernels, some hundred MiB"
+    if reserved_bytes is not None and seen.held_bytes is not None and seen.held_bytes >= reserved_bytes:
+        outside = f"{format_bytes(seen.held_bytes - reserved_bytes)}: CUDA context, libraries, kernels"
+    rows = [("pool, reserved", _reserved(seen, share)), ("pool, in use", _UNKNOWN), ("outside the pool", outside)]
     if seen.has_jax is False:
         rows = [("what for", "not known: it has not loaded JAX's CUDA plugin")]
     return [head, *(f"  {name:<18}{text}" for name, text in rows)]
 
 
-def _reserved(seen: Occupancy) -> str:
+def _reserved(seen: Occupancy, share: float | None) -> str:
     if seen.environment is None:
         return "not known: the environment of that process cannot be read"
-    share = preallocated(seen.environment)
     if share is None:
         most = "" if seen.held_bytes is None else f"at most {format_bytes(seen.held_bytes)}: "
         return f"{most}it grows by need and gives nothing back, so it shows the most so far"
@@ -30,11 +34,3 @@ def _reserved(seen: Occupancy) -> str:
     if seen.held_bytes is not None and reserved > seen.held_bytes:
         return f"not known: it was started to take {share:.0%} of the GPU at once, and holds less"
     return f"{format_bytes(reserved)}: {share:.0%} of the GPU at once, whatever the need ({stated})"
-
-
-def _outside(seen: Occupancy) -> str:
-    share = preallocated(seen.environment) if seen.environment is not None else None
-    outside = seen.held_bytes - int(share * seen.memory_bytes) if share is not None and seen.held_bytes is not None else -1
-    if outside < 0:
-        return "not known: CUDA context, libraries and kernels, some hundred MiB"
-    return f"{format_bytes(outside)}: CUDA context, libraries, kernels"

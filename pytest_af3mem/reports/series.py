@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pytest_af3mem.records.measurement import Measurement
@@ -38,21 +38,17 @@ def split(measurements: Iterable[Measurement]) -> list[Series]:
         if one.peak:
             groups.setdefault(tuple(conditions(one.peak).items()), []).append(one)
     varying = {name for name, values in distinct(dict(group) for group in groups).items() if len(values) > 1 and name != "target"}
-    return [_named(index, dict(group), varying, found) for index, (group, found) in enumerate(groups.items(), start=1)]
-
-
-def _named(index: int, group: Mapping[str, str], varying: Collection[str], found: Sequence[Measurement]) -> Series:
-    target = group["target"]
-    differing = ", ".join(f"{name} {_shortened(name, value)}" for name, value in group.items() if name in varying)
-    name = label = f"{target}, {differing}" if differing else target
-    if len(name) > _SHORT:
-        label = f"{target} #{index}"
-        name = f"{label}: {differing}"
-    return Series(name, label, target, found)
-
-
-def _shortened(name: str, value: str) -> str:
-    return value.removeprefix("sha256:")[:_DIGEST] if name == "sources" else value
+    series = []
+    for index, (group, found) in enumerate(groups.items(), start=1):
+        values = dict(group)
+        values["sources"] = values["sources"].removeprefix("sha256:")[:_DIGEST]
+        target, differing = values["target"], ", ".join(f"{name} {value}" for name, value in values.items() if name in varying)
+        name = label = f"{target}, {differing}" if differing else target
+        if len(name) > _SHORT:
+            label = f"{target} #{index}"
+            name = f"{label}: {differing}"
+        series.append(Series(name, label, target, found))
+    return series
 
 
 def conditions(peak: Peak) -> dict[str, str]:
@@ -63,9 +59,7 @@ def conditions(peak: Peak) -> dict[str, str]:
         "model": peak.model.name,
         "package": peak.model.distribution,
         "sources": peak.model.fingerprint,
-        **{
-            name: value if isinstance(value, str) else json.dumps(value, default=str) for name, value in peak.model.config.items()
-        },
+        **{name: one if isinstance(one, str) else json.dumps(one, default=str) for name, one in peak.model.config.items()},
         **peak.software,
     }
 

@@ -8,23 +8,20 @@ from pytest_af3mem.errors import shown
 from pytest_af3mem.gpus.size import format_bytes
 from pytest_af3mem.records.holders import by_component, explained
 from pytest_af3mem.records.measurement import Measurement, grouped
-from pytest_af3mem.records.peak import Kernels, Peak
+from pytest_af3mem.records.peak import Peak
 from pytest_af3mem.records.verdict import percent
 from pytest_af3mem.reports import agreement as agreement_report
 from pytest_af3mem.reports import growth
-from pytest_af3mem.reports.columns import aligned, signed
+from pytest_af3mem.reports.columns import aligned, filled, signed, size
 
 _HEADINGS = "tokens bucket target total budget margin baseline change verdict kernels time test".split()
 _NUMBERS = {"tokens", "bucket", "total", "budget", "margin", "baseline", "change", "time"}
-_FEW = 3
 _TOP = 10
 
 
 def rows(measurements: Sequence[Measurement]) -> list[tuple[str, ...]]:
     """Headings, then the cells of each measurement; a column that says nothing is left out."""
-    cells = [_cells(alike) for alike in grouped(measurements)]
-    columns = [column for column in zip(_HEADINGS, *cells, strict=True) if set(column[1:]) != {"-"}]
-    return list(zip(*columns, strict=True))
+    return filled([_HEADINGS, *map(_cells, grouped(measurements))])
 
 
 def table(measurements: Sequence[Measurement]) -> list[str]:
@@ -50,10 +47,10 @@ def _cells(alike: Sequence[Measurement]) -> tuple[str, ...]:
         str(least) if least == most else f"{least}-{most}",
         str(measurement.bucket),
         measurement.target,
-        format_bytes(peak.total_bytes) if peak else "-",
-        format_bytes(budget) if budget else "-",
+        size(peak.total_bytes if peak else None),
+        size(budget or None),
         f"{format_bytes(margin)} ({percent(margin, budget)})" if margin is not None and budget else "-",
-        format_bytes(accepted) if accepted else "-",
+        size(accepted or None),
         f"{signed(change)} ({percent(change, accepted, '+')})" if change and accepted else "-",
         verdict.outcome.value if verdict else "-",
         str(peak.kernels) if peak else "-",
@@ -64,19 +61,14 @@ def _cells(alike: Sequence[Measurement]) -> tuple[str, ...]:
 
 def section(measurement: Measurement) -> str:
     """What stands below a failure: where the bytes are, the kernels, and the command that measures it again."""
-    lines = [measurement.verdict.line] if measurement.verdict else []
-    if measurement.peak and measurement.baseline:
-        lines = [*growth.lost_kernels(measurement.baseline, measurement.peak), *lines]
+    lines = growth.lost_kernels(measurement.baseline, measurement.peak) if measurement.peak and measurement.baseline else []
+    lines += [measurement.verdict.line] if measurement.verdict else []
     lines += filter(None, [body(measurement)])
     if measurement.detail:
         lines += ["  the worker's last lines:", *(f"    {line}" for line in measurement.detail.splitlines())]
-    if measurement.input:
-        lines.append(f"  AlphaFold 3 input: {measurement.input}")
-    if measurement.command:
-        lines.append(f"  measure it again: {measurement.command}")
-    if measurement.accept:
-        lines.append(f"  accept it as the baseline: {measurement.accept}")
-    return _printed(lines)
+    ways = {"AlphaFold 3 input": measurement.input, "measure it again": measurement.command}
+    ways["accept it as the baseline"] = measurement.accept
+    return _printed([*lines, *(f"  {what}: {text}" for what, text in ways.items() if text)])
 
 
 def body(measurement: Measurement) -> str:
@@ -91,12 +83,14 @@ def body(measurement: Measurement) -> str:
         ("aliased", -peak.alias_bytes, "outputs in the place of arguments"),
         ("constants", peak.constant_bytes, "arrays that are part of the program"),
     )
-    lines = [*agreement_report.lines(peak)]
-    lines += [f"  {name:<12}{format_bytes(size):>12}  {note}".rstrip() for name, size, note in parts if size]
+    lines = agreement_report.lines(peak)
+    lines += [f"  {name:<12}{format_bytes(number):>12}  {note}".rstrip() for name, number, note in parts if number]
     if peak.live_bytes is not None:
         lines.append(f"  {'live peak':<12}{format_bytes(peak.live_bytes):>12}  the same without fragmentation")
     lines.append(f"  {'kernels':<12}{peak.kernels}")
-    lines += _fallbacks(peak.kernels)
+    for operation, found in growth.by_operation(peak.kernels.xla_fallbacks).items():
+        places = ", ".join(found) if len(found) <= growth.FEW else f"{len(found)} components"
+        lines.append(f"  fell back to XLA: {operation} in {places}")
     lines.append(f"  {'model':<12}{peak.model.distribution}, jax {peak.software.get('jax', '?')}")
     lines += _holders(peak)
     if measurement.baseline:
@@ -136,15 +130,3 @@ def _holders(peak: Peak) -> list[str]:
     if rest := [*sums.values()][_TOP:]:
         lines.append(f"  {format_bytes(sum(rest)):>12} {sum(rest) / peak.total_bytes * 100:5.1f} %  in {len(rest)} others")
     return lines
-
-
-def _fallbacks(kernels: Kernels) -> list[str]:
-    """One line for each operation that fell back to XLA, with the places, or how many when they are many."""
-    places: dict[str, list[str]] = {}
-    for fallback in kernels.xla_fallbacks:
-        operation, _, place = fallback.partition(" in ")
-        places.setdefault(operation, []).append(place)
-    return [
-        f"  fell back to XLA: {operation} in {', '.join(found) if len(found) <= _FEW else f'{len(found)} components'}"
-        for operation, found in places.items()
-    ]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pytest_af3mem.errors import shown
 from pytest_af3mem.planning.job_folder import Place
 from pytest_af3mem.reports.columns import aligned
+from pytest_af3mem.reports.job_folder import label, named
 from pytest_af3mem.reports.json import document
 
 
@@ -21,29 +21,16 @@ class Counted:
     bucket: int
     notes: tuple[str, ...]
 
-    @property
-    def padding(self) -> int:
-        return self.bucket - self.tokens
-
 
 def render_text(counted: Sequence[Counted]) -> str:
     rows = [("tokens", "bucket", "padding", "job")]
-    rows += [(str(one.tokens), str(one.bucket), str(one.padding), f"{shown(str(one.where))} {one.name!a}") for one in counted]
+    rows += [(str(one.tokens), str(one.bucket), str(one.bucket - one.tokens), label(one.where, one.name)) for one in counted]
     return "\n".join([*aligned(rows, right=range(3)), ""])
 
 
 def render_json(counted: Sequence[Counted], broken: Sequence[tuple[Place, str]], buckets: Sequence[int]) -> str:
     jobs = [
-        {
-            "job": str(one.where),
-            "file": str(one.where.file),
-            "index": one.where.index,
-            "name": one.name,
-            "tokens": one.tokens,
-            "bucket": one.bucket,
-            "padding": one.padding,
-            "notes": list(one.notes),
-        }
+        {**named(one.where, one.name, one.tokens, one.bucket), "padding": one.bucket - one.tokens, "notes": list(one.notes)}
         for one in counted
     ]
     return document(buckets=buckets, jobs=jobs, broken=[{"job": str(where), "reason": reason} for where, reason in broken])

@@ -32,10 +32,16 @@ def write(
     folder: Path | None = None,
 ) -> tuple[list[Path], list[str]]:
     """Writes the reports that were asked for, named from `folder`. What was written, and a line for each that could not be."""
+
+    def page() -> str:
+        from pytest_af3mem.reports import html  # which needs an extra
+
+        return html.render(measurements, failures, buckets)
+
     reports: tuple[tuple[Path | None, Callable[[], str]], ...] = (
         (settings.json, lambda: json.render(measurements, all_holders=settings.all_holders)),
         (settings.markdown, lambda: markdown.render(measurements, failures)),
-        (settings.html, lambda: _page(measurements, failures, buckets)),
+        (settings.html, page),
     )
     written, lost = [], []
     for path, render in reports:
@@ -46,12 +52,6 @@ def write(
             except OSError as error:
                 lost.append(f"report {path} could not be written: {error.strerror}")
     return written, lost
-
-
-def _page(measurements: Sequence[Measurement], failures: Sequence[Failure], buckets: Sequence[int]) -> str:
-    from pytest_af3mem.reports import html  # which needs an extra
-
-    return html.render(measurements, failures, buckets)
 
 
 def summarize(measurements: Sequence[Measurement], failures: Sequence[Failure], environment: Mapping[str, str]) -> list[str]:

@@ -91,6 +91,21 @@ def a_run(a_peak):
     return run
 
 
+@pytest.fixture
+def answered():
+    """What one search of `planning` finds where each of its requests gets this answer."""
+
+    def run(search, answer):
+        try:
+            request = next(search)
+            while True:
+                request = search.send(answer(request))
+        except StopIteration as end:
+            return end.value
+
+    return run
+
+
 @pytest.fixture(autouse=True)
 def no_settings_from_outside(monkeypatch):
     for name in os.environ:

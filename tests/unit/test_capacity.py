@@ -7,7 +7,6 @@ import pytest
 from pytest_af3mem import gpus
 from pytest_af3mem.errors import NotJudged, UsageError
 from pytest_af3mem.planning import capacity
-from pytest_af3mem.planning.ask import answered
 
 BUCKETS = (256, 512, 768, 1024, 1280, 1536, 2048, 2560, 3072, 3584, 4096, 4608, 5120)
 SIZES = capacity.candidates(BUCKETS, 10240)
@@ -24,7 +23,7 @@ def steps(size):
 
 
 @pytest.fixture
-def searched(a_request, a_peak):
+def searched(a_request, a_peak, answered):
     """The capacity of an H100 for a need, and the sizes that were measured to find it."""
 
     def run(limit_bytes, need, fails_at=None, known=None):

@@ -6,7 +6,6 @@ from types import SimpleNamespace
 import pytest
 
 from pytest_af3mem.errors import NotJudged
-from pytest_af3mem.planning.ask import answered
 from pytest_af3mem.planning.fit import BUCKET, LESS_PADDING, MORE_RUNS, OTHER, SAME, SAVINGS, Saving, savings_of, search
 from pytest_af3mem.reports.fit import render_text
 
@@ -19,7 +18,7 @@ def _of(config, peak):
 
 
 @pytest.fixture
-def found(a_request, a_peak):
+def found(a_request, a_peak, answered):
     """What the search finds when an input needs the larger of two parts of the model, and how often it measured."""
 
     def run(limit, knobs=KNOBS, fails=()):
@@ -54,7 +53,7 @@ def test_no_change_can_be_left_out_or_made_milder(found, limit, changes):
     assert (dict(best.changes), best.fits(limit)) == (changes, True)
 
 
-def test_a_change_that_costs_memory_makes_no_other_one_dearer(a_request, a_peak):
+def test_a_change_that_costs_memory_makes_no_other_one_dearer(a_request, a_peak, answered):
     """`chunk` adds 30 to what is needed, and is dropped after the samples were tried."""
     knobs = (Saving("chunk", (1,), SAME), Saving("samples", (4, 3, 2, 1), MORE_RUNS))
 
@@ -96,7 +95,7 @@ def test_what_is_tried_without_being_told(an_installation, a_request):
     ("limit", "changes"),
     [(1280, {}), (1279, {BUCKET: 1088}), (1087, {"samples": 1}), (544, {BUCKET: 1088, "samples": 1})],
 )
-def test_less_padding_comes_first(a_request, a_peak, limit, changes):
+def test_less_padding_comes_first(a_request, a_peak, answered, limit, changes):
     """1,050 tokens in a bucket of 1,280; of the closer ones, the multiple of 256 is the same one again."""
     knobs = (Saving(BUCKET, (1280, 1088), LESS_PADDING), Saving("samples", (1,), MORE_RUNS))
 
