@@ -6,6 +6,7 @@ counts tokens are in `inputs`, each with the place in its sources that it is of.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
 import functools
@@ -46,6 +47,10 @@ _SETTINGS = {
 }
 
 
+# What tokamax does about a kernel that its cache has no tuned configuration of: its `tokamax_autotuning_cache_miss_fallback`.
+KERNEL_TUNING = "kernel_tuning"
+_TUNINGS = ("heuristics", "autotune")
+
 # `--max_template_date` of run_alphafold.py. Components without RDKit's conformer and without ideal coordinates need a date.
 _MAX_TEMPLATE_DATE = datetime.date(2021, 9, 30)
 
@@ -58,7 +63,7 @@ class AlphaFold3:
 
     name = files.NAME
     packages: tuple[str, ...] = ("alphafold3", "tokamax", "haiku", "colabfold_kernels", "jax")
-    settings: tuple[str, ...] = tuple(_SETTINGS)
+    settings: tuple[str, ...] = (*_SETTINGS, KERNEL_TUNING)
     fewer_iterations: Mapping[str, Any] = {"num_recycles": 1, "num_steps": 2}
     parameters_follow_settings = True  # should a change make it untrue, `_refusing` stops the trace
     refuses_other_parameters = True
@@ -137,15 +142,20 @@ class AlphaFold3:
 
         config = _runner_config(self._family)
         chosen = {"attention": default_attention(compute_capability), **settings}
+        tuning = chosen.pop(KERNEL_TUNING, None)
+        if tuning not in (None, *_TUNINGS):
+            raise UsageError(f"{KERNEL_TUNING}={tuning!r} is none of {', '.join(_TUNINGS)}")
         for name, value in chosen.items():
             _set(config, name, value)
 
         def network(batch: Mapping[str, Any]) -> Any:
-            with hk.custom_getter(_refusing):
+            with hk.custom_getter(_refusing), _tuned(tuning):
                 return model.Model(config)(batch)
 
         transformed = hk.transform(network)
-        report = {name: _get(config, _SETTINGS.get(name, name)) for name in (*_SETTINGS, *settings)}
+        report = {name: _get(config, _SETTINGS.get(name, name)) for name in (*_SETTINGS, *chosen)}
+        if tuning:
+            report[KERNEL_TUNING] = tuning
         left_to_xla = frozenset({"attention"} if report["attention"] == "xla" else ())
         return Forward(transformed.init, transformed.apply, report, _xla_flags(compute_capability), left_to_xla)
 
@@ -169,6 +179,15 @@ def _refusing(next_getter: Callable[[Any], Any], value: Any, context: Any) -> An
     if value.dtype != context.original_dtype:
         raise ValueError(f"{context.full_name} is {value.dtype}, not {context.original_dtype}")
     return next_getter(value)
+
+
+def _tuned(how: str | None) -> contextlib.AbstractContextManager[None]:
+    """While the model is traced; None leaves it to tokamax's own flag and to the model."""
+    if how is None:
+        return contextlib.nullcontext()
+    from tokamax import config
+
+    return config.autotuning_cache_miss_fallback(how)  # type: ignore[no-any-return]
 
 
 def config_path(setting: str) -> str:

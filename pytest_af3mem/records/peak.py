@@ -111,6 +111,9 @@ class Peak:
     `least_bytes`: with flags that leave it to the GPU which kernels multiply matrices, the total is that of the choice that needs
     most, and this that of the one that needs least (`records.flags`).
 
+    `tuning_bytes`, which is not in the total: where tokamax tunes kernels as the model is traced, the most that it may keep on
+    the GPU of the inputs of kernels that failed. None where it does not.
+
     `cached`: it was measured before. `same_program`: its sources are new, and the program that they make was compiled before.
 
     Peaks compare with each other and with sizes: `peak <= "12 GiB"`, `peak < "95 %"` (of the target's memory), `a == b`. Those of
@@ -141,6 +144,7 @@ class Peak:
     constant_bytes: int = 0
     same_program: bool = False
     least_bytes: int | None = None
+    tuning_bytes: int | None = None
 
     def __str__(self) -> str:
         return f"GPU peak {format_bytes(self.total_bytes)} {self.conditions}"
@@ -152,6 +156,11 @@ class Peak:
     def program_bytes(self) -> int:
         """What the compiled program asks the allocator for: argument + output + temp - alias."""
         return self.argument_bytes + self.output_bytes + self.temp_bytes - self.alias_bytes
+
+    @property
+    def packing_bytes(self) -> int | None:
+        """What lies between buffers that are alive at the program's peak, lost to fragmentation; None where that is not known."""
+        return None if self.live_bytes is None else self.program_bytes + self.constant_bytes - self.live_bytes
 
     @property
     def conditions(self) -> str:

@@ -111,7 +111,18 @@ def versions(measurements: Iterable[Measurement]) -> list[str]:
 
 def differences(entry: Entry, peak: Peak) -> list[str]:
     """Components that hold more or less than in the baseline, the largest change first, and versions that differ."""
+    lines = packing_alone(entry, peak)
     changes = grew(entry, peak)
     heading = ["what grew or shrank against the baseline, at the peak:"] if changes else []
     versions = differing_versions(entry, Entry.of(entry.test, peak))
-    return heading + components(changes) + [f"the baseline is of {version}" for version in versions]
+    return lines + heading + components(changes) + [f"the baseline is of {version}" for version in versions]
+
+
+def packing_alone(entry: Entry, peak: Peak) -> list[str]:
+    """That what is alive at the peak did not grow where the total did: buffers lie in the slab with larger gaps between."""
+    if entry.live_bytes is None or peak.live_bytes is None or peak.live_bytes > entry.live_bytes:
+        return []
+    if peak.total_bytes <= entry.total_bytes:
+        return []
+    gaps = f"{format_bytes(entry.total_bytes - entry.live_bytes)} -> {format_bytes(peak.total_bytes - peak.live_bytes)}"
+    return [f"packing alone: what is alive at the peak did not grow, the gaps between buffers did ({gaps})"]

@@ -87,6 +87,16 @@ def body(measurement: Measurement) -> str:
     lines += [f"  {name:<12}{format_bytes(number):>12}  {note}".rstrip() for name, number, note in parts if number]
     if peak.live_bytes is not None:
         lines.append(f"  {'live peak':<12}{format_bytes(peak.live_bytes):>12}  the same without fragmentation")
+        if peak.packing_bytes:
+            lines.append(f"  {'packing':<12}{format_bytes(peak.packing_bytes):>12}  gaps between buffers, lost to fragmentation")
+    if peak.least_bytes is not None:
+        lines.append(
+            f"  {'at the least':<12}{format_bytes(peak.least_bytes):>12}  as the GPU chooses between Triton and cuBLASLt"
+        )
+    if peak.tuning_bytes is not None:
+        lines.append(
+            f"  {'tuning':<12}{format_bytes(peak.tuning_bytes):>12}  inputs of kernels that tokamax may keep: not in the total"
+        )
     lines.append(f"  {'kernels':<12}{peak.kernels}")
     for operation, found in growth.by_operation(peak.kernels.xla_fallbacks).items():
         places = ", ".join(found) if len(found) <= growth.FEW else f"{len(found)} components"

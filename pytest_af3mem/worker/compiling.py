@@ -32,7 +32,7 @@ from pytest_af3mem.storage.cache import Cache
 from pytest_af3mem.storage.typed import plain
 from pytest_af3mem.worker import protocol
 from pytest_af3mem.worker.parameters import Parameters
-from pytest_af3mem.worker.xla import compile_process, same_program, target, tracing
+from pytest_af3mem.worker.xla import compile_process, same_program, target, tracing, tuning
 from pytest_af3mem.worker.xla import program as programs
 
 _OLDEST_JAX = (0, 7, 2)  # the first that was seen to compile without a device
@@ -168,7 +168,8 @@ class Worker:
         self._progress("setting up the network")
         with tracing.pretending(target.device(gpu)):
             forwards = self._forwards(request, gpu.compute_capability)
-        lowered = self._lowered(request, batch, forwards[0], gpu)
+        with tuning.noted() as tuned:
+            lowered = self._lowered(request, batch, forwards[0], gpu)
         self._progress("compiling")
         with _private() as folder:
             options = {**target.FLAGS, "xla_gpu_cuda_data_dir": str(target.toolchain(folder))}
@@ -176,7 +177,7 @@ class Worker:
         program, forward = max(compiled, key=lambda pair: pair[0].total_bytes)
         peak = self._peak(request, batch, forward, program, time.perf_counter() - start, target.FLAGS)
         least_bytes = min(one.total_bytes for one, _ in compiled)
-        return replace(peak, least_bytes=least_bytes if len(compiled) > 1 else None)
+        return replace(peak, least_bytes=least_bytes if len(compiled) > 1 else None, tuning_bytes=tuned.total_bytes)
 
     def _forwards(
         self, request: Request, compute_capability: tuple[int, int], fewer: Mapping[str, Any] = MappingProxyType({})

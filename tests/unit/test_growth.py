@@ -1,7 +1,8 @@
+from pytest_af3mem.records.baseline import Entry
 from pytest_af3mem.records.peak import Holder, Kernels
-from pytest_af3mem.reports.growth import changes
+from pytest_af3mem.reports.growth import changes, differences
 
-MIB = 2**20
+MIB, GIB = 2**20, 2**30
 ALL_KERNELS = Kernels(47)
 
 
@@ -73,3 +74,14 @@ def test_a_component_that_grew_and_left_the_peak_to_another_is_told_as_both(a_pe
 def test_where_holders_are_not_known_only_kernels_are_told(a_peak):
     unknown = a_peak(holders=(), kernels=Kernels(46))
     assert changes(peak_of(a_peak, evoformer=10), unknown) == ["fewer Triton kernels: 47 -> 46"]
+
+
+def test_a_total_that_grew_by_packing_alone_says_so(a_peak):
+    before = Entry.of("t.py::test_fits", a_peak())
+    grown = a_peak(total_bytes=a_peak().total_bytes + GIB, temp_bytes=a_peak().temp_bytes + GIB)
+    first, *_ = differences(before, grown)
+    assert first == (
+        "packing alone: what is alive at the peak did not grow, the gaps between buffers did (512.00 MiB -> 1.50 GiB)"
+    )
+    alive = a_peak(total_bytes=a_peak().total_bytes + GIB, live_bytes=a_peak().live_bytes + 1)
+    assert not any(line.startswith("packing alone") for line in differences(before, alive))

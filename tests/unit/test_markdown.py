@@ -23,6 +23,7 @@ def test_failures_come_first_then_everything_in_a_table(a_measurement, a_peak):
         "temporaries     6.00 GiB  one slab",
         "aliased      -512.00 MiB  outputs in the place of arguments",
         "live peak       7.50 GiB  the same without fragmentation",
+        "packing       512.00 MiB  gaps between buffers, lost to fragmentation",
         "kernels     triton 47",
         "model       alphafold3-colabfold 3.1.18, jax 0.10.2",
         "measure it again: af3mem measure --tokens 1000 --target h100-80gb",

@@ -9,8 +9,8 @@ from pytest_af3mem.reports import json, terminal
 GIB = 2**30
 SCHEMA_1 = """
     accept alias_bytes allocator_bytes argument_bytes baseline baseline_bytes bucket budget_bytes cached command constant_bytes
-    explained high_water holders improved input kernels line live_bytes method model output_bytes process_bytes reason run
-    same_program seconds software target temp_bytes test tokens total_bytes unattributed verdict
+    explained high_water holders improved input kernels least_bytes line live_bytes method model output_bytes process_bytes
+    reason run same_program seconds software target temp_bytes test tokens total_bytes tuning_bytes unattributed verdict
 """.split()
 CONDITIONS = "[2000 tokens, bucket 2000, l4-24gb, compiled]"
 
@@ -53,6 +53,7 @@ def test_section(a_measurement, a_peak):
         "  temporaries     6.00 GiB  one slab",
         "  aliased      -512.00 MiB  outputs in the place of arguments",
         "  live peak       7.50 GiB  the same without fragmentation",
+        "  packing       512.00 MiB  gaps between buffers, lost to fragmentation",
         "  kernels     triton 47",
         "  model       alphafold3-colabfold 3.1.18, jax 0.10.2",
         "  measure it again: af3mem measure --tokens 1000 --target h100-80gb",
