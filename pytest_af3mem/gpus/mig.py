@@ -10,13 +10,16 @@ from pytest_af3mem import gpus
 from pytest_af3mem.gpus import Gpu
 
 # Where a profile may begin, by its compute slices (the `2` of 2g.20gb) and memory slices, of which it takes so many from
-# there: "Placements" of `nvidia-smi mig -lgipp`, the same on A100, H100, H200 and B200.
+# there: "Placements" of `nvidia-smi mig -lgipp`, the same on A100, H100, H200 and B200. The A30 has four memory slices, which
+# count two of eight each.
 _STARTS = {
     (1, 1): (0, 1, 2, 3, 4, 5, 6),
     (1, 2): (0, 2, 4, 6),
     (2, 2): (0, 2, 4),
+    (2, 4): (0, 4),
     (3, 4): (0, 4),
     (4, 4): (0,),
+    (4, 8): (0,),
     (7, 8): (0,),
 }
 

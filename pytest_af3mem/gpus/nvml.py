@@ -38,6 +38,19 @@ class VisibleGpu:
 
 
 @dataclass(frozen=True)
+class Facts:
+    """What the driver says of a GPU beside its name. `memory_bytes` leaves out what the driver keeps for itself, as CUDA does.
+
+    SMs are `core_count` for a slice; for a whole GPU, which has 0 there, NVML counts `cuda_cores` alone.
+    """
+
+    compute_capability: tuple[int, int]
+    memory_bytes: int
+    core_count: int
+    cuda_cores: int
+
+
+@dataclass(frozen=True)
 class GpuMemory:
     """Memory of one GPU at one moment, in bytes.
 
@@ -59,6 +72,21 @@ def visible_gpus() -> tuple[list[VisibleGpu], str]:
         return gpus, "" if gpus else "the driver reports no GPU"
     except NotJudged as error:
         return [], str(error)
+
+
+def facts(gpu: VisibleGpu) -> Facts:
+    """Raises NotJudged, with NVML's words, where it does not say."""
+    with _library() as pynvml:
+        handle = pynvml.nvmlDeviceGetHandleByUUID(gpu.uuid)
+        whole = pynvml.nvmlDeviceGetHandleByUUID(gpu.parent_uuid) if gpu.is_slice else handle
+        major, minor = pynvml.nvmlDeviceGetCudaComputeCapability(whole)
+        memory = _memory(pynvml, handle)
+        return Facts(
+            compute_capability=(major, minor),
+            memory_bytes=memory.total - getattr(memory, "reserved", 0),
+            core_count=pynvml.nvmlDeviceGetAttributes(handle).multiprocessorCount if gpu.is_slice else 0,
+            cuda_cores=0 if gpu.is_slice else pynvml.nvmlDeviceGetNumGpuCores(handle),
+        )
 
 
 class Gauge:

@@ -78,6 +78,7 @@ def read_settings(config: pytest.Config, names: Collection[str] = _NAMES) -> Set
     for option in OPTIONS:
         text = from_ini(config, f"af3_{option.name}")
         is_path = option.metavar in ("FILE", "DIR") or (option.name == "python" and "/" in text)
+        is_path = is_path or (option.name == "target" and text.lower().endswith(".txtpb"))
         ini[option.name] = str(folder / text) if text and is_path and not text.startswith("~") else text
     command_line = {option.name: config.getoption(f"af3_{option.name}") for option in OPTIONS}
     settings = resolve_auto(Settings.read({name: command_line[name] for name in names}, {name: ini[name] for name in names}))
