@@ -5,48 +5,38 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-# NVIDIA's GPUs that people ask for and that are not in the catalogue: their names, and memory in GB as data sheets have it.
+# NVIDIA's GPUs that people ask for and that are not in the catalogue, with their memory in GB as data sheets have it.
 _NVIDIA = {
-    "a2": ("A2", 16),
-    "a10": ("A10", 24),
-    "a10g": ("A10G", 24),
-    "a30": ("A30", 24),
-    "a40": ("A40", 48),
-    "a800": ("A800", 80),
-    "b300": ("B300", 288),
-    "gb200": ("GB200", 186),
-    "gb300": ("GB300", 288),
-    "gh200": ("GH200", 96),
-    "h100nvl": ("H100 NVL", 94),
-    "h20": ("H20", 96),
-    "h200nvl": ("H200 NVL", 141),
-    "h800": ("H800", 80),
-    "p40": ("P40", 24),
-    "rtx3090": ("RTX 3090", 24),
-    "rtx5090": ("RTX 5090", 32),
-    "rtx8000": ("RTX 8000", 48),
-    "rtxa5000": ("RTX A5000", 24),
-}
+    "A2": 16, "A10G": 24, "A16": 16, "A800": 80, "GH200": 144, "H20": 96, "H800": 80, "L2": 24, "L20": 48, "P40": 24,
+    "RTX 2080 Ti": 11, "RTX 3060": 12, "RTX 3070": 8, "RTX 3080": 10, "RTX 3080 Ti": 12, "RTX 3090 Ti": 24,
+    "RTX 4060": 8, "RTX 4060 Ti": 8, "RTX 4070": 12, "RTX 4070 Ti": 12, "RTX 4080": 16, "RTX 5060": 8,
+    "RTX 5060 Ti": 8, "RTX 5070": 12, "RTX 5070 Ti": 16, "RTX 8000": 48, "RTX A4000": 16, "RTX A4500": 20,
+    "RTX A5000": 24, "RTX 4000 Ada": 20, "RTX 5000 Ada": 32, "RTX PRO 4000": 24, "RTX PRO 4500": 32, "RTX PRO 5000": 48,
+}  # fmt: skip
+_BY_MODEL = {re.sub(r"[^a-z0-9]", "", name.lower()): (name, gb) for name, gb in _NVIDIA.items()}
 _OTHERS = {
     "AMD": re.compile(r"(amd|instinct|radeon|gfx\d|mi\d{2,3}[axp]?(?!\w)|rx\d{3,4})"),
     "Apple": re.compile(r"(apple|mac|m[1-9](pro|max|ultra)?$)"),
     "Intel": re.compile(r"(intel|gaudi|arc[ab]?\d|pvc|max1\d{3})"),
 }
-_MEMORY = re.compile(r"[-_ .](\d{1,4})(?:gi?b?)?$")
+_OF_MAKER = {"AMD": ", for which XLA compiles only where ROCm is installed as well as jax-rocm7-plugin"}
+_MEMORY = re.compile(r"[-_ .](\d{1,3})(?:gi?b?)?$")
 
 
 def hint(name: str, known: Sequence[str]) -> str:
     """What follows `unknown target NAME`. No target is named that has more memory than the one that was asked for."""
     stated = nominal_gb(name)
-    model = re.sub(r"^nvidia|[^a-z0-9]", "", _MEMORY.sub("", name) if stated else name)
+    model = re.sub(r"^nvidia|geforce|[^a-z0-9]", "", _MEMORY.sub("", name) if stated else name)
     for maker, pattern in _OTHERS.items():
         if pattern.match(model):
-            return f": AlphaFold 3 runs on NVIDIA's GPUs alone, and this is {maker}'s"
-    if model in _NVIDIA:
-        listed, usual_gb = _NVIDIA[model]
+            return f": AlphaFold 3 runs on NVIDIA's GPUs alone, and this is {maker}'s{_OF_MAKER.get(maker, '')}"
+    is_begun = not stated and any(one.startswith(f"{name}-") for one in known)
+    if model in _BY_MODEL and not is_begun:
+        listed, usual_gb = _BY_MODEL[model]
         smaller = _largest_within(stated or usual_gb, known)
-        nearest = f": the nearest with no more memory {'are' if len(smaller) > 1 else 'is'} {' and '.join(smaller)}"
-        return f": NVIDIA's {listed} ({stated or usual_gb} GB) is not in the catalogue yet{nearest if smaller else ''}"
+        nearest = f"; the nearest with no more memory {'are' if len(smaller) > 1 else 'is'} {' and '.join(smaller)}"
+        way_out = f"describe it in a file, --af3-target FILE.txtpb{nearest if smaller else ''}"
+        return f": NVIDIA's {listed} ({stated or usual_gb} GB) is not in the catalogue yet: {way_out}"
     near = _near(name, [one for one in known if stated is None or (nominal_gb(one) or 0) <= stated])
     return f": did you mean {' or '.join(near)}?" if near else ""
 
@@ -58,10 +48,10 @@ def nominal_gb(name: str) -> int | None:
 
 
 def _largest_within(memory_gb: int, known: Sequence[str]) -> list[str]:
-    """The whole GPUs of most memory, by their names, that have at most so much."""
+    """Up to three whole GPUs of most memory, by their names, that have at most so much."""
     whole = {name: nominal_gb(name) or 0 for name in known if "/" not in name}
     most = max((size for size in whole.values() if size <= memory_gb), default=0)
-    return [name for name, size in whole.items() if size == most]
+    return [name for name, size in whole.items() if size == most][:3]
 
 
 def _near(name: str, known: Sequence[str]) -> list[str]:
