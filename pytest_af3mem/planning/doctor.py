@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from pytest_af3mem.errors import Af3memError
-from pytest_af3mem.gpus import nvml
+from pytest_af3mem.gpus import local, nvml
 from pytest_af3mem.records import calibration
 from pytest_af3mem.records.request import Installation
 from pytest_af3mem.session.session import Session
@@ -15,7 +15,10 @@ from pytest_af3mem.session.session import Session
 
 @dataclass(frozen=True)
 class Findings:
-    """What was found. `problem` says what is missing and how to mend it; `targets` maps each to why it does not compile."""
+    """What was found. `problem` says what is missing and how to mend it; `targets` maps each to why it does not compile.
+
+    `unnamed` maps GPUs of this machine that are no target to the reason.
+    """
 
     python: str
     interpreter: str
@@ -28,6 +31,7 @@ class Findings:
     cache: str
     workers: int
     calibrations: tuple[str, ...] = ()
+    unnamed: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def healthy(self) -> bool:
@@ -47,6 +51,7 @@ def examine(session: Session, show: Callable[[str], None]) -> Findings:
     except Af3memError as error:
         problem = str(error)
     visible, no_gpu = nvml.visible_gpus()
+    unnamed = {gpu.name: reason for gpu in visible if (reason := local.why_unnamed(gpu))}
     records, problems = calibration.known(session.settings.cache_dir)
     return Findings(
         python=platform.python_version(),
@@ -57,6 +62,7 @@ def examine(session: Session, show: Callable[[str], None]) -> Findings:
         targets=targets,
         gpus=visible,
         no_gpu=no_gpu,
+        unnamed=unnamed,
         cache=str(session.settings.cache_dir),
         workers=session.pool.workers,
         calibrations=(*map(str, records), *problems),
