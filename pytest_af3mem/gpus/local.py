@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from pytest_af3mem import gpus
-from pytest_af3mem.errors import NotJudged
+from pytest_af3mem.errors import NotJudged, UsageError
 from pytest_af3mem.gpus import described, nvml
 from pytest_af3mem.gpus.nvml import VisibleGpu, visible_gpus
 
@@ -19,46 +19,41 @@ DESCRIBE = "describe it in a file, --af3-target FILE.txtpb"
 
 
 def target_of(gpu: VisibleGpu) -> str | None:
-    """The name of this GPU: the catalogue's, else one that is made of what NVML says; None where that does not do."""
-    return next(iter(_names(gpu)), None)
+    """The name of this GPU: the catalogue's, that of a file, or one that is made of what NVML says; None where it has none."""
+    return next(iter(_names(gpu)[0]), None)
 
 
 def why_unnamed(gpu: VisibleGpu) -> str:
     """Why this GPU is no target, and the way out; empty where it is one."""
-    if _names(gpu):
-        return ""
+    return _names(gpu)[1]
+
+
+def _names(gpu: VisibleGpu) -> tuple[list[str], str]:
+    """All targets that this GPU is, or why it is none."""
+    found = [name for name in (*gpus.names(), *gpus.learnt()) if gpus.find(name).description == gpu.name]
     try:
-        return (
-            f"the catalogue has no limits of compute capability {'{}.{}'.format(*nvml.facts(gpu).compute_capability)}: {DESCRIBE}"
-        )
+        return found or [_made(gpu, nvml.facts(gpu)).name], ""
     except NotJudged:
-        return "not in the catalogue"
+        return [], "not in the catalogue"
+    except UsageError as error:
+        return [], str(error)
 
 
-def _names(gpu: VisibleGpu) -> list[str]:
-    """All targets that this GPU is, those of files included."""
-    known = [*filter(lambda name: gpus.find(name).description == gpu.name, gpus.names())] or _made(gpu)
-    return list(dict.fromkeys([*known, *(name for name in gpus.learnt() if gpus.find(name).description == gpu.name)]))
-
-
-def _made(gpu: VisibleGpu) -> list[str]:
-    """A target of what NVML says of a GPU; where its compute capability is not in the catalogue, or NVML fails, none.
+def _made(gpu: VisibleGpu, facts: nvml.Facts) -> gpus.Gpu:
+    """A target of what NVML says of a GPU. Raises UsageError where its compute capability is not in the catalogue.
 
     What NVML does not say is that of the catalogue's GPU with this compute capability whose memory is nearest.
     """
-    try:
-        facts = nvml.facts(gpu)
-    except NotJudged:
-        return []
     alike = [known for known in map(gpus.find, gpus.names()) if known.compute_capability == facts.compute_capability]
     if not alike:
-        return []
+        major, minor = facts.compute_capability
+        raise UsageError(f"the catalogue has no limits of compute capability {major}.{minor}: {DESCRIBE}")
     nearest = min(alike, key=lambda known: abs(known.memory_bytes - facts.memory_bytes))
     core_count = facts.core_count or facts.cuda_cores // nearest.architecture.fpus_per_core
     made = replace(nearest, description=gpu.name, memory_bytes=facts.memory_bytes, core_count=core_count)
-    name = re.sub(r"[^a-z0-9]+", "-", gpu.name.lower().removeprefix("nvidia "))
-    name = f"{name.strip('-')}-{round(facts.memory_bytes / 2**30)}gb"
-    return [gpus.learn(described.parse(made.target_config(), name, f"NVML; {nearest.name}")).name]
+    name = re.sub(r"[^a-z0-9]+", "-", gpu.name.lower().removeprefix("nvidia ")).strip("-")
+    name = f"{name}-{round(facts.memory_bytes / 2**30)}gb"
+    return gpus.learn(described.parse(made.target_config(), name, f"NVML; else {nearest.name}"))
 
 
 def visible_among(found: Sequence[VisibleGpu], environment: Mapping[str, str]) -> list[VisibleGpu]:
@@ -107,7 +102,7 @@ def local_gpus(environment: Mapping[str, str]) -> list[VisibleGpu]:
 def candidates(target: str, environment: Mapping[str, str]) -> list[VisibleGpu]:
     """Those of the GPUs here that are `target`. Raises NotJudged where none is."""
     found = local_gpus(environment)
-    if meant := [gpu for gpu in found if target in _names(gpu)]:
+    if meant := [gpu for gpu in found if target in _names(gpu)[0]]:
         return meant
     names = ", ".join(f"{gpu.name} ({target_of(gpu) or why_unnamed(gpu)})" for gpu in found)
     raise NotJudged(f"{target} was asked for, and the GPUs here are {names}: name one with --af3-target; {WITHOUT_GPU}")
@@ -119,4 +114,4 @@ def targets(environment: Mapping[str, str]) -> list[str]:
         found = local_gpus(environment)
     except NotJudged:
         return []
-    return list(dict.fromkeys(name for gpu in found for name in _names(gpu)))
+    return list(dict.fromkeys(name for gpu in found for name in _names(gpu)[0]))
