@@ -10,10 +10,10 @@ _NVIDIA = {
     "A2": 16, "A10G": 24, "A16": 16, "A800": 80, "GH200": 144, "H20": 96, "H800": 80, "L2": 24, "L20": 48, "P40": 24,
     "RTX 2080 Ti": 11, "RTX 3060": 12, "RTX 3070": 8, "RTX 3080": 10, "RTX 3080 Ti": 12, "RTX 3090 Ti": 24,
     "RTX 4060": 8, "RTX 4060 Ti": 8, "RTX 4070": 12, "RTX 4070 Ti": 12, "RTX 4080": 16, "RTX 5060": 8,
-    "RTX 5060 Ti": 8, "RTX 5070": 12, "RTX 5070 Ti": 16, "RTX 8000": 48, "RTX A4000": 16, "RTX A4500": 20,
-    "RTX A5000": 24, "RTX 4000 Ada": 20, "RTX 5000 Ada": 32, "RTX PRO 4000": 24, "RTX PRO 4500": 32, "RTX PRO 5000": 48,
+    "RTX 5060 Ti": 8, "RTX 5070": 12, "RTX 5070 Ti": 16, "RTX 4000": 8, "RTX 5000": 16, "RTX 6000": 24, "RTX 8000": 48,
+    "RTX A4000": 16, "RTX A4500": 20, "RTX A5000": 24, "RTX A5500": 24, "RTX 4000 Ada": 20, "RTX 5000 Ada": 32,
+    "RTX PRO 4000": 24, "RTX PRO 4500": 32, "RTX PRO 5000": 48,
 }  # fmt: skip
-_BY_MODEL = {re.sub(r"[^a-z0-9]", "", name.lower()): (name, gb) for name, gb in _NVIDIA.items()}
 _OTHERS = {
     "AMD": re.compile(r"(amd|instinct|radeon|gfx\d|mi\d{2,3}[axp]?(?!\w)|rx\d{3,4})"),
     "Apple": re.compile(r"(apple|mac|m[1-9](pro|max|ultra)?$)"),
@@ -25,20 +25,26 @@ _MEMORY = re.compile(r"[-_ .](\d{1,3})(?:gi?b?)?$")
 
 def hint(name: str, known: Sequence[str]) -> str:
     """What follows `unknown target NAME`. No target is named that has more memory than the one that was asked for."""
-    stated = nominal_gb(name)
-    model = re.sub(r"^nvidia|geforce|[^a-z0-9]", "", _MEMORY.sub("", name) if stated else name)
+    stated, model = nominal_gb(name), _model(name)
     for maker, pattern in _OTHERS.items():
         if pattern.match(model):
             return f": AlphaFold 3 runs on NVIDIA's GPUs alone, and this is {maker}'s{_OF_MAKER.get(maker, '')}"
-    is_begun = not stated and any(one.startswith(f"{name}-") for one in known)
-    if model in _BY_MODEL and not is_begun:
-        listed, usual_gb = _BY_MODEL[model]
-        smaller = _largest_within(stated or usual_gb, known)
+    possible = [one for one in known if stated is None or (nominal_gb(one) or 0) <= stated]
+    same = [one for one in possible if _model(one) == model]
+    unlisted = next((one for one in _NVIDIA if _model(one.lower()) == model), None)
+    if unlisted and (stated or not same):
+        memory_gb = stated or _NVIDIA[unlisted]
+        smaller = _largest_within(memory_gb, known)
         nearest = f"; the nearest with no more memory {'are' if len(smaller) > 1 else 'is'} {' and '.join(smaller)}"
         way_out = f"describe it in a file, --af3-target FILE.txtpb{nearest if smaller else ''}"
-        return f": NVIDIA's {listed} ({stated or usual_gb} GB) is not in the catalogue yet: {way_out}"
-    near = _near(name, [one for one in known if stated is None or (nominal_gb(one) or 0) <= stated])
+        return f": NVIDIA's {unlisted} ({memory_gb} GB) is not in the catalogue yet: {way_out}"
+    near = same[:3] or _near(name, possible)
     return f": did you mean {' or '.join(near)}?" if near else ""
+
+
+def _model(name: str) -> str:
+    """The name of a GPU without its memory, as all spellings of it have it: `rtx3090`, `h100nvl`."""
+    return re.sub(r"^nvidia|geforce|quadro|tesla|rtx(?=[^a-z0-9]*a\d)|[^a-z0-9/]", "", _MEMORY.sub("", name))
 
 
 def nominal_gb(name: str) -> int | None:
@@ -55,9 +61,10 @@ def _largest_within(memory_gb: int, known: Sequence[str]) -> list[str]:
 
 
 def _near(name: str, known: Sequence[str]) -> list[str]:
-    """Up to three targets that `name` may have meant: those that it begins, else those spelt alike."""
+    """Up to three targets that `name` may have meant: those that it begins, else the nearest in spelling and others as small."""
     import difflib
 
     alike = [one for one in known if ("/" in one) == ("/" in name)]
     begun = [one for one in alike if one.startswith(name)] if name else []
-    return begun[:3] or difflib.get_close_matches(name, alike, n=3, cutoff=0.6)
+    spelt = difflib.get_close_matches(name, alike, n=3, cutoff=0.6)
+    return begun[:3] or [one for one in spelt if (nominal_gb(one) or 0) <= (nominal_gb(spelt[0]) or 0)]

@@ -57,6 +57,11 @@ def test_other_makers_are_named(name, maker):
         ("gb200", ": did you mean gb200-186gb?"),
         ("h100-nvl", ": did you mean h100-nvl-94gb?"),
         ("a100-pcie", ": did you mean a100-pcie-40gb or a100-pcie-80gb?"),
+        ("l4", ": did you mean l4-24gb?"),
+        ("rtx-4090", ": did you mean rtx4090-24gb?"),
+        ("NVIDIA-GeForce-RTX-5090", ": did you mean rtx5090-32gb?"),
+        ("rtx-a6000", ": did you mean a6000-48gb?"),
+        ("rtx4091", ": did you mean rtx4090-24gb?"),
     ],
 )
 def test_a_name_without_its_memory(name, text):

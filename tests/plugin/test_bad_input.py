@@ -9,10 +9,8 @@ import pytest
 INSTALL = 'pip install "pytest-af3mem[alphafold3]"'
 ONE_TEST = "def test_any(gpu_peak): gpu_peak(tokens=100)"
 
-NO_H100 = "unknown target 'h100': did you mean h100-80gb or h100-pcie-80gb or h100-nvl-94gb? (all: af3mem doctor)"
-NO_L4 = "unknown target 'l4': did you mean l4-24gb or l40-48gb or l40s-48gb? (all: af3mem doctor)"
 OPTIONS = {
-    "--af3-target=h100": NO_H100,
+    "--af3-target=h100": "unknown target 'h100': did you mean h100-80gb? (all: af3mem doctor)",
     "--af3-target=gtx-1080": "unknown target 'gtx-1080' (all: af3mem doctor)",
     "--af3-method=guess": "--af3-method 'guess' is not one of auto, compiled, run",
     "--af3-model=:Model": "model ':Model' cannot be loaded: Empty module name",
@@ -31,7 +29,7 @@ OPTIONS = {
     "--af3-json=.": "--af3-json '.' is a folder: give the name of a file",
     "--af3-json=test_any.py/new/report.json": "--af3-json 'test_any.py/new/report.json' cannot be written (Not a directory): "
     "choose another place",
-    "--override-ini=af3_target=h100": NO_H100,
+    "--override-ini=af3_target=h100": "unknown target 'h100': did you mean h100-80gb? (all: af3mem doctor)",
     "--override-ini=af3_no_cache=maybe": "af3_no_cache is a switch: 'maybe' is neither true nor false",
 }
 
@@ -58,7 +56,7 @@ MARKERS = {
     "af3_budget()": 'af3_budget takes one size and perhaps a target, like af3_budget("16 GiB", target="a100-40gb")',
     "af3_budget('1 GiB', targets='l4')": "af3_budget takes one size and perhaps a target, "
     'like af3_budget("16 GiB", target="a100-40gb")',
-    "af3_budget('1 GiB', target='l4')": NO_L4,
+    "af3_budget('1 GiB', target='l4')": "unknown target 'l4': did you mean l4-24gb? (all: af3mem doctor)",
     "af3_budget('24 Bananas')": "af3_budget '24 Bananas' is not a size: write '16 GiB', '16 GB', '95 %' or a number of bytes",
     "af3_budget(1.5)": "af3_budget 1.5 is not a size: write '16 GiB', '16 GB', '95 %' or a number of bytes",
     "af3_budget(0)": "af3_budget 0 must be more than 0",
@@ -78,7 +76,7 @@ CALLS = {
     "tokens=512, chains=1.0": "chains=1.0 must be a whole number of at least 1",
     "tokens=2, chains=3": "tokens=2 is too few for 3 chains: at least 3",
     "tokens=512, ligands='ATP'": "ligand 'ATP' cannot be counted: this model has no chemical component dictionary",
-    "tokens=512, target='h100'": NO_H100,
+    "tokens=512, target='h100'": "unknown target 'h100': did you mean h100-80gb? (all: af3mem doctor)",
     "tokens=512, target=80": "unknown target 80 (all: af3mem doctor)",
     "tokens=512, method='guess'": "method 'guess' is not one of auto, compiled, run",
     "tokens=512, chain=2": f"'chain' is not an option of a generated job; did you mean chains? ({OPTIONS_OF_A_JOB})",

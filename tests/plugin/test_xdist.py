@@ -72,4 +72,4 @@ def test_bad_input_is_one_line(run):
     result = run("2 MiB", "--af3-target=h100")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     (line,) = filter(None, result.errlines)
-    assert line == "ERROR: unknown target 'h100': did you mean h100-80gb or h100-pcie-80gb or h100-nvl-94gb? (all: af3mem doctor)"
+    assert line == "ERROR: unknown target 'h100': did you mean h100-80gb? (all: af3mem doctor)"

@@ -93,7 +93,7 @@ VALUE = "x={!r} must be a finite number, a text, true, false, none, or a list of
         (mark("budget", "24 Bananas"), NO_SIZE),
         (
             mark("budget", "1 GiB", target="l4"),
-            "unknown target 'l4': did you mean l4-24gb or l40-48gb or l40s-48gb? (all: af3mem doctor)",
+            "unknown target 'l4': did you mean l4-24gb? (all: af3mem doctor)",
         ),
         (mark("budget", "1 GiB", target=5), TARGET.format(5)),
         (mark("budget", "1 GiB", target=""), TARGET.format("")),
