@@ -40,14 +40,15 @@ def read(path: Path) -> Gpu:
     where = shown(str(path))
     try:
         path = path.expanduser().absolute()
-        if path.exists() and (not path.is_file() or path.stat().st_size > _MOST_BYTES):
-            raise UsageError(f"target {where!r} is not a file of at most {_MOST_BYTES:,} bytes: {_EXAMPLES}")
-        text = path.read_bytes().decode()
-    except (OSError, RuntimeError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise UsageError(f"target {where!r} cannot be read ({reason}): give the path of the file, or a name") from error
+        is_fit = not path.exists() or (path.is_file() and path.stat().st_size <= _MOST_BYTES)
+        text = path.read_bytes().decode() if is_fit else ""
     except UnicodeDecodeError:
         raise UsageError(f"target {where!r} is not a text: {_EXAMPLES}") from None
+    except (OSError, RuntimeError, ValueError) as error:  # of no file, no home, a name with a zero in it
+        reason = getattr(error, "strerror", None) or str(error)
+        raise UsageError(f"target {where!r} cannot be read ({reason}): give the path of the file, or a name") from error
+    if not is_fit:
+        raise UsageError(f"target {where!r} is not a file of at most {_MOST_BYTES:,} bytes: {_EXAMPLES}")
     stem = re.sub(r"[^a-z0-9]+", "-", path.name[: -len(SUFFIX)].lower()).strip("-")
     return parse(text, f"{stem or 'target'}-{hashlib.sha256(text.encode()).hexdigest()[:8]}", str(path))
 
@@ -67,9 +68,12 @@ def _gpu(found: Mapping[str, Any], text: str, name: str, source: str) -> Gpu:
         raise _Wrong(f'has platform_name "{shown(platform)}" and must have "CUDA": AlphaFold 3 runs on NVIDIA\'s GPUs alone')
     capability = _of_kind(info, "cuda_compute_capability", dict, "{major: ...}")
     counts = {field: _count(info, field) for field in _COUNTS}
+    description = _of_kind(found, "device_description_str", str, "the name that CUDA gives the GPU")
+    if not description.isprintable():
+        raise _Wrong(f'has device_description_str "{shown(description)}", and must have a name that prints')
     return Gpu(
         name=name,
-        description=_of_kind(found, "device_description_str", str, "the name that CUDA gives the GPU"),
+        description=description,
         compute_capability=(_count(capability, "major"), _count({"minor": "0", **capability}, "minor", least=0)),
         memory_bytes=counts["device_memory_size"],
         core_count=counts["core_count"],
@@ -89,7 +93,7 @@ def _of_kind(fields: Mapping[str, Any], name: str, kind: type, what: str) -> Any
 
 def _count(fields: Mapping[str, Any], name: str, least: int = 1) -> int:
     text = _of_kind(fields, name, str, "a whole number")
-    if not text.isdecimal() or len(text) > len(str(_MOST)) or not least <= int(text) <= _MOST:
+    if not (text.isascii() and text.isdecimal()) or len(text) > len(str(_MOST)) or not least <= int(text) <= _MOST:
         raise _Wrong(f"has {name} {shown(text)[:40]}, and must have a whole number from {least} to 2**63 - 1")
     return int(text)
 

@@ -98,6 +98,7 @@ def test_files_and_names_are_selected_together(file):
         ("cuda_compute_capability", "rocm_compute_capability", "lacks cuda_compute_capability: {major: ...}"),
         ("major: 9", "", "lacks major: a whole number"),
         ("device_description_str", "name", "lacks device_description_str: the name that CUDA gives the GPU"),
+        ("NVIDIA H100", "\x1b[31m", 'has device_description_str "\\x1b[31m 80GB HBM3", and must have a name that prints'),
         (TEXT, "", "lacks gpu_device_info: {...}"),
         (TEXT, "{" * 9999, "is not in protobuf's text form"),
         (TEXT, "a {" * 9999, "is not in protobuf's text form"),
@@ -116,6 +117,8 @@ def test_what_is_no_such_text(file, old, new, text):
 def test_a_file_that_cannot_be_read(tmp_path):
     with pytest.raises(UsageError, match=r"^target 'no.txtpb' cannot be read \(No such file or directory\): give the path of"):
         gpus.find("no.txtpb")
+    with pytest.raises(UsageError, match=r"cannot be read \(embedded null byte\)"):
+        gpus.find("\0.txtpb")
     (tmp_path / "folder.txtpb").mkdir()
     with pytest.raises(UsageError, match=r"folder.txtpb' is not a file of at most 1,048,576 bytes: openxla/xla has examples"):
         gpus.find(str(tmp_path / "folder.txtpb"))
