@@ -93,19 +93,15 @@ class Gauge:
     """Reads the memory of one GPU, again and again. Raises NotJudged, with NVML's words, when it cannot."""
 
     def __init__(self, uuid: str):
-        self._open = contextlib.ExitStack()
-        with self._open:
-            self._pynvml = self._open.enter_context(_library())
+        with contextlib.ExitStack() as opened:
+            self._pynvml = opened.enter_context(_library())
             self._handle = self._pynvml.nvmlDeviceGetHandleByUUID(uuid)
-            self._open = self._open.pop_all()  # kept open until `close`
+            self.close = opened.pop_all().close
 
     def read(self) -> GpuMemory:
         with _as_not_judged(self._pynvml):
             memory = _memory(self._pynvml, self._handle)
             return GpuMemory(memory.used, memory.total, _processes(self._pynvml, self._handle))
-
-    def close(self) -> None:
-        self._open.close()
 
 
 def library() -> str:
