@@ -121,7 +121,7 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=5120)
     parser.add_argument("--sizes", default="2048,3072,4096", help="other sizes to compare at")
     parser.add_argument("--target", default="h100-80gb", help="where it is compared")
-    parser.add_argument("--targets", default="cards", help="where it is looked whether an input newly fits")
+    parser.add_argument("--targets", default="gpus", help="where it is looked whether an input newly fits")
     parser.add_argument("--fraction", default="95 %")
     parser.add_argument("--model", default="alphafold3")
     parser.add_argument("--sources", type=Path, help="the model's package or folder (default: the installed alphafold3)")

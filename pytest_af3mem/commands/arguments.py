@@ -107,7 +107,7 @@ SHARED: dict[str, dict[str, Any]] = {
     "--targets": {
         "group": "machine",
         "metavar": "NAME,...",
-        "help": "GPUs and MIG slices, 'cards', 'all', or patterns such as 'a100*' (default: that of --target)",
+        "help": "GPUs and MIG slices, 'gpus' for the whole ones, 'all', or patterns such as 'a100*' (default: that of --target)",
         "read": lambda text: gpus.select(text) if text else None,
     },
     "--fraction": {

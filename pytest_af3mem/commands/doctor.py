@@ -13,7 +13,7 @@ from pytest_af3mem.session.settings import Settings
 HELP = "what is installed, what is missing, which targets compile"
 EXAMPLES = ("af3mem doctor", "af3mem doctor --path ../alphafold3 --json -")
 STATUSES: dict[int, str] = {}
-TAKES = ("model", "python", "path", "json", "workers", "timeout", "cache_dir")
+TAKES = ("model", "python", "path", "target", "json", "workers", "timeout", "cache_dir")
 
 
 def prepare(parser: Parser) -> None:

@@ -1,6 +1,6 @@
 """GPUs: the targets that can be named, their memory, and those of this machine.
 
-Names of the catalogue are loaded when they are first used: pytest starts with the sizes of `gpus.size` alone.
+Names of `gpus.targets` are loaded when they are first used: pytest starts with the sizes of `gpus.size` alone.
 """
 
 from __future__ import annotations
@@ -8,18 +8,23 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pytest_af3mem.gpus.catalogue import Gpu as Gpu
-    from pytest_af3mem.gpus.catalogue import UnknownTarget as UnknownTarget
-    from pytest_af3mem.gpus.catalogue import find as find
-    from pytest_af3mem.gpus.catalogue import names as names
-    from pytest_af3mem.gpus.catalogue import select as select
+    from pytest_af3mem.gpus.targets import Gpu as Gpu
+    from pytest_af3mem.gpus.targets import UnknownTarget as UnknownTarget
+    from pytest_af3mem.gpus.targets import carried as carried
+    from pytest_af3mem.gpus.targets import find as find
+    from pytest_af3mem.gpus.targets import learn as learn
+    from pytest_af3mem.gpus.targets import learnt as learnt
+    from pytest_af3mem.gpus.targets import names as names
+    from pytest_af3mem.gpus.targets import select as select
+    from pytest_af3mem.gpus.targets import spelled as spelled
+    from pytest_af3mem.gpus.targets import take as take
 
-_OF_THE_CATALOGUE = ("Gpu", "UnknownTarget", "find", "names", "select")
+_OF_TARGETS = ("Gpu", "UnknownTarget", "carried", "find", "learn", "learnt", "names", "select", "spelled", "take")
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _OF_THE_CATALOGUE:
+    if name not in _OF_TARGETS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from pytest_af3mem.gpus import catalogue
+    from pytest_af3mem.gpus import targets
 
-    return getattr(catalogue, name)
+    return getattr(targets, name)

@@ -1,233 +1,136 @@
-"""The GPUs to size for, whole and as MIG slices: their memory, and how XLA is told to compile for them.
-
-`find("h100-80gb").target_config()` is what `jax.experimental.topologies.get_topology_desc` takes to compile for a GPU
-that this machine lacks. `memory_bytes` is what CUDA reports as total memory (`cudaDeviceProp.totalGlobalMem`), which is
-less than the marketing figure and than nvidia-smi's, and differs by up to about 1 % between drivers.
-"""
+"""The GPUs to size for, whole and as MIG slices, each with the source of its figures."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from pytest_af3mem.errors import UsageError
+from pytest_af3mem.gpus.gpu import Gpu
 
-_KIB, _MIB, _GIB = 2**10, 2**20, 2**30
-
-
-class UnknownTarget(UsageError):
-    """What is not a name in the catalogue; the text names near ones."""
-
-
-@dataclass(frozen=True)
-class Architecture:
-    """Limits of one multiprocessor (SM, XLA's "core"), the same on every GPU of a compute capability.
-
-    `accelerated` is XLA's ACCELERATED_FEATURES: code for sm_90a and sm_100a rather than sm_90 and sm_100.
-    """
-
-    threads_per_core: int
-    fpus_per_core: int
-    shared_memory_per_core_bytes: int
-    shared_memory_per_block_optin_bytes: int
-    accelerated: bool = False
-
-
-# CUDA C++ Programming Guide, "Technical Specifications per Compute Capability"; openxla's specs say the same, except
-# for 12.0, where rtx6000pro.txtpb gives the 128 KiB that L1 cache and shared memory have together.
-_ARCHITECTURES = {
-    (6, 0): Architecture(2048, 64, 64 * _KIB, 48 * _KIB),
-    (7, 0): Architecture(2048, 64, 96 * _KIB, 96 * _KIB),
-    (7, 5): Architecture(1024, 64, 64 * _KIB, 64 * _KIB),
-    (8, 0): Architecture(2048, 64, 164 * _KIB, 163 * _KIB),
-    (8, 6): Architecture(1536, 128, 100 * _KIB, 99 * _KIB),
-    (8, 9): Architecture(1536, 128, 100 * _KIB, 99 * _KIB),
-    (9, 0): Architecture(2048, 128, 228 * _KIB, 227 * _KIB, accelerated=True),
-    (10, 0): Architecture(2048, 128, 228 * _KIB, 227 * _KIB, accelerated=True),
-    (12, 0): Architecture(1536, 128, 100 * _KIB, 99 * _KIB),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Gpu:
-    """One target: a whole GPU, or a MIG slice of one, named `gpu/profile`.
-
-    `description` is the name that CUDA, and so JAX's `device_kind`, gives it. `core_count` counts SMs,
-    `clock_rate_ghz` is the highest SM clock, `memory_bytes_per_second` the memory's theoretical bandwidth.
-    `memory_slices` are those of 8 that a slice has. `source` is where the figures come from.
-    """
-
-    name: str
-    description: str
-    compute_capability: tuple[int, int]
-    memory_bytes: int
-    core_count: int
-    clock_rate_ghz: float
-    memory_bytes_per_second: int
-    l2_cache_bytes: int
-    source: str
-    memory_slices: int = 8
-
-    @property
-    def whole(self) -> str:
-        """The name of the whole GPU: this one's, or of the one that a slice is cut from."""
-        return self.name.partition("/")[0]
-
-    @property
-    def is_slice(self) -> bool:
-        return "/" in self.name
-
-    @property
-    def architecture(self) -> Architecture:
-        return _ARCHITECTURES[self.compute_capability]
-
-    def target_config(self) -> str:
-        """This target as a `stream_executor.GpuTargetConfigProto` in text format.
-
-        The fields are those that XLA's GPU compiler reads in jax 0.7 to 0.12; the limits written out here hold on every
-        compute capability in the catalogue. The versions of cuDNN and CUDA are those of openxla's own specs.
-        """
-        major, minor = self.compute_capability
-        limits = self.architecture
-        extension = "ACCELERATED_FEATURES" if limits.accelerated else "NONE"
-        return f"""\
-gpu_device_info {{
-  threads_per_block_limit: 1024
-  threads_per_warp: 32
-  threads_per_core_limit: {limits.threads_per_core}
-  shared_memory_per_block: {48 * _KIB}
-  shared_memory_per_block_optin: {limits.shared_memory_per_block_optin_bytes}
-  shared_memory_per_core: {limits.shared_memory_per_core_bytes}
-  registers_per_block_limit: 65536
-  registers_per_core_limit: 65536
-  block_dim_limit_x: 2147483647
-  block_dim_limit_y: 65535
-  block_dim_limit_z: 65535
-  core_count: {self.core_count}
-  fpus_per_core: {limits.fpus_per_core}
-  clock_rate_ghz: {self.clock_rate_ghz}
-  memory_bandwidth: {self.memory_bytes_per_second}
-  l2_cache_size: {self.l2_cache_bytes}
-  device_memory_size: {self.memory_bytes}
-  cuda_compute_capability {{ major: {major} minor: {minor} feature_extension: {extension} }}
-}}
-platform_name: "CUDA"
-dnn_version_info {{ major: 9 minor: 10 patch: 0 }}
-runtime_version {{ major: 12 minor: 8 patch: 0 }}
-device_description_str: "{self.description}"
-"""
-
-
-def names() -> tuple[str, ...]:
-    """Every target: whole GPUs from old to new, then the slices of each, small to large."""
-    return tuple(_TARGETS)
-
-
-def find(name: str) -> Gpu:
-    """The target called `name`, in any case; raises UnknownTarget for any other, a GPU without its memory included."""
-    is_text = isinstance(name, str)
-    if is_text and name.lower() in _TARGETS:
-        return _TARGETS[name.lower()]
-    from pytest_af3mem.gpus import unlisted
-
-    told = unlisted.hint(name.lower(), names()) if is_text else ""
-    raise UnknownTarget(f"unknown target {name!r}{told} (all: af3mem doctor)")
-
-
-def select(text: str) -> tuple[Gpu, ...]:
-    """The targets that `text` names: `l4-24gb,a100*`, `all`, or `cards` for those that are not slices; in catalogue order.
-
-    Raises UnknownTarget for a name, and for a pattern (`*`, `?`), that fits none.
-    """
-    from fnmatch import fnmatchcase
-
-    wanted: set[str] = set()
-    for word in (part.strip().lower() for part in text.split(",")):
-        if word in ("all", "cards"):
-            found = {name for name in _TARGETS if word == "all" or "/" not in name}
-        elif any(letter in word for letter in "*?["):
-            found = {name for name in _TARGETS if fnmatchcase(name, word)}
-        else:
-            found = {find(word).name}
-        if not found:
-            raise UnknownTarget(f"no target is like {word!r} (all: af3mem doctor)")
-        wanted |= found
-    return tuple(target for name, target in _TARGETS.items() if name in wanted)
+_MIB, _GIB = 2**20, 2**30
 
 
 def _spec(file: str, commit: str = "4336d12e0706168f6a382ddb231f3a83853b0657") -> str:
     return f"https://github.com/openxla/xla/blob/{commit}/xla/backends/gpu/target_config/specs/{file}.txtpb"
 
 
-# Where XLA has no spec, or a nominal one, the figures are cudaDeviceProp's, as deviceQuery or PyTorch print them on
-# Linux; the bandwidth then is 2 x memory clock x bus width.
+# From old to new: name, CUDA's name, compute capability, memory in bytes, SMs, highest clock in GHz, bytes per second, bytes
+# of L2 cache; source. Where XLA has no spec, or a nominal one, the figures are cudaDeviceProp's, as deviceQuery or PyTorch
+# print them on Linux; of several drivers' memory it is the least. The bandwidth then is 2 x memory clock x bus width.
 _WHOLE = (
-    Gpu("p100-16gb", "Tesla P100-SXM2-16GB", (6, 0), memory_bytes=17_066_885_120, core_count=56, clock_rate_ghz=1.4805,
-        memory_bytes_per_second=732_160_000_000, l2_cache_bytes=4 * _MIB, source=_spec("p100")),
-    Gpu("v100-16gb", "Tesla V100-SXM2-16GB", (7, 0), memory_bytes=16_935_682_048, core_count=80, clock_rate_ghz=1.53,
-        memory_bytes_per_second=898_048_000_000, l2_cache_bytes=6 * _MIB, source=_spec("v100")),
-    Gpu("v100-32gb", "Tesla V100-SXM2-32GB", (7, 0), memory_bytes=34_072_559_616, core_count=80, clock_rate_ghz=1.53,
-        memory_bytes_per_second=898_048_000_000, l2_cache_bytes=6 * _MIB,
-        source="https://github.com/openxla/xla, kTargetConfigString in xla/pjrt/c/pjrt_c_api_gpu_test.cc"),
-    Gpu("t4-16gb", "Tesla T4", (7, 5), memory_bytes=15_828_320_256, core_count=40, clock_rate_ghz=1.59,
-        memory_bytes_per_second=320_064_000_000, l2_cache_bytes=4 * _MIB, source="deviceQuery, driver for CUDA 12.4"),
-    Gpu("a100-40gb", "NVIDIA A100-SXM4-40GB", (8, 0), memory_bytes=42_331_013_120, core_count=108, clock_rate_ghz=1.41,
-        memory_bytes_per_second=1_555_200_000_000, l2_cache_bytes=40 * _MIB, source=_spec("a100_sxm_40")),
-    Gpu("a100-80gb", "NVIDIA A100-SXM4-80GB", (8, 0), memory_bytes=85_100_068_864, core_count=108, clock_rate_ghz=1.41,
-        memory_bytes_per_second=2_039_040_000_000, l2_cache_bytes=40 * _MIB, source=_spec("a100_sxm_80")),
-    Gpu("a6000-48gb", "NVIDIA RTX A6000", (8, 6), memory_bytes=51_041_271_808, core_count=84, clock_rate_ghz=1.8,
-        memory_bytes_per_second=768_096_000_000, l2_cache_bytes=6 * _MIB, source=_spec("a6000")),
-    Gpu("l4-24gb", "NVIDIA L4", (8, 9), memory_bytes=23_612_293_120, core_count=58, clock_rate_ghz=2.04,
-        memory_bytes_per_second=300_048_000_000, l2_cache_bytes=48 * _MIB,
-        source="deviceQuery, driver 525.105: https://github.com/Alawaji214/GPU-Median-Blurring"),
-    Gpu("l40s-48gb", "NVIDIA L40S", (8, 9), memory_bytes=47_576_711_168, core_count=142, clock_rate_ghz=2.52,
-        memory_bytes_per_second=864_096_000_000, l2_cache_bytes=96 * _MIB,
-        source="deviceQuery, driver for CUDA 12.4: https://github.com/alvarobartt/cuda-device-query"),
-    Gpu("rtx4090-24gb", "NVIDIA GeForce RTX 4090", (8, 9), memory_bytes=25_250_627_584, core_count=128,
-        clock_rate_ghz=2.52, memory_bytes_per_second=1_008_096_000_000, l2_cache_bytes=72 * _MIB,
-        source="deviceQuery, driver 580.126"),
+    Gpu("p100-16gb", "Tesla P100-SXM2-16GB", (6, 0), 17_066_885_120, 56, 1.4805, 732_160_000_000, 4 * _MIB, _spec("p100")),
+    Gpu("v100-16gb", "Tesla V100-SXM2-16GB", (7, 0), 16_935_682_048, 80, 1.53, 898_048_000_000, 6 * _MIB, _spec("v100")),
+    Gpu("v100-32gb", "Tesla V100-SXM2-32GB", (7, 0), 34_072_559_616, 80, 1.53, 898_048_000_000, 6 * _MIB,
+        "https://github.com/openxla/xla, kTargetConfigString in xla/pjrt/c/pjrt_c_api_gpu_test.cc"),
+    Gpu("t4-16gb", "Tesla T4", (7, 5), 15_828_320_256, 40, 1.59, 320_064_000_000, 4 * _MIB, "deviceQuery, driver for CUDA 12.4"),
+    Gpu("a100-40gb", "NVIDIA A100-SXM4-40GB", (8, 0), 42_331_013_120, 108, 1.41, 1_555_200_000_000, 40 * _MIB,
+        _spec("a100_sxm_40")),
+    Gpu("a100-80gb", "NVIDIA A100-SXM4-80GB", (8, 0), 85_100_068_864, 108, 1.41, 2_039_040_000_000, 40 * _MIB,
+        _spec("a100_sxm_80")),
+    # The L2 cache is that of four memory stacks of the A100's five; the clock is the A100's.
+    Gpu("a100-64gb", "NVIDIA A100-SXM-64GB", (8, 0), 68_099_571_712, 124, 1.41, 1_640_000_000_000, 32 * _MIB,
+        "torch.cuda.get_device_properties, CUDA 12.9, on Leonardo; SMs and bandwidth: https://arxiv.org/abs/2307.16885"),
+    Gpu("a100-pcie-40gb", "NVIDIA A100-PCIE-40GB", (8, 0), 42_297_786_368, 108, 1.41, 1_555_200_000_000, 40 * _MIB,
+        "deviceQuery, driver for CUDA 12.3"),
+    # XLA's spec a100_pcie_80 has less memory and clock than the driver reports.
+    Gpu("a100-pcie-80gb", "NVIDIA A100 80GB PCIe", (8, 0), 84_974_239_744, 108, 1.41, 1_935_000_000_000, 40 * _MIB,
+        "deviceQuery, driver for CUDA 12.4; bandwidth: NVIDIA A100 datasheet"),
+    Gpu("a30-24gb", "NVIDIA A30", (8, 0), 24_164 * _MIB, 56, 1.44, 933_120_000_000, 24 * _MIB,
+        "torch.cuda.get_device_properties, CUDA 12.8; NVIDIA A30 datasheet"),
+    Gpu("a6000-48gb", "NVIDIA RTX A6000", (8, 6), 51_041_271_808, 84, 1.8, 768_096_000_000, 6 * _MIB, _spec("a6000")),
+    Gpu("a10-24gb", "NVIDIA A10", (8, 6), 23_609_475_072, 72, 1.695, 600_096_000_000, 6 * _MIB,
+        "deviceQuery, driver for CUDA 12.2"),
+    Gpu("a40-48gb", "NVIDIA A40", (8, 6), 47_608_692_736, 84, 1.74, 696_096_000_000, 6 * _MIB,
+        "deviceQuery, driver for CUDA 12.4"),
+    Gpu("rtx3090-24gb", "NVIDIA GeForce RTX 3090", (8, 6), 25_414_860_800, 82, 1.74, 936_096_000_000, 6 * _MIB,
+        "deviceQuery, driver for CUDA 12.1"),
+    Gpu("l4-24gb", "NVIDIA L4", (8, 9), 23_612_293_120, 58, 2.04, 300_048_000_000, 48 * _MIB,
+        "deviceQuery, driver 525.105: https://github.com/Alawaji214/GPU-Median-Blurring"),
+    # PyTorch prints 44.4 GiB: this is the least that is rounded to that.
+    Gpu("l40-48gb", "NVIDIA L40", (8, 9), 45_415 * _MIB, 142, 2.49, 864_000_000_000, 96 * _MIB,
+        "torch.cuda.get_device_properties; NVIDIA L40 datasheet"),
+    Gpu("l40s-48gb", "NVIDIA L40S", (8, 9), 47_576_711_168, 142, 2.52, 864_096_000_000, 96 * _MIB,
+        "deviceQuery, driver for CUDA 12.4: https://github.com/alvarobartt/cuda-device-query"),
+    Gpu("rtx4090-24gb", "NVIDIA GeForce RTX 4090", (8, 9), 25_250_627_584, 128, 2.52, 1_008_096_000_000, 72 * _MIB,
+        "deviceQuery, driver 580.126"),
     # PyTorch prints whole MiB; clock and bandwidth are of the datasheet (91.1 TFLOPS in float32, 960 GB/s).
-    Gpu("rtx6000ada-48gb", "NVIDIA RTX 6000 Ada Generation", (8, 9), memory_bytes=48_622 * _MIB, core_count=142,
-        clock_rate_ghz=2.505, memory_bytes_per_second=960_000_000_000, l2_cache_bytes=96 * _MIB,
-        source="torch.cuda.get_device_properties, CUDA 12.1; NVIDIA RTX 6000 Ada datasheet"),
-    Gpu("h100-80gb", "NVIDIA H100 80GB HBM3", (9, 0), memory_bytes=84_942_979_072, core_count=132, clock_rate_ghz=1.98,
-        memory_bytes_per_second=3_352_320_000_000, l2_cache_bytes=50 * _MIB,
-        source=_spec("h100_sxm", "0774019d97e77dc433ce97604295f6fc0f5b3b65")),
+    Gpu("rtx6000ada-48gb", "NVIDIA RTX 6000 Ada Generation", (8, 9), 48_622 * _MIB, 142, 2.505, 960_000_000_000, 96 * _MIB,
+        "torch.cuda.get_device_properties, CUDA 12.1; NVIDIA RTX 6000 Ada datasheet"),
+    Gpu("h100-80gb", "NVIDIA H100 80GB HBM3", (9, 0), 84_942_979_072, 132, 1.98, 3_352_320_000_000, 50 * _MIB,
+        _spec("h100_sxm", "0774019d97e77dc433ce97604295f6fc0f5b3b65")),
+    Gpu("h100-pcie-80gb", "NVIDIA H100 PCIe", (9, 0), 84_942_979_072, 114, 1.755, 2_039_040_000_000, 50 * _MIB,
+        _spec("h100_pcie")),
+    Gpu("h100-nvl-94gb", "NVIDIA H100 NVL", (9, 0), 99_456_909_312, 132, 1.785, 3_900_000_000_000, 50 * _MIB,
+        "torch.cuda.get_device_properties, CUDA 12.4; NVIDIA H100 NVL datasheet"),
+    # "GH200 120GB" and "480GB" say how much memory the CPU beside it has.
+    Gpu("gh200-96gb", "NVIDIA GH200 480GB", (9, 0), 101_468_602_368, 132, 1.98, 4_022_784_000_000, 60 * _MIB,
+        "deviceQuery, driver for CUDA 12.9, of a GH200 120GB; of a GH200 480GB with CUDA 12.4: the same but 0.5 % more memory"),
     # The spec's memory is a nominal 141 GiB and its L2 cache the H100's: those two are cudaDeviceProp's.
-    Gpu("h200-141gb", "NVIDIA H200", (9, 0), memory_bytes=150_121_545_728, core_count=132, clock_rate_ghz=1.98,
-        memory_bytes_per_second=4_800_000_000_000, l2_cache_bytes=60 * _MIB,
-        source=f"{_spec('h200')}; torch.cuda.get_device_properties, driver 570.124"),
-    Gpu("b200-180gb", "NVIDIA B200", (10, 0), memory_bytes=191_514_411_008, core_count=148, clock_rate_ghz=1.965,
-        memory_bytes_per_second=7_672_320_000_000, l2_cache_bytes=132_644_864,
-        source=_spec("b200", "300ec95ab85fa9f40af388054f7d43707407cb52")),
+    Gpu("h200-141gb", "NVIDIA H200", (9, 0), 150_121_545_728, 132, 1.98, 4_800_000_000_000, 60 * _MIB,
+        f"{_spec('h200')}; torch.cuda.get_device_properties, driver 570.124"),
+    # nvidia-smi reports the H200's memory, 143,771 MiB, of this one too: so does CUDA, by that.
+    Gpu("h200-nvl-141gb", "NVIDIA H200 NVL", (9, 0), 150_121_545_728, 132, 1.785, 4_800_000_000_000, 60 * _MIB,
+        "nvidia-smi, driver 570.195; NVIDIA H200 datasheet; memory and L2 cache: those of the h200-141gb"),
+    Gpu("b200-180gb", "NVIDIA B200", (10, 0), 191_514_411_008, 148, 1.965, 7_672_320_000_000, 132_644_864,
+        _spec("b200", "300ec95ab85fa9f40af388054f7d43707407cb52")),
+    Gpu("gb200-186gb", "NVIDIA GB200", (10, 0), 197_897_748_480, 152, 2.062, 7_928_064_000_000, 135_528_448,
+        _spec("gb200", "300ec95ab85fa9f40af388054f7d43707407cb52")),
+    # XLA's spec b300 has the memory of the GB300. PyTorch, out of memory, names 267.69 GiB.
+    Gpu("b300-288gb", "NVIDIA B300 SXM6 AC", (10, 3), 274_104 * _MIB, 148, 2.032, 7_672_320_000_000, 126 * _MIB,
+        "PyTorch's torch.OutOfMemoryError, CUDA 13.0; SMs, clock and L2 cache as CUDA reports them, driver 580.126"),
+    Gpu("gb300-288gb", "NVIDIA GB300", (10, 3), 297_021_079_552, 152, 2.07, 7_928_064_000_000, 135_528_448, _spec("gb300")),
+    Gpu("rtx5080-16gb", "NVIDIA GeForce RTX 5080", (12, 0), 16_609_378_304, 84, 2.617, 960_000_000_000, 64 * _MIB,
+        "torch.cuda.get_device_properties, CUDA 12.8; NVIDIA RTX Blackwell GPU architecture whitepaper"),
+    Gpu("rtx5090-32gb", "NVIDIA GeForce RTX 5090", (12, 0), 33_660_534_784, 170, 2.407, 1_792_128_000_000, 96 * _MIB,
+        "deviceQuery, driver for CUDA 13.0"),
     # The spec's memory is a nominal 96 GiB: this is cudaDeviceProp's.
-    Gpu("rtx6000pro-96gb", "NVIDIA RTX PRO 6000 Blackwell Server Edition", (12, 0), memory_bytes=101_974_081_536,
-        core_count=188, clock_rate_ghz=2.6, memory_bytes_per_second=1_792_000_000_000, l2_cache_bytes=128 * _MIB,
-        source=f"{_spec('rtx6000pro')}; torch.cuda.get_device_properties, driver 580.95"),
+    Gpu("rtx6000pro-96gb", "NVIDIA RTX PRO 6000 Blackwell Server Edition", (12, 0), 101_974_081_536, 188, 2.6,
+        1_792_000_000_000, 128 * _MIB, f"{_spec('rtx6000pro')}; torch.cuda.get_device_properties, driver 580.95"),
+    # The memory is the host's, too: what the CPU holds of it is missing to the GPU.
+    Gpu("gb10-128gb", "NVIDIA GB10", (12, 1), 128_518_373_376, 48, 2.418, 273_056_000_000, 24 * _MIB,
+        "cudaGetDeviceProperties and deviceQuery, driver for CUDA 13.0"),
 )  # fmt: skip
 
 
 # One row a profile: name, memory in GiB, SMs, memory slices (of 8), as `nvidia-smi mig -lgip` lists them. Its GiB, in
-# steps of 1/8, are what CUDA reports inside the slice: seen for 1g.10gb of the a100-80gb and h100-80gb, 3g.71gb of the
+# steps of 1/16, are what CUDA reports inside the slice: seen for 1g.10gb of the a100-80gb and h100-80gb, 3g.71gb of the
 # h200-141gb, 1g.23gb and 2g.45gb of the b200-180gb. Drivers differ by up to 1.5 GiB; of two listings this is the one
 # that claims less. Profiles with media engines (`+me`) have the same memory and SMs.
 _MIG_GUIDE = "https://docs.nvidia.com/datacenter/tesla/mig-user-guide/supported-mig-profiles.html"
+_A100_40 = (("1g.5gb", 4.75, 14, 1), ("1g.10gb", 9.625, 14, 2), ("2g.10gb", 9.625, 28, 2), ("3g.20gb", 19.5, 42, 4),
+            ("4g.20gb", 19.5, 56, 4), ("7g.40gb", 39.25, 98, 8))  # fmt: skip
+_A100_80 = (("1g.10gb", 9.5, 14, 1), ("1g.20gb", 19.5, 14, 2), ("2g.20gb", 19.5, 28, 2), ("3g.40gb", 39.25, 42, 4),
+            ("4g.40gb", 39.25, 56, 4), ("7g.80gb", 79.0, 98, 8))  # fmt: skip
+_H200 = (("1g.18gb", 16.0, 16, 1), ("1g.35gb", 32.25, 26, 2), ("2g.35gb", 32.25, 32, 2), ("3g.71gb", 69.5, 60, 4),
+         ("4g.71gb", 69.5, 64, 4), ("7g.141gb", 139.75, 132, 8))  # fmt: skip
+_OF_SXM = "of the SXM GPU, which has the same memory and SMs"
+_OF_H200 = "nvidia-smi mig -lgip: https://github.com/NVIDIA/mig-parted/issues/120"
 _SLICES = {
-    "a100-40gb": (f"nvidia-smi mig -lgip; {_MIG_GUIDE}", (
-        ("1g.5gb", 4.75, 14, 1), ("1g.10gb", 9.625, 14, 2), ("2g.10gb", 9.625, 28, 2), ("3g.20gb", 19.5, 42, 4),
-        ("4g.20gb", 19.5, 56, 4), ("7g.40gb", 39.25, 98, 8),
-    )),
-    "a100-80gb": (f"nvidia-smi mig -lgip; {_MIG_GUIDE}", (
-        ("1g.10gb", 9.5, 14, 1), ("1g.20gb", 19.5, 14, 2), ("2g.20gb", 19.5, 28, 2), ("3g.40gb", 39.25, 42, 4),
-        ("4g.40gb", 39.25, 56, 4), ("7g.80gb", 79.0, 98, 8),
+    "a100-40gb": (f"nvidia-smi mig -lgip; {_MIG_GUIDE}", _A100_40),
+    "a100-80gb": (f"nvidia-smi mig -lgip; {_MIG_GUIDE}", _A100_80),
+    "a100-pcie-40gb": (f"nvidia-smi mig -lgip {_OF_SXM}; {_MIG_GUIDE}", _A100_40),
+    "a100-pcie-80gb": (f"nvidia-smi mig -lgip {_OF_SXM}; {_MIG_GUIDE}", _A100_80),
+    "a30-24gb": (f"nvidia-smi mig -lgip; {_MIG_GUIDE}", (
+        ("1g.6gb", 5.8125, 14, 2), ("2g.12gb", 11.6875, 28, 4), ("4g.24gb", 23.4375, 56, 8),
     )),
     "h100-80gb": (f"nvidia-smi mig -lgip; {_spec('h100_sxm_mig', 'e66fe7896105577a23c210542acf3aca4521eef5')}", (
         ("1g.10gb", 9.75, 16, 1), ("1g.20gb", 19.625, 26, 2), ("2g.20gb", 19.625, 32, 2), ("3g.40gb", 39.5, 60, 4),
         ("4g.40gb", 39.5, 64, 4), ("7g.80gb", 79.25, 132, 8),
     )),
-    "h200-141gb": ("nvidia-smi mig -lgip: https://github.com/NVIDIA/mig-parted/issues/120", (
-        ("1g.18gb", 16.0, 16, 1), ("1g.35gb", 32.25, 26, 2), ("2g.35gb", 32.25, 32, 2), ("3g.71gb", 69.5, 60, 4),
-        ("4g.71gb", 69.5, 64, 4), ("7g.141gb", 139.75, 132, 8),
+    "h100-pcie-80gb": (f"nvidia-smi mig -lgip, driver 570.169; {_MIG_GUIDE}", (
+        ("1g.10gb", 9.75, 14, 1), ("1g.20gb", 19.625, 14, 2), ("2g.20gb", 19.625, 30, 2), ("3g.40gb", 39.5, 46, 4),
+        ("4g.40gb", 39.5, 62, 4), ("7g.80gb", 79.25, 114, 8),
     )),
+    "h100-nvl-94gb": (f"nvidia-smi mig -lgip: https://github.com/NVIDIA/gpu-operator/pull/900; {_MIG_GUIDE}", (
+        ("1g.12gb", 10.625, 16, 1), ("1g.24gb", 21.5, 26, 2), ("2g.24gb", 21.5, 32, 2), ("3g.47gb", 46.125, 60, 4),
+        ("4g.47gb", 46.125, 64, 4), ("7g.94gb", 92.625, 132, 8),
+    )),
+    "gh200-96gb": (
+        f"nvidia-smi mig -lgip: https://github.com/kf-cuanschutz/NVIDIA_Grace_Hopper_benchmarking_logs_; {_MIG_GUIDE}", (
+        ("1g.12gb", 11.0, 16, 1), ("1g.24gb", 23.0, 26, 2), ("2g.24gb", 23.0, 32, 2), ("3g.48gb", 46.5, 60, 4),
+        ("4g.48gb", 46.5, 64, 4), ("7g.96gb", 93.0, 132, 8),
+    )),
+    "h200-141gb": (_OF_H200, _H200),
+    "h200-nvl-141gb": (f"{_OF_H200} {_OF_SXM}; {_MIG_GUIDE}", _H200),
     "b200-180gb": ("nvidia-smi mig -lgip: https://github.com/NVIDIA/mig-parted/pull/187", (
         ("1g.23gb", 20.5, 18, 1), ("1g.45gb", 44.25, 30, 2), ("2g.45gb", 44.25, 36, 2), ("3g.90gb", 89.0, 70, 4),
         ("4g.90gb", 89.0, 72, 4), ("7g.180gb", 178.5, 148, 8),
@@ -253,9 +156,9 @@ def _slice(whole: Gpu, profile: str, memory_gib: float, core_count: int, memory_
     )
 
 
-_TARGETS = {gpu.name: gpu for gpu in _WHOLE}
-_TARGETS |= {
+TARGETS = {gpu.name: gpu for gpu in _WHOLE}
+TARGETS |= {
     target.name: target
     for name, (source, profiles) in _SLICES.items()
-    for target in (_slice(_TARGETS[name], *profile, source) for profile in profiles)
+    for target in (_slice(TARGETS[name], *profile, source) for profile in profiles)
 }

@@ -10,13 +10,16 @@ from pytest_af3mem import gpus
 from pytest_af3mem.gpus import Gpu
 
 # Where a profile may begin, by its compute slices (the `2` of 2g.20gb) and memory slices, of which it takes so many from
-# there: "Placements" of `nvidia-smi mig -lgipp`, the same on A100, H100, H200 and B200.
+# there: "Placements" of `nvidia-smi mig -lgipp`, the same on A100, H100, H200 and B200. The A30 has four memory slices, which
+# count two of eight each.
 _STARTS = {
     (1, 1): (0, 1, 2, 3, 4, 5, 6),
     (1, 2): (0, 2, 4, 6),
     (2, 2): (0, 2, 4),
+    (2, 4): (0, 4),
     (3, 4): (0, 4),
     (4, 4): (0,),
+    (4, 8): (0,),
     (7, 8): (0,),
 }
 
@@ -30,26 +33,22 @@ def profiles(gpu: str) -> list[Gpu]:
 @functools.cache
 def splits(gpu: str) -> frozenset[tuple[str, ...]]:
     """Every set of slices that a GPU can be split into with no room for another one; names in the order of `profiles`."""
-    known = {target.name: (_starts(target), target.memory_slices) for target in profiles(gpu)}
-    found: set[tuple[str, ...]] = set()
-    seen: set[tuple[frozenset[int], tuple[str, ...]]] = set()
+    known = profiles(gpu)
+    order = [target.name for target in known]
+    places = [
+        (target.name, frozenset(range(start, start + target.memory_slices))) for target in known for start in _starts(target)
+    ]
 
-    def fill(taken: frozenset[int], chosen: tuple[str, ...]) -> None:
-        if (taken, chosen) in seen:
-            return
-        seen.add((taken, chosen))
-        is_full = True
-        for name, (starts, length) in known.items():
-            for start in starts:
-                place = frozenset(range(start, start + length))
-                if not place & taken:
-                    is_full = False
-                    fill(taken | place, tuple(sorted((*chosen, name), key=list(known).index)))
-        if is_full and chosen:
-            found.add(chosen)
+    @functools.cache
+    def filled(taken: frozenset[int], chosen: tuple[str, ...]) -> frozenset[tuple[str, ...]]:
+        free = [(name, place) for name, place in places if not place & taken]
+        if not free:
+            return frozenset([chosen] if chosen else [])
+        return frozenset().union(
+            *(filled(taken | place, tuple(sorted((*chosen, name), key=order.index))) for name, place in free)
+        )
 
-    fill(frozenset(), ())
-    return frozenset(found)
+    return filled(frozenset(), ())
 
 
 def best(gpu: str, needed: Mapping[str, int]) -> tuple[tuple[str, ...], int] | None:

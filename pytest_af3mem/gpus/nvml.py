@@ -38,6 +38,19 @@ class VisibleGpu:
 
 
 @dataclass(frozen=True)
+class Facts:
+    """What the driver says of a GPU beside its name. `memory_bytes` leaves out what the driver keeps for itself, as CUDA does.
+
+    SMs are `core_count` for a slice; for a whole GPU, which has 0 there, NVML counts `cuda_cores` alone.
+    """
+
+    compute_capability: tuple[int, int]
+    memory_bytes: int
+    core_count: int
+    cuda_cores: int
+
+
+@dataclass(frozen=True)
 class GpuMemory:
     """Memory of one GPU at one moment, in bytes.
 
@@ -61,23 +74,34 @@ def visible_gpus() -> tuple[list[VisibleGpu], str]:
         return [], str(error)
 
 
+def facts(gpu: VisibleGpu) -> Facts:
+    """Raises NotJudged, with NVML's words, where it does not say."""
+    with _library() as pynvml:
+        handle = pynvml.nvmlDeviceGetHandleByUUID(gpu.uuid)
+        whole = pynvml.nvmlDeviceGetHandleByUUID(gpu.parent_uuid) if gpu.is_slice else handle
+        major, minor = pynvml.nvmlDeviceGetCudaComputeCapability(whole)
+        memory = _memory(pynvml, handle)
+        return Facts(
+            compute_capability=(major, minor),
+            memory_bytes=memory.total - getattr(memory, "reserved", 0),
+            core_count=pynvml.nvmlDeviceGetAttributes(handle).multiprocessorCount if gpu.is_slice else 0,
+            cuda_cores=0 if gpu.is_slice else pynvml.nvmlDeviceGetNumGpuCores(handle),
+        )
+
+
 class Gauge:
     """Reads the memory of one GPU, again and again. Raises NotJudged, with NVML's words, when it cannot."""
 
     def __init__(self, uuid: str):
-        self._open = contextlib.ExitStack()
-        with self._open:
-            self._pynvml = self._open.enter_context(_library())
+        with contextlib.ExitStack() as opened:
+            self._pynvml = opened.enter_context(_library())
             self._handle = self._pynvml.nvmlDeviceGetHandleByUUID(uuid)
-            self._open = self._open.pop_all()  # kept open until `close`
+            self.close = opened.pop_all().close
 
     def read(self) -> GpuMemory:
         with _as_not_judged(self._pynvml):
             memory = _memory(self._pynvml, self._handle)
             return GpuMemory(memory.used, memory.total, _processes(self._pynvml, self._handle))
-
-    def close(self) -> None:
-        self._open.close()
 
 
 def library() -> str:

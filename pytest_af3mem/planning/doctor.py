@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import platform
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from pytest_af3mem.errors import Af3memError
-from pytest_af3mem.gpus import nvml
+from pytest_af3mem.gpus import local, nvml
 from pytest_af3mem.planning.ask import Show
 from pytest_af3mem.records import calibration
 from pytest_af3mem.records.request import Installation
@@ -16,7 +17,10 @@ from pytest_af3mem.session.session import Session
 
 @dataclass(frozen=True)
 class Findings:
-    """What was found. `problem` says what is missing and how to mend it; `targets` maps each to why it does not compile."""
+    """What was found. `problem` says what is missing and how to mend it; `targets` maps each to why it does not compile.
+
+    `unnamed` maps GPUs of this machine that are no target to the reason.
+    """
 
     python: str
     interpreter: str
@@ -29,6 +33,7 @@ class Findings:
     cache: str
     workers: int
     calibrations: tuple[str, ...] = ()
+    unnamed: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def healthy(self) -> bool:
@@ -47,6 +52,7 @@ def examine(session: Session, show: Show) -> Findings:
     except Af3memError as error:
         found["problem"] = str(error)
     found["gpus"], found["no_gpu"] = nvml.visible_gpus()
+    found["unnamed"] = {gpu.name: reason for gpu in found["gpus"] if (reason := local.why_unnamed(gpu))}
     records, problems = calibration.known(session.settings.cache_dir)
     return Findings(
         python=platform.python_version(),

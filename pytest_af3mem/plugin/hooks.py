@@ -74,6 +74,7 @@ def read_settings(config: pytest.Config, names: Collection[str] = ()) -> Setting
         if not names or option.name in names:
             text = from_ini(config, f"af3_{option.name}")
             is_path = option.metavar in ("FILE", "DIR") or (option.name == "python" and "/" in text)
+            is_path = is_path or (option.name == "target" and text.lower().endswith(".txtpb"))
             ini[option.name] = str(folder / text) if text and is_path and not text.startswith("~") else text
             command_line[option.name] = config.getoption(f"af3_{option.name}")
     settings = resolve_auto(Settings.read(command_line, ini))

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pytest_af3mem import gpus
 from pytest_af3mem.errors import InputError, NotJudged
 from pytest_af3mem.records.baseline import Entry
 from pytest_af3mem.records.holders import explained
@@ -56,6 +57,7 @@ class Measurement:
             "tokens": self.tokens,
             "bucket": self.bucket,
             "target": self.target,
+            **gpus.carried(self.target),
             "method": self.method,
             "budget_bytes": verdict and verdict.budget_bytes,
             "baseline_bytes": verdict and verdict.baseline_bytes,
@@ -106,7 +108,11 @@ class Measurement:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Measurement:
-        """The inverse of `to_json`, but for holders that were left out. Raises InputError for what is no such entry."""
+        """The inverse of `to_json`, but for holders that were left out. Takes a described target as well.
+
+        Raises InputError for what is no such entry.
+        """
+        gpus.take(data)
         row = dict(vars(typed.read(_Row, data, others=True)))
         outcome, line = row.pop("verdict"), row.pop("line") or ""
         judged = {name: row.pop(name) for name in ("reason", "budget_bytes", "baseline_bytes", "improved")}

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from pytest_af3mem import gpus
 from pytest_af3mem.errors import UsageError
 from pytest_af3mem.inputs.buckets import bucket
 from pytest_af3mem.storage import typed
@@ -92,14 +93,14 @@ class Request:
         return hash(self.identity)
 
     def to_json(self) -> dict[str, Any]:
-        return dataclasses.asdict(self) | {"settings": dict(self.settings)}
+        return dataclasses.asdict(self) | {"settings": dict(self.settings), **gpus.carried(self.target)}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Request:
-        """Raises InputError for what is no such record, and UsageError for settings that cannot be."""
+        """Takes a described target as well. Raises InputError for what is no such record, and UsageError for what cannot be."""
         settings = data.get("settings")
         pairs = list(settings.items()) if isinstance(settings, dict) else settings
-        read = typed.read(cls, {**data, "settings": pairs})
+        read = typed.read(cls, {**gpus.take(data), "settings": pairs})
         return dataclasses.replace(read, settings=freeze(dict(read.settings)))
 
 

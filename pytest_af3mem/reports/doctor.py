@@ -21,6 +21,7 @@ def render_text(findings: Findings) -> str:
         lines.append(f"dictionary        {findings.components or 'not made yet'}")
     lines += [f"cache             {findings.cache}", f"workers           {findings.workers}"]
     lines += [f"GPU               {gpu.name}, {format_bytes(gpu.memory_bytes)}, driver {gpu.driver}" for gpu in findings.gpus]
+    lines += [f"GPU               {name} is no target: {reason}" for name, reason in findings.unnamed.items()]
     if findings.no_gpu:
         lines.append(f"GPU               none visible ({findings.no_gpu}); measuring compiled needs none")
     none = "none: how far a real GPU differs from what is compiled is not known (af3mem calibrate, on one)"

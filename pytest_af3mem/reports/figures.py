@@ -123,7 +123,8 @@ def curve(found: Sequence[Series], buckets: Sequence[int]) -> Plot:
 def _capacities(targets: Collection[str], lowest: int, highest: int) -> dict[str, int]:
     """Memory of the measured targets, and of those GPUs that the peaks reach or nearly reach, whole ones before slices."""
     kept = {name: gpus.find(name).memory_bytes for name in targets}
-    for gpu in sorted(map(gpus.find, gpus.names()), key=lambda gpu: (gpu.is_slice, gpu.memory_bytes)):
+    in_order = sorted(map(gpus.find, gpus.names()), key=lambda gpu: (gpu.is_slice, round(gpu.memory_bytes / 2**30)))
+    for gpu in in_order:  # of those with about the same memory the first in the catalogue
         apart = all(max(gpu.memory_bytes, memory) > _NEAR * min(gpu.memory_bytes, memory) for memory in kept.values())
         if apart and lowest < gpu.memory_bytes < 3 * highest:
             kept[gpu.name] = gpu.memory_bytes

@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from pytest_af3mem import gpus
 from pytest_af3mem.errors import InputError, NotJudged, SetupError
 from pytest_af3mem.records import answering
 from pytest_af3mem.records.identity import known_peak, known_signature
@@ -77,7 +78,8 @@ class Pool:
         return Path(path) if path else None
 
     def targets(self) -> dict[str, str]:
-        return dict(self._children.ask({"do": "targets"}))
+        described = [{"target": name, **gpus.carried(name)} for name in gpus.learnt()]
+        return dict(self._children.ask({"do": "targets", "described": described}))
 
     def featurise(self, request: Request) -> dict[str, Any]:
         """As `Backend.featurise`. The dictionary of chemical components is made first where it is missing."""

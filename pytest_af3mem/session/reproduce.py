@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from pytest_af3mem import gpus
 from pytest_af3mem.errors import UsageError
 from pytest_af3mem.records.request import Request, freeze
 from pytest_af3mem.session.settings import AUTO, Settings
@@ -34,7 +35,8 @@ def command(
 
     Its job is generated with so many `tokens` and these `options`, or the one in a file.
     """
-    words = ["af3mem", "measure", *(("--job", str(job)) if job else ("--tokens", str(tokens))), "--target", request.target]
+    target = gpus.spelled(request.target)
+    words = ["af3mem", "measure", *(("--job", str(job)) if job else ("--tokens", str(tokens))), "--target", target]
     for name, value in options:
         flag = f"--{name.replace('_', '-')}"
         if name == "smiles":

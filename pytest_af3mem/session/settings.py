@@ -167,7 +167,10 @@ class Settings:
         read_method,
     )
     target: str = _option(
-        DEFAULT_TARGET, f"GPU or MIG slice, such as a100-40gb (default: the visible GPU, else {DEFAULT_TARGET})", "NAME", _target
+        DEFAULT_TARGET,
+        f"GPU or MIG slice, such as a100-40gb, or the .txtpb file of one (default: the visible GPU, else {DEFAULT_TARGET})",
+        "NAME",
+        _target,
     )
     model: str = _option("alphafold3", "alphafold3, or package.module:object for your own (default: alphafold3)", "NAME")
     python: str = _option(sys.executable, "interpreter that holds the model (default: this one)", "PATH", _interpreter)

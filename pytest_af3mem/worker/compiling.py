@@ -12,7 +12,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -85,11 +85,13 @@ class Worker:
         path = self._model.components(self._folder, self._progress)
         return str(path) if path else None
 
-    def targets(self) -> dict[str, str]:
+    def targets(self, described: Sequence[Mapping[str, str]]) -> dict[str, str]:
         """Every target, and why a small program does not compile for it here (empty where it does)."""
+        for one in described:
+            gpus.take(one)
         with _private() as folder:
             toolchain = target.toolchain(folder)
-            return {name: programs.trial(gpus.find(name), toolchain) for name in gpus.names()}
+            return {name: programs.trial(gpus.find(name), toolchain) for name in (*gpus.learnt(), *gpus.names())}
 
     def measure(self, request: Request) -> Answer:
         """The peak for one request, from the cache where an equal program was compiled before."""

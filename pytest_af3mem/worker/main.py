@@ -88,7 +88,7 @@ def _answer(worker: GpuWorker, message: Mapping[str, Any]) -> Any:
         case "components":
             return worker.components()
         case "targets":
-            return worker.targets()
+            return worker.targets(message["described"])
         case "featurise":
             return worker.featurise(Request.from_json(message["request"]))
         case "measure":

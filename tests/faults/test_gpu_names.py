@@ -5,6 +5,8 @@ import pytest
 from pytest_af3mem import gpus
 from pytest_af3mem.gpus.unlisted import nominal_gb
 
+FILE = "describe it in a file, --af3-target FILE.txtpb"
+
 
 def told(name):
     with pytest.raises(gpus.UnknownTarget) as caught:
@@ -15,14 +17,15 @@ def told(name):
 @pytest.mark.parametrize(
     ("name", "text"),
     [
-        ("gb200", ": NVIDIA's GB200 (186 GB) is not in the catalogue yet: the nearest with no more memory is b200-180gb"),
-        ("h100-nvl", ": NVIDIA's H100 NVL (94 GB) is not in the catalogue yet: the nearest with no more memory are "
-                     "a100-80gb and h100-80gb"),
-        ("H100-NVL-94GB", ": NVIDIA's H100 NVL (94 GB) is not in the catalogue yet: the nearest with no more memory are "
-                          "a100-80gb and h100-80gb"),
-        ("a30-24gb", ": NVIDIA's A30 (24 GB) is not in the catalogue yet: the nearest with no more memory are "
-                     "l4-24gb and rtx4090-24gb"),
-        ("gh200-144gb", ": NVIDIA's GH200 (144 GB) is not in the catalogue yet: the nearest with no more memory is h200-141gb"),
+        ("h20", f": NVIDIA's H20 (96 GB) is not in the catalogue yet: {FILE}; the nearest with no more memory are "
+                "gh200-96gb and rtx6000pro-96gb"),
+        ("rtx-pro-4500", f": NVIDIA's RTX PRO 4500 (32 GB) is not in the catalogue yet: {FILE}; the nearest with no more "
+                         "memory are v100-32gb and rtx5090-32gb"),
+        ("NVIDIA-GeForce-RTX-4080", f": NVIDIA's RTX 4080 (16 GB) is not in the catalogue yet: {FILE}; the nearest with no more "
+                                    "memory are p100-16gb and v100-16gb and t4-16gb"),
+        ("rtx3070", f": NVIDIA's RTX 3070 (8 GB) is not in the catalogue yet: {FILE}"),
+        ("gh200-144gb", f": NVIDIA's GH200 (144 GB) is not in the catalogue yet: {FILE}; the nearest with no more memory are "
+                        "h200-141gb and h200-nvl-141gb"),
     ],
 )  # fmt: skip
 def test_a_gpu_that_is_known_and_not_in_the_catalogue(name, text):
@@ -43,7 +46,26 @@ def test_a_gpu_that_is_known_and_not_in_the_catalogue(name, text):
     ],
 )
 def test_other_makers_are_named(name, maker):
-    assert told(name) == f": AlphaFold 3 runs on NVIDIA's GPUs alone, and this is {maker}'s"
+    way_out = ", for which XLA compiles only where ROCm is installed as well as jax-rocm7-plugin" if maker == "AMD" else ""
+    assert told(name) == f": AlphaFold 3 runs on NVIDIA's GPUs alone, and this is {maker}'s{way_out}"
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("gh200", ": did you mean gh200-96gb?"),
+        ("gb200", ": did you mean gb200-186gb?"),
+        ("h100-nvl", ": did you mean h100-nvl-94gb?"),
+        ("a100-pcie", ": did you mean a100-pcie-40gb or a100-pcie-80gb?"),
+        ("l4", ": did you mean l4-24gb?"),
+        ("rtx-4090", ": did you mean rtx4090-24gb?"),
+        ("NVIDIA-GeForce-RTX-5090", ": did you mean rtx5090-32gb?"),
+        ("rtx-a6000", ": did you mean a6000-48gb?"),
+        ("rtx4091", ": did you mean rtx4090-24gb?"),
+    ],
+)
+def test_a_name_without_its_memory(name, text):
+    assert told(name) == text
 
 
 @pytest.mark.parametrize(

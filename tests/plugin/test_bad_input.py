@@ -56,7 +56,7 @@ MARKERS = {
     "af3_budget()": 'af3_budget takes one size and perhaps a target, like af3_budget("16 GiB", target="a100-40gb")',
     "af3_budget('1 GiB', targets='l4')": "af3_budget takes one size and perhaps a target, "
     'like af3_budget("16 GiB", target="a100-40gb")',
-    "af3_budget('1 GiB', target='l4')": "unknown target 'l4': did you mean l4-24gb or l40s-48gb? (all: af3mem doctor)",
+    "af3_budget('1 GiB', target='l4')": "unknown target 'l4': did you mean l4-24gb? (all: af3mem doctor)",
     "af3_budget('24 Bananas')": "af3_budget '24 Bananas' is not a size: write '16 GiB', '16 GB', '95 %' or a number of bytes",
     "af3_budget(1.5)": "af3_budget 1.5 is not a size: write '16 GiB', '16 GB', '95 %' or a number of bytes",
     "af3_budget(0)": "af3_budget 0 must be more than 0",

@@ -14,19 +14,44 @@ CARDS = {
     "v100-32gb": (7, 0),
     "a100-40gb": (8, 0),
     "a100-80gb": (8, 0),
+    "a100-64gb": (8, 0),
+    "a100-pcie-40gb": (8, 0),
+    "a100-pcie-80gb": (8, 0),
+    "a30-24gb": (8, 0),
     "a6000-48gb": (8, 6),
+    "a10-24gb": (8, 6),
+    "a40-48gb": (8, 6),
+    "rtx3090-24gb": (8, 6),
     "l4-24gb": (8, 9),
+    "l40-48gb": (8, 9),
     "l40s-48gb": (8, 9),
     "rtx4090-24gb": (8, 9),
     "h100-80gb": (9, 0),
+    "h100-pcie-80gb": (9, 0),
+    "h100-nvl-94gb": (9, 0),
+    "gh200-96gb": (9, 0),
     "h200-141gb": (9, 0),
+    "h200-nvl-141gb": (9, 0),
     "b200-180gb": (10, 0),
+    "gb200-186gb": (10, 0),
+    "b300-288gb": (10, 3),
+    "gb300-288gb": (10, 3),
+    "rtx5080-16gb": (12, 0),
+    "rtx5090-32gb": (12, 0),
     "rtx6000pro-96gb": (12, 0),
+    "gb10-128gb": (12, 1),
 }
 PROFILES = {
     "a100-40gb": ("1g.5gb", "1g.10gb", "2g.10gb", "3g.20gb", "4g.20gb", "7g.40gb"),
     "a100-80gb": ("1g.10gb", "1g.20gb", "2g.20gb", "3g.40gb", "4g.40gb", "7g.80gb"),
     "h100-80gb": ("1g.10gb", "1g.20gb", "2g.20gb", "3g.40gb", "4g.40gb", "7g.80gb"),
+    "a100-pcie-40gb": ("1g.5gb", "1g.10gb", "2g.10gb", "3g.20gb", "4g.20gb", "7g.40gb"),
+    "a100-pcie-80gb": ("1g.10gb", "1g.20gb", "2g.20gb", "3g.40gb", "4g.40gb", "7g.80gb"),
+    "a30-24gb": ("1g.6gb", "2g.12gb", "4g.24gb"),
+    "h100-pcie-80gb": ("1g.10gb", "1g.20gb", "2g.20gb", "3g.40gb", "4g.40gb", "7g.80gb"),
+    "h100-nvl-94gb": ("1g.12gb", "1g.24gb", "2g.24gb", "3g.47gb", "4g.47gb", "7g.94gb"),
+    "gh200-96gb": ("1g.12gb", "1g.24gb", "2g.24gb", "3g.48gb", "4g.48gb", "7g.96gb"),
+    "h200-nvl-141gb": ("1g.18gb", "1g.35gb", "2g.35gb", "3g.71gb", "4g.71gb", "7g.141gb"),
     "h200-141gb": ("1g.18gb", "1g.35gb", "2g.35gb", "3g.71gb", "4g.71gb", "7g.141gb"),
     "b200-180gb": ("1g.23gb", "1g.45gb", "2g.45gb", "3g.90gb", "4g.90gb", "7g.180gb"),
 }
@@ -102,7 +127,7 @@ def test_slice_is_part_of_its_card(gpu):
     assert not card.is_slice
     assert gpu.compute_capability == card.compute_capability
     assert gpu.architecture is card.architecture
-    whole_card = gpu.name.split("/")[1].startswith("7g")
+    whole_card = gpu.memory_slices == 8
     for field in ("memory_bytes", "core_count", "l2_cache_bytes", "memory_bytes_per_second"):
         part, whole = getattr(gpu, field), getattr(card, field)
         assert part <= whole if whole_card else part < whole
@@ -205,8 +230,8 @@ def test_find_ignores_case(gpu):
     [
         ("h100-80", "unknown target 'h100-80': did you mean h100-80gb? (all: af3mem doctor)"),
         ("h100", "unknown target 'h100': did you mean h100-80gb? (all: af3mem doctor)"),
-        ("A100", "unknown target 'A100': did you mean a100-40gb or a100-80gb? (all: af3mem doctor)"),
-        ("l4", "unknown target 'l4': did you mean l4-24gb or l40s-48gb? (all: af3mem doctor)"),
+        ("A100", "unknown target 'A100': did you mean a100-40gb or a100-80gb or a100-64gb? (all: af3mem doctor)"),
+        ("l4", "unknown target 'l4': did you mean l4-24gb? (all: af3mem doctor)"),
         ("h10-80gb", "unknown target 'h10-80gb': did you mean h100-80gb"),
         (" h100-80gb", "unknown target ' h100-80gb': did you mean h100-80gb"),
         ("h100-80gb/", "unknown target 'h100-80gb/': did you mean h100-80gb/1g.10gb or"),
@@ -226,6 +251,10 @@ def test_unknown_target(name, text):
     assert "\n" not in message
     assert isinstance(caught.value, ValueError)
     assert isinstance(caught.value, Af3memError)
+
+
+def test_every_gpu_has_a_name_of_its_own_in_cuda():
+    assert len({gpu.description for gpu in ALL}) == len(ALL)
 
 
 def test_records_are_frozen():

@@ -91,7 +91,10 @@ VALUE = "x={!r} must be a finite number, a text, true, false, none, or a list of
         (mark("budget", "1 GiB", "2 GiB"), ONE_SIZE),
         (mark("budget", "1 GiB", gpu="l4-24gb"), ONE_SIZE),
         (mark("budget", "24 Bananas"), NO_SIZE),
-        (mark("budget", "1 GiB", target="l4"), "unknown target 'l4': did you mean l4-24gb or l40s-48gb? (all: af3mem doctor)"),
+        (
+            mark("budget", "1 GiB", target="l4"),
+            "unknown target 'l4': did you mean l4-24gb? (all: af3mem doctor)",
+        ),
         (mark("budget", "1 GiB", target=5), TARGET.format(5)),
         (mark("budget", "1 GiB", target=""), TARGET.format("")),
         (mark("baseline", "0.5 %"), TOLERANCE),

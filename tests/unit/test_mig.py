@@ -4,7 +4,10 @@ from pytest_af3mem import gpus
 from pytest_af3mem.gpus import mig
 from pytest_af3mem.reports.job_folder import slurm_type
 
-MIG_CARDS = ["a100-40gb", "a100-80gb", "h100-80gb", "h200-141gb", "b200-180gb"]
+MIG_CARDS = [
+    *("a100-40gb", "a100-80gb", "a100-pcie-40gb", "a100-pcie-80gb", "h100-80gb", "h100-pcie-80gb", "h100-nvl-94gb"),
+    *("gh200-96gb", "h200-141gb", "h200-nvl-141gb", "b200-180gb"),
+]
 
 
 def profiles(names):
@@ -31,6 +34,11 @@ def test_splits_of_nvidias_guide():
     } <= found
     assert ("4g.20gb", "4g.20gb") not in found
     assert ("1g.5gb",) * 4 + ("4g.20gb",) not in found
+
+
+def test_splits_of_an_a30_which_has_four_slices_of_each_kind():
+    found = {tuple(profiles(split)) for split in mig.splits("a30-24gb")}
+    assert found == {("4g.24gb",), ("2g.12gb",) * 2, ("1g.6gb", "1g.6gb", "2g.12gb"), ("1g.6gb",) * 4}
 
 
 def test_a_card_without_mig():
@@ -68,6 +76,7 @@ def test_no_job_for_a_slice():
             "a100-80gb/*",
             [f"a100-80gb/{profile}" for profile in ("1g.10gb", "1g.20gb", "2g.20gb", "3g.40gb", "4g.40gb", "7g.80gb")],
         ),
+        ("gpus", [name for name in gpus.names() if "/" not in name]),
         ("cards", [name for name in gpus.names() if "/" not in name]),
         ("all", list(gpus.names())),
     ],

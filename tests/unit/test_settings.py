@@ -117,7 +117,10 @@ def test_an_error_names_the_place_of_the_value(monkeypatch):
     assert refused(stated, flag=lambda option: f"--{option.name}") == f"--workers {rule}"
     assert refused({}, stated) == f"af3_workers {rule}"
     assert refused({"no_cache": "maybe"}) == "--af3-no-cache is a switch: 'maybe' is neither true nor false"
-    assert refused({"target": "a100"}) == "unknown target 'a100': did you mean a100-40gb or a100-80gb? (all: af3mem doctor)"
+    assert (
+        refused({"target": "a100"})
+        == "unknown target 'a100': did you mean a100-40gb or a100-80gb or a100-64gb? (all: af3mem doctor)"
+    )
     monkeypatch.setenv("AF3MEM_WORKERS", "two")
     assert refused({}, {"workers": "three"}) == f"AF3MEM_WORKERS {rule}"
 
