@@ -167,3 +167,9 @@ def test_json_report(a_measurement, a_peak):
         "seconds": 0.0,
         "cached": False,
     }
+
+
+def test_what_a_gpu_decides_and_what_is_not_in_the_total_have_lines_of_their_own(a_measurement, a_peak):
+    lines = terminal.body(a_measurement(peak=a_peak(least_bytes=7 * GIB, tuning_bytes=2 * GIB))).splitlines()
+    assert "  at the least    7.00 GiB  as the GPU chooses between Triton and cuBLASLt" in lines
+    assert "  tuning          2.00 GiB  inputs of kernels that tokamax may keep: not in the total" in lines
