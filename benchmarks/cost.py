@@ -6,6 +6,7 @@ It takes some forty minutes on two cores; `--only cold,changed` takes a part. Wh
 - buckets: every default bucket, with one and with two workers;
 - comment: one size of a model of which a comment was edited, by a fresh worker, beside the same size of another model;
 - cache: every default bucket again, from the cache;
+- host: the most host memory that a worker and its compile process hold together;
 - pytest: a thousand cached tests, collection of ten thousand tests, and pytest's start, with and without the plugin.
 """
 
@@ -18,8 +19,10 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from pytest_af3mem.session.session import Session
@@ -67,7 +70,8 @@ for tokens in map(int, sizes):
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parts = {"cold": cold, "changed": changed, "buckets": buckets, "comment": comment, "cache": cached, "pytest": pytest_itself}
+    parts = {"cold": cold, "changed": changed, "buckets": buckets, "comment": comment, "cache": cached}
+    parts |= {"host": host, "pytest": pytest_itself}
     parser.add_argument("--only", default=",".join(parts), help="(default: all)")
     chosen = parser.parse_args().only.split(",")
     with tempfile.TemporaryDirectory() as folder:
@@ -115,6 +119,33 @@ def cached(cache: Path) -> Iterator[str]:
     sizes = default_buckets(cache)
     measured(sizes, cache, workers=2)
     yield f"{len(sizes)} buckets: {measured(sizes, cache):.2f} s"
+
+
+def host(cache: Path) -> Iterator[str]:
+    for tokens in (512, 5120):
+        forget(cache)
+        done = threading.Event()
+        with ThreadPoolExecutor(1) as pool:
+            most = pool.submit(most_memory_bytes, done)
+            measured((tokens,), cache)
+            done.set()
+        yield f"{tokens} tokens: {most.result() / 2**30:.2f} GiB"
+
+
+def most_memory_bytes(done: threading.Event) -> int:
+    """Of all processes below this one, until it is done."""
+    most = 0
+    while not done.wait(0.2):
+        below, parents = {os.getpid()}, {}
+        for status in Path("/proc").glob("[0-9]*/status"):
+            with contextlib.suppress(OSError):
+                fields = dict(line.split(":", 1) for line in status.read_text().splitlines() if ":" in line)
+                parents[int(fields["Pid"])] = int(fields["PPid"]), int(fields.get("VmRSS", "0").split()[0]) * 1024
+        for pid in sorted(parents):
+            if parents[pid][0] in below:
+                below.add(pid)
+        most = max(most, sum(parents[pid][1] for pid in below - {os.getpid()} if pid in parents))
+    return most
 
 
 def pytest_itself(cache: Path) -> Iterator[str]:
