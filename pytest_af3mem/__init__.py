@@ -13,9 +13,10 @@ if TYPE_CHECKING:
     from pytest_af3mem.inputs.job import Job as Job
     from pytest_af3mem.inputs.strategies import jobs as jobs
     from pytest_af3mem.records.peak import Peak as Peak
+    from pytest_af3mem.session.measuring import measure as measure
 
 __version__ = "0.1.0"
-__all__ = ["Job", "Peak", "Size", "__version__", "generate", "jobs"]
+__all__ = ["Job", "Peak", "Size", "__version__", "generate", "jobs", "measure"]
 
 _HOMES = {
     "Job": "pytest_af3mem.inputs.job",
@@ -23,6 +24,7 @@ _HOMES = {
     "Size": "pytest_af3mem.gpus.size",
     "generate": "pytest_af3mem.inputs.generate",
     "jobs": "pytest_af3mem.inputs.strategies",
+    "measure": "pytest_af3mem.session.measuring",
 }
 
 
