@@ -103,7 +103,7 @@ def environment(line: str) -> dict[str, str]:
 def target(said: Mapping[str, str]) -> tuple[str, int | None]:
     """The target of the GPU that a log names, and the GPU's memory in bytes; empty and None where it says neither.
 
-    Where the catalogue has no such name, as of a PCIe card or of one that nvidia-smi cut, it is the target of the same chip with
+    Where the catalogue has no such name, as of a PCIe GPU or of one that nvidia-smi cut, it is the target of the same chip with
     the same memory.
     """
     name, memory_bytes = said.get("gpu", "").strip(), amount(said.get("memory"))

@@ -60,7 +60,7 @@ def _gpu(one: Explanation) -> tuple[Step, ...]:
     older = "this log is of an older JAX: whether it fits with the versions here as it is, else with which settings"
     why = older if "old_jax" in one.said else "the settings with which it fits this GPU"
     found.append(Step(f"af3mem fit --tokens {one.tokens or 'N'} --target {_target(one)}", why))
-    return *found, Step("af3mem plan job.json --targets cards", "what it needs, and the GPUs that it fits as it is")
+    return *found, Step("af3mem plan job.json --targets gpus", "what it needs, and the GPUs that it fits as it is")
 
 
 def _shared_memory(one: Explanation) -> tuple[Step, ...]:

@@ -158,7 +158,7 @@ def test_the_text_of_one():
         "without one the pool ends where the GPU does",
         "          af3mem fit --tokens 4184 --target h100-80gb  # this log is of an older JAX: whether it fits with the versions "
         "here as it is, else with which settings",
-        "          af3mem plan job.json --targets cards         # what it needs, and the GPUs that it fits as it is",
+        "          af3mem plan job.json --targets gpus          # what it needs, and the GPUs that it fits as it is",
     ]
 
 

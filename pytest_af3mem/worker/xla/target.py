@@ -55,6 +55,6 @@ def device(gpu: Gpu) -> Any:
         topology = topologies.get_topology_desc("", platform="cuda", target_config=gpu.target_config(), topology="1x1x1")
     except Exception as error:
         way_out = f"; its XLA may not know all fields of {gpu.source}: leave such out" if gpu.config else ""
-        text = f"jax {jax.__version__} cannot compile for {gpu.name} without the card: {first_line(error)}{way_out}"
+        text = f"jax {jax.__version__} cannot compile for {gpu.name} without the GPU: {first_line(error)}{way_out}"
         raise NotJudged(text) from error
     return topology.devices[0]
