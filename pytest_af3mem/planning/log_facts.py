@@ -121,4 +121,8 @@ def _alike(name: str, memory_bytes: int | None) -> str:
         alike = [one for one in alike if abs(one.memory_bytes - memory_bytes) < _NEAR * memory_bytes]
     else:
         alike = [one for one in alike if nominal and nominal_gb(one.name) == int(nominal[1])]
-    return alike[0].name if len(alike) == 1 else ""
+    forms = {
+        one.name: one.name.split("-")[1:-1] for one in alike
+    }  # such as `pcie`: the plain one is meant where the log has none
+    alike = sorted((name for name, form in forms.items() if set(form) <= set(words)), key=lambda name: -len(forms[name]))
+    return alike[0] if len(alike[:2]) == 1 or (alike and len(forms[alike[0]]) > len(forms[alike[1]])) else ""

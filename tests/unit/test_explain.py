@@ -389,17 +389,17 @@ def test_the_bucket_is_of_the_sizes_in_the_log():
     [
         (["GPU 0: NVIDIA A100-SXM4-40GB (UUID: GPU-1)", "  MIG 3g.20gb     Device  0: (UUID: MIG-1)"], "a100-40gb/3g.20gb"),
         (["GPU 0: NVIDIA H200 (UUID: GPU-1)", "GPU 1: NVIDIA L4 (UUID: GPU-2)"], "h200-141gb"),
-        (["|   0  NVIDIA H100 PCIe               On  |   00000000:81:00.0 Off |                    0 |"], ""),
+        (["|   0  NVIDIA H100 PCIe               On  |   00000000:81:00.0 Off |                    0 |"], "h100-pcie-80gb"),
         (
             [
                 "|   0  NVIDIA H100 PCIe               On  |   00000000:81:00.0 Off |                    0 |",
                 "| N/A   35C    P0             53W /  310W |       1MiB /  81559MiB |      0%      Default |",
             ],
-            "h100-80gb",
+            "h100-pcie-80gb",
         ),
-        (["GPU 0: NVIDIA A100-PCIE-40GB (UUID: GPU-1)"], "a100-40gb"),
-        (["GPU 0: NVIDIA A100 80GB PCIe (UUID: GPU-1)"], "a100-80gb"),
-        (["GPU 0: NVIDIA GH200 480GB (UUID: GPU-1)"], ""),
+        (["GPU 0: NVIDIA A100-PCIE-40GB (UUID: GPU-1)"], "a100-pcie-40gb"),
+        (["GPU 0: NVIDIA A100 80GB PCIe (UUID: GPU-1)"], "a100-pcie-80gb"),
+        (["GPU 0: NVIDIA GH200 480GB (UUID: GPU-1)"], "gh200-96gb"),
         (["GPU 0: NVIDIA GeForce RTX 4080 (UUID: GPU-1)"], ""),
         (["StreamExecutor device (0): Tesla T4, Compute Capability 7.5"], "t4-16gb"),
     ],
@@ -409,8 +409,8 @@ def test_the_gpu_that_a_log_names(printed, target):
 
 
 def test_a_gpu_that_is_no_target():
-    text = render_text([("a", said("GPU 0: NVIDIA H100 NVL (UUID: GPU-1)", OOM))])
-    assert "  GPU     NVIDIA H100 NVL, not a target of af3mem\n" in text
+    text = render_text([("a", said("GPU 0: NVIDIA H100 CNX (UUID: GPU-1)", OOM))])
+    assert "  GPU     NVIDIA H100 CNX, not a target of af3mem\n" in text
     assert "af3mem fit --tokens N --target NAME" in text
 
 
