@@ -120,11 +120,15 @@ def free(folder: Path, limits: Limits, *, dry_run: bool = False) -> Freed:
 
 
 def tidy(folder: Path) -> None:
-    """At the end of a session, once a day: removes what was long not used. The tag's time is that of the last time."""
+    """At the end of a session, once a day: removes what was long not used. The tag's time is that of the last time.
+
+    Where others still use the folder, the next that ends looks again.
+    """
     with contextlib.suppress(OSError, Af3memError):
         if is_ours(folder) and time.time() - (folder / TAG).stat().st_mtime > DAY:
-            os.utime(folder / TAG)
-            free(folder, Limits(unused_seconds=UNUSED_DAYS * DAY))
+            freed = free(folder, Limits(unused_seconds=UNUSED_DAYS * DAY))
+            if not any(one.in_use for one in freed.entries):
+                os.utime(folder / TAG)
 
 
 def _files(folder: Path, *, is_alone: bool) -> Iterator[Entry]:

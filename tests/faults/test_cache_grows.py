@@ -201,6 +201,15 @@ def test_a_session_tidies_at_its_end_once_a_day(folder):
     assert files(folder) == []
 
 
+def test_of_sessions_at_once_the_last_tidies_what_the_others_used(folder):
+    os.utime(folder / TAG, (time.time() - 2 * DAY,) * 2)
+    first, last = (Pool(Settings(cache_dir=folder)) for _ in range(2))
+    first.close()
+    assert files(folder) == ["ccd-1.sqlite"]
+    last.close()
+    assert files(folder) == []
+
+
 TREE = """
 import subprocess
 from pathlib import Path
