@@ -61,5 +61,5 @@ def _seconds(text: str) -> int:
 def _bytes(text: str) -> int:
     size = Size.parse(text, name="--keep-under")
     if size.bytes is None:
-        raise UsageError(f"--keep-under {text!r} must be an amount, like '2 GiB': there is nothing that it is a share of")
+        raise UsageError(f"--keep-under {text!r} must be an amount, like '2 GiB', and no share")
     return size.bytes
