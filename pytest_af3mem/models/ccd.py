@@ -14,8 +14,10 @@ import contextlib
 import hashlib
 import importlib.metadata
 import json
+import os
 import pickle
 import sqlite3
+import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -108,6 +110,8 @@ def prepare(
                     progress(f"building the chemical component dictionary from {name}, once")
                     with written_atomically(path) as unfinished:
                         _write(unfinished, components(progress), letters)
+        with contextlib.suppress(OSError):  # the time of its last use, by which `storage.housekeeping` goes
+            os.utime(path, ns=(time.time_ns(), path.stat().st_mtime_ns))
         return Store(path)
     except (OSError, sqlite3.Error) as error:
         reason = getattr(error, "strerror", None) or error

@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 from pytest_af3mem.errors import SetupError, UsageError, near, shown
+from pytest_af3mem.storage.scratch import TREE, Scratch
 
 _ANSWER_SECONDS = 60
 _ARCHIVE_SECONDS = 900  # of a clone that fetches its files when they are needed
 _SUBMODULE = "160000"  # the mode of its entry
-_trees: dict[tuple[str, str], tempfile.TemporaryDirectory[str]] = {}
+_trees: dict[tuple[str, str], Scratch] = {}
 
 
 def tree(checkout: Path, revision: str) -> Path:
@@ -42,7 +43,7 @@ def tree(checkout: Path, revision: str) -> Path:
     if key not in _trees:
         _check_submodules(checkout, revision, key[0])
         _trees[key] = _extracted(checkout, key[0])
-    return Path(_trees[key].name, "tree")
+    return _trees[key].path / TREE
 
 
 def _check_submodules(checkout: Path, revision: str, commit: str) -> None:
@@ -55,20 +56,20 @@ def _check_submodules(checkout: Path, revision: str, commit: str) -> None:
             raise UsageError(f"{str(checkout)!r} cannot give revision {revision!r}: {str(checkout / path)!r} {rule}")
 
 
-def _extracted(checkout: Path, commit: str) -> tempfile.TemporaryDirectory[str]:
+def _extracted(checkout: Path, commit: str) -> Scratch:
     """What `git archive` gives of a folder are its own files, without the folders above it."""
     try:
-        folder = tempfile.TemporaryDirectory(prefix="af3mem-tree-")
+        folder = Scratch()
         with contextlib.ExitStack() as undo:
-            undo.callback(folder.cleanup)
+            undo.callback(folder.close)
             with tempfile.TemporaryFile() as packed:
                 done = _git(checkout, "archive", "--format=tar", commit, into=packed)
                 if done.status:
                     raise SetupError(f"{str(checkout)!r} cannot give revision {commit[:12]}: {done.words}")
                 packed.seek(0)
                 with tarfile.open(fileobj=packed) as archive:
-                    archive.extractall(Path(folder.name, "tree"), filter="tar")
-            Path(folder.name, "tree").mkdir(exist_ok=True)  # of a folder without files
+                    archive.extractall(folder.path / TREE, filter="tar")
+            (folder.path / TREE).mkdir(exist_ok=True)  # of a folder without files
             undo.pop_all()
     except (OSError, tarfile.TarError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import threading
 import time
+import weakref
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
@@ -21,8 +22,9 @@ from pytest_af3mem.session.child import Died
 from pytest_af3mem.session.children import Children
 from pytest_af3mem.session.gpu_runs import GpuRuns
 from pytest_af3mem.session.settings import Settings
+from pytest_af3mem.storage import housekeeping
 from pytest_af3mem.storage.cache import Cache
-from pytest_af3mem.storage.files import prepared
+from pytest_af3mem.storage.files import in_use, prepared
 from pytest_af3mem.storage.scratch import Scratch
 
 _DESCRIBE_SECONDS = 120
@@ -34,6 +36,7 @@ class Pool:
     def __init__(self, settings: Settings):
         self._settings = settings
         folder = prepared(settings.cache_dir)
+        self._stop_using = weakref.finalize(self, in_use(folder).close)
         self._scratch = Scratch()
         results = self._scratch.path / "results" if settings.no_cache else folder
         self.cache = Cache(results)
@@ -109,6 +112,8 @@ class Pool:
         self._threads.shutdown(wait=False, cancel_futures=True)
         self._children.close()
         self._scratch.close()
+        self._stop_using()
+        housekeeping.tidy(self._settings.cache_dir)
 
     def _hand_over(self, request: Request, answer: Future[Peak]) -> None:
         try:

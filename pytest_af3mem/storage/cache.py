@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,10 @@ class Cache:
                 raise ValueError("its checksum does not match")
             if digest(entry["identity"]) != path.stem:
                 raise ValueError("it is of another question")
-            return read(value)
+            found = read(value)
+            with contextlib.suppress(OSError):
+                os.utime(path)  # the time of its last use, by which `housekeeping` goes
+            return found
         except FileNotFoundError:
             return None
         except PermissionError as error:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from pytest_af3mem.errors import SetupError
 
+TAG = "CACHEDIR.TAG"
 TRUST = "AF3MEM_TRUST_CACHE"
 _TAG = "Signature: 8a477f597d28d172789f06886806bc55\n# Made by pytest-af3mem; may be deleted. https://bford.info/cachedir/\n"
 
@@ -26,8 +27,8 @@ def prepared(folder: Path) -> Path:
         if (owner := _foreign(folder)) and not is_trusted:
             rule = f"{owner}, and whoever may write it decides what passes: {way_out}, or trust it with ${TRUST}=1"
             raise SetupError(f"the cache folder {folder} {rule}")
-        if not (folder / "CACHEDIR.TAG").exists():
-            (folder / "CACHEDIR.TAG").write_text(_TAG)
+        if not (folder / TAG).exists():
+            (folder / TAG).write_text(_TAG)
         if not os.access(folder, os.W_OK | os.X_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     except OSError as error:
@@ -41,6 +42,46 @@ def _foreign(folder: Path) -> str:
     if status.st_uid not in (os.geteuid(), 0):
         return f"belongs to another user ({status.st_uid})"
     return "may be written by others (chmod go-w mends that)" if status.st_mode & 0o022 else ""
+
+
+def is_ours(folder: Path) -> bool:
+    """Whether `folder` was made a cache folder by `prepared`."""
+    try:
+        return (folder / TAG).read_bytes() == _TAG.encode()
+    except OSError:
+        return False
+
+
+def in_use(folder: Path) -> contextlib.ExitStack:
+    """Says that the cache folder is in use until it is closed, or its process ends. Waits while `alone` has the folder."""
+    lock = contextlib.ExitStack()
+    with contextlib.suppress(OSError):  # where no lock can be made, `alone` has none either
+        fcntl.flock(lock.enter_context((folder / TAG).open()), fcntl.LOCK_SH)
+    return lock
+
+
+@contextlib.contextmanager
+def alone(folder: Path) -> Iterator[bool]:
+    """Whether nobody uses the cache folder; if so, whoever wants to waits until the end of this."""
+    with contextlib.ExitStack() as lock:
+        try:
+            fcntl.flock(lock.enter_context((folder / TAG).open("r+")), fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            yield False
+        else:
+            yield True
+
+
+def is_free(path: Path) -> bool:
+    """Whether nobody holds the lock `path`."""
+    try:
+        with path.open() as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return True
+    except BlockingIOError:
+        return False
+    return True
 
 
 @contextlib.contextmanager

@@ -13,11 +13,15 @@ import re
 import shutil
 import tempfile
 import weakref
+from collections.abc import Iterator
 from pathlib import Path
 
 from pytest_af3mem.errors import SetupError
+from pytest_af3mem.storage.files import is_free
 
 _LOCK = "lock"
+TREE = "tree"
+"""In such a folder, the sources of a git revision."""
 
 
 class Scratch:
@@ -38,28 +42,26 @@ class Scratch:
 
 def sweep(parent: Path) -> None:
     """Removes what sessions left in `parent` that are no more."""
+    for folder in left(parent):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def left(parent: Path) -> Iterator[Path]:
+    """The folders in `parent` of sessions that are no more.
+
+    The lock is asked too: of a container that shares the folder and the name of the machine, a process is not seen.
+    """
     for folder in parent.glob(f"{_prefix()}*-*"):
         process = re.match(r"\d+", folder.name.removeprefix(_prefix()))
         with contextlib.suppress(OSError):
-            if process and not Path("/proc", process[0]).exists() and folder.lstat().st_uid == os.getuid() and _is_free(folder):
-                shutil.rmtree(folder, ignore_errors=True)
+            is_dead = process and not Path("/proc", process[0]).exists() and folder.lstat().st_uid == os.getuid()
+            if is_dead and is_free(folder / _LOCK):
+                yield folder
 
 
 def _prefix() -> str:
     """With the machine, for a folder may be shared by several, where the same number is another process."""
     return f"af3mem-{re.sub(r'[^A-Za-z0-9.]', '.', os.uname().nodename)}-"
-
-
-def _is_free(folder: Path) -> bool:
-    """Whether nobody has the lock: of a container that shares the folder and the name of the machine, a process is not seen."""
-    try:
-        with (folder / _LOCK).open() as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return True
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _remove(folder: Path, owner: int, lock: contextlib.AbstractContextManager[object]) -> None:

@@ -1,11 +1,12 @@
 """The workflows in docs/ci.md: what a newcomer pastes must not pass what it should stop."""
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
 
-from pytest_af3mem.commands import compare
+from pytest_af3mem.commands import cli, compare
 from pytest_af3mem.commands.arguments import whole_numbers
 
 yaml = pytest.importorskip("yaml")
@@ -62,3 +63,16 @@ def test_sizes_lie_on_both_sides_of_the_thresholds_of_the_config(recommended):
     found = whole_numbers(recommended)
     for least, most in ((1, 1536), (1537, 2048), (2049, 2560)):  # chunks of attention, then shards of transitions
         assert any(least <= size <= most for size in found)
+
+
+def test_the_cache_of_the_gate_does_not_grow_with_each_commit():
+    names = [step.get("uses", step.get("run", "")).split("@")[0].strip() for step in steps(GATE, "gate")]
+    (cache,) = [step for step in steps(GATE, "gate") if step.get("uses", "").startswith("actions/cache@")]
+    assert cache["with"]["key"] == "af3mem-${{ steps.now.outputs.key }}"
+    *_, tests, freed = [name for name in names if name.startswith(("pytest", "af3mem cache"))]
+    assert tests.startswith("pytest tests/memory")
+    command, *arguments = shlex.split(freed)
+    assert command == "af3mem"
+    parsed = cli._parser().parse_args(arguments)
+    assert (parsed.older_than, parsed.keep_under) == ("30d", "1 GiB")
+    assert freed in BLOCKS[".gitlab-ci.yml"]["gpu-memory"]["script"]
