@@ -41,11 +41,16 @@ def _paragraph(lines: list[str]) -> list[str]:
 
 
 def _repeated(plan: Plan) -> list[str]:
-    """Seeds, which take time alone, and samples, which are in the numbers; what a model does not say is left out."""
-    seeds, samples = sum(job.seeds for job in plan.jobs), {job.samples for job in plan.jobs} - {None}
-    lines = [f"seeds: {seeds} in all, one after the other: they take time, and no more memory"] if seeds > len(plan.jobs) else []
-    counts = " or ".join(map(str, sorted(filter(None, samples))))
-    return lines + ([f"samples: {counts} of each seed at once, which these numbers include (num_samples)"] if counts else [])
+    """Where jobs have several seeds: that these take time alone, and that samples are in the numbers."""
+    seeds = sum(job.seeds for job in plan.jobs)
+    if seeds == len(plan.jobs):
+        return []
+    samples = next((job.samples for job in plan.jobs if job.samples), None)
+    counted = f"{samples} samples (num_samples)" if samples else "all samples"
+    return [
+        f"{seeds} seeds run one after the other, which takes time and no more memory; "
+        f"{counted} of a seed are made at once, and the numbers include them"
+    ]
 
 
 def problems(plan: Plan, site: Site, form: str = SBATCH) -> list[str]:

@@ -20,14 +20,14 @@ COLUMNS = (
 
 def record(plan: Plan, site: Site, run: Run) -> dict[str, Any]:
     """A run in JSON, CSV and YAML. `host_bytes` is what unified memory takes there besides, None where that is not known."""
-    choice, samples = run.first, run.largest.samples
+    choice = run.first
     return {
         "file": path_of(run.file),
         "jobs": len(run.jobs),
         "tokens": run.largest.tokens,
         "bucket": run.largest.bucket,
         "seeds": run.seeds,
-        "samples": samples,
+        "samples": run.largest.samples,
         **_place(site, choice),
         "needs_bytes": choice.needs_bytes,
         "unified": choice.is_unified,
@@ -66,8 +66,7 @@ def snakemake(plan: Plan, site: Site) -> str:
     lines = ["af3mem:" if plan.runs else "af3mem: {}"]
     for run in plan.runs.values():
         row = record(plan, site, run)
-        known = {name: row[name] for name in ("target", "bucket", "gres") if row[name] is not None}
-        resources = {"gpu": 1, "gpu_mib": row["gpu_mib"], **known, **_partition(row)}
+        resources = {"gpu": 1, **_resources(row), "bucket": row["bucket"]}
         if row["host_bytes"]:
             resources["host_mib"] = -(-row["host_bytes"] // MIB)
         more = {name: row[name] for name in ("seeds", "samples") if row[name] is not None}
@@ -77,16 +76,15 @@ def snakemake(plan: Plan, site: Site) -> str:
         if row["fallback"]:
             lines.append("    fallback:")
         for place in row["fallback"]:
-            other = {"target": place["target"], "gres": place["gres"], "gpu_mib": place["gpu_mib"], **_partition(place)}
-            lines += [
-                f"      {'- ' if at == 0 else '  '}{name}: {_yaml(value)}" for at, (name, value) in enumerate(other.items())
-            ]
+            first, *others = (f"{name}: {_yaml(value)}" for name, value in _resources(place).items())
+            lines += [f"      - {first}", *(f"        {other}" for other in others)]
     return "\n".join([*lines, ""])
 
 
-def _partition(place: Mapping[str, Any]) -> dict[str, str]:
-    """Under the name that Snakemake's executor for Slurm has for it."""
-    return {"slurm_partition": place["partition"]} if place["partition"] else {}
+def _resources(place: Mapping[str, Any]) -> dict[str, str | int]:
+    """What Snakemake is to know of one target; a partition under the name that its executor for Slurm has for it."""
+    found = {name: place[name] for name in ("target", "gres", "gpu_mib")}
+    return {**found, "slurm_partition": place["partition"]} if place["partition"] else found
 
 
 def _yaml(value: str | int) -> str:
