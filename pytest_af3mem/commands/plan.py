@@ -142,7 +142,10 @@ def _gres(text: str) -> tuple[str, str]:
 
 
 def _partition(text: str) -> tuple[str, str]:
-    target, name = _of_target(text, "--partition", "TARGET=NAME, like a100-40gb=gpu")
+    try:
+        target, name = _of_target(text, "--partition", "TARGET=NAME, like a100-40gb=gpu")
+    except gpus.UnknownTarget as error:
+        raise UsageError(f"--partition {text!r}: {error}") from error
     if not re.fullmatch(r"[\w.@+:][\w.@+:,-]*", name):
         raise UsageError(f"--partition {text!r}: {name!r} is no name of a partition: letters, digits and any of . _ @ + : , -")
     return target, name

@@ -4,9 +4,11 @@ import ast
 import csv
 import io
 import json
+import os
 import re
 import shlex
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -291,3 +293,64 @@ def test_a_share_of_the_gpu_is_what_jax_may_take(planned):
     assert (row["mem_fraction"], row["gpu_mib"]) == ("0.8", 20480)
     row = records(planned({"a.json": [16]}, fraction="20 GiB"))["a.json"]
     assert (row["mem_fraction"], row["gpu_mib"]) == ("0.95", 16384)
+
+
+DOCUMENT = (Path(__file__).parents[2] / "docs" / "planning.md").read_text()
+
+
+@pytest.fixture
+def cluster(tmp_path):
+    """A folder with the script and the program of docs/planning.md, and programs for the place of `sbatch` and AlphaFold 3."""
+    script, submit = (
+        re.search(start, DOCUMENT, re.DOTALL)[1] for start in (r"```bash\n(#!.*?)```", r"```python\n(import csv.*?)```")
+    )
+    (tmp_path / "run_alphafold.sbatch").write_text(script)
+    (tmp_path / "submit.py").write_text(submit)
+    variables = "$XLA_PYTHON_CLIENT_PREALLOCATE $XLA_CLIENT_MEM_FRACTION ${TF_FORCE_UNIFIED_MEMORY:-false}"
+    programs = {
+        "python": f'printf "%s\\0" "$@" "{variables}"',
+        "sbatch": """for word; do case $word in --gres=*) gres=$word;; --array=*) tasks=${word#--array=};; esac; done
+            for task in ${tasks//,/ }; do printf "%s\\0" "$gres"; SLURM_ARRAY_TASK_ID=$task bash "${@: -2}"; done""",
+    }
+    (tmp_path / "bin").mkdir()
+    for name, code in programs.items():
+        (tmp_path / "bin" / name).write_text(f"#!/bin/bash\n{code}\n")
+        (tmp_path / "bin" / name).chmod(0o755)
+    search = f"{tmp_path / 'bin'}:{os.environ['PATH']}"
+    environment = {"PATH": search, "AF3_MODELS": "/models", "AF3_OUTPUT": "/output"}
+
+    def run(*command, **variables):
+        done = subprocess.run(
+            command, cwd=tmp_path, env={**environment, **variables}, capture_output=True, text=True, check=False
+        )
+        return done.stdout.split("\0")[:-1], done.stderr
+
+    return run
+
+
+def test_the_documented_script_runs_every_row_on_its_gpu(planned, cluster, tmp_path):
+    plan = planned({**small(NAMES[:-1]), "large.json": [30], "spills.json": [100]})
+    (tmp_path / "plan.csv").write_text(made("csv", plan))
+    words, errors = cluster(sys.executable, "submit.py")
+    assert errors == ""
+    found = {words[at + 2].removeprefix("--json_path="): (words[at], words[at + 5]) for at in range(0, len(words), 6)}
+    usual, unified = "true 0.95 false", "false 3.2 true"
+    assert found == {
+        **{path: ("--gres=gpu:l4:1", usual) for path in ("./-x.json" if name == "-x.json" else name for name in NAMES[:-1])},
+        "large.json": ("--gres=gpu:nvidia_a100-sxm4-40gb:1", usual),
+        "spills.json": ("--gres=gpu:nvidia_h100_80gb_hbm3:1", unified),
+    }
+
+
+def test_the_documented_script_runs_a_file(cluster):
+    paths = ["--model_dir=/models", "--output_dir=/output"]
+    words, errors = cluster("bash", "run_alphafold.sbatch", "a b.json", "--norun_data_pipeline")
+    assert (errors, words) == (
+        "",
+        ["run_alphafold.py", "--json_path=a b.json", *paths, "--norun_data_pipeline", "true 0.95 false"],
+    )
+    words, _ = cluster("bash", "run_alphafold.sbatch", "a.json", XLA_CLIENT_MEM_FRACTION="3.2", TF_FORCE_UNIFIED_MEMORY="true")
+    assert words[-1] == "true 3.2 true"
+    words, errors = cluster("bash", "run_alphafold.sbatch", "a.json", AF3_MODELS="")
+    assert words == []
+    assert errors.endswith("AF3_MODELS: the folder of the model parameters\n")
