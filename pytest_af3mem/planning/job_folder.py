@@ -55,8 +55,8 @@ class Planned:
     @property
     def samples(self) -> int | None:
         """How many samples of a seed are made at once, which the memory includes; None for a model that does not say."""
-        stated = (one.model.config.get("num_samples") for one in self.answers if isinstance(one, Peak))
-        return next((one for one in stated if isinstance(one, int)), None)
+        known = (one.model.config.get("num_samples") for one in self.answers if isinstance(one, Peak))
+        return next((one for one in known if isinstance(one, int)), None)
 
 
 @dataclass(frozen=True)

@@ -67,7 +67,7 @@ def htcondor(plan: Plan, site: Site) -> str:
             *_comment(run),
             f"arguments = \"'{argument}'\"",
             f"gpus_minimum_memory = {gpu_mib(choices)}M",
-            f"require_gpus = {devices}",
+            f"require_gpus = ({devices})",
             f'environment = "{variables}"',
             *([f"+Partition = {_class_ad(partition) if partition else 'undefined'}"] if planned & {*site.partitions} else []),
             "queue",

@@ -88,14 +88,14 @@ def _resources(place: Mapping[str, Any]) -> dict[str, str | int]:
 
 
 def _yaml(value: str | int) -> str:
-    """A scalar of YAML; a text in double quotes, and in ASCII."""
+    """A scalar of YAML; a text in double quotes, with escapes for what does not print."""
     if isinstance(value, bool):
         return str(value).lower()
     return f'"{"".join(map(_yaml_character, value))}"' if isinstance(value, str) else str(value)
 
 
 def _yaml_character(one: str) -> str:
-    if one.isascii() and one.isprintable():
+    if one.isprintable():
         return f"\\{one}" if one in '"\\' else one
     return f"\\u{ord(one):04x}" if ord(one) < 2**16 else f"\\U{ord(one):08x}"
 

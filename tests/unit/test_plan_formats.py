@@ -190,7 +190,7 @@ def test_the_smallest_target_that_fits_is_asked_for(planned, tmp_path):
         "arguments": "\"'large.json'\"",
         "file": "large.json",
         "gpus_minimum_memory": "32337M",
-        "require_gpus": 'DeviceName == "NVIDIA A100-SXM4-40GB"',
+        "require_gpus": '(DeviceName == "NVIDIA A100-SXM4-40GB")',
         "+Partition": '"big"',
         "environment": '"XLA_PYTHON_CLIENT_PREALLOCATE=true XLA_CLIENT_MEM_FRACTION=0.95"',
     }
@@ -226,7 +226,7 @@ def test_a_chain_of_targets_from_the_smallest(planned, tmp_path):
     }
     assert '#BSUB -q "small big"' in lsf(plan, tmp_path, CHAIN)["b.json"]
     assert condor(plan, CHAIN)["a.json"]["require_gpus"] == (
-        'DeviceName == "NVIDIA A100-SXM4-40GB" || DeviceName == "NVIDIA H100 80GB HBM3"'
+        '(DeviceName == "NVIDIA A100-SXM4-40GB" || DeviceName == "NVIDIA H100 80GB HBM3")'
     )
     assert "types: ['nvidia_a100-sxm4-40gb', 'nvidia_h100_80gb_hbm3']" in groovy(plan, CHAIN)["a.json"]
     assert "maxRetries = 2" in made("nextflow", plan, CHAIN)
