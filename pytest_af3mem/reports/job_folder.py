@@ -45,12 +45,11 @@ def _repeated(plan: Plan) -> list[str]:
     seeds = sum(job.seeds for job in plan.jobs)
     if seeds == len(plan.jobs):
         return []
+    line = f"{seeds} seeds run one after the other, which takes time and no more memory"
     samples = next((job.samples for job in plan.jobs if job.samples), None)
-    counted = f"{samples} samples (num_samples)" if samples else "all samples"
-    return [
-        f"{seeds} seeds run one after the other, which takes time and no more memory; "
-        f"{counted} of a seed are made at once, and the numbers include them"
-    ]
+    if samples:
+        line += f"; {samples} samples (num_samples) of a seed are made at once, and the numbers include them"
+    return [line]
 
 
 def problems(plan: Plan, site: Site, form: str = SBATCH) -> list[str]:

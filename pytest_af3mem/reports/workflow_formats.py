@@ -73,6 +73,7 @@ def snakemake(plan: Plan, site: Site) -> str:
         lines += [f"  {_yaml(row['file'])}:", *(f"    {name}: {_yaml(value)}" for name, value in more.items())]
         lines += [f"    unified: {_yaml(row['unified'])}", "    resources:"]
         lines += [f"      {name}: {_yaml(value)}" for name, value in resources.items()]
+        lines += ["    environment:", *(f"      {name}: {_yaml(value)}" for name, value in environment(plan, run.first).items())]
         if row["fallback"]:
             lines.append("    fallback:")
         for place in row["fallback"]:
@@ -103,7 +104,7 @@ def _yaml_character(one: str) -> str:
 def nextflow(plan: Plan, site: Site) -> str:
     """A config for a process ALPHAFOLD3 that has the path of the file, as the plan has it, as `val job`.
 
-    With `fallback`, each attempt after a failure takes the next target.
+    `argument` is that path as a word of a shell. With `fallback`, each attempt after a failure takes the next target.
     """
     most = max((len(site.choices(run)) for run in runs(plan, site, "nextflow")), default=1)
     lines = ["params.af3mem = [" if runs(plan, site, "nextflow") else "params.af3mem = [:"]
@@ -114,7 +115,12 @@ def nextflow(plan: Plan, site: Site) -> str:
         known = {name: row[name] for name in ("bucket", "seeds", "samples", "gpu_mib", "host_bytes") if row[name] is not None}
         words = [*(f"{name}: {value}" for name, value in known.items()), f"unified: {str(row['unified']).lower()}"]
         variables = ", ".join(f"{name}: {_groovy(value)}" for name, value in environment(plan, run.first).items())
-        words += [f"types: [{types}]", f"options: [{options}]", f"environment: [{variables}]"]
+        words += [
+            f"argument: {_groovy(quoted(row['file']))}",
+            f"types: [{types}]",
+            f"options: [{options}]",
+            f"environment: [{variables}]",
+        ]
         lines.append(f"    {_groovy(row['file'])}: [{', '.join(words)}],")
     attempt = "Math.min(task.attempt, params.af3mem[job].{0}.size()) - 1"
     lines += [

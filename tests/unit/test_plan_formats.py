@@ -120,6 +120,9 @@ def test_every_format_reads_back_the_very_names(planned, tmp_path):
         assert list(read(plan)) == names, form
     assert list(lsf(plan, tmp_path)) == names
     assert not (tmp_path / "hacked").exists()
+    words = [ast.literal_eval(re.search(r"argument: ('(?:[^'\\]|\\.)*')", value)[1]) for value in groovy(plan).values()]
+    done = subprocess.run(["bash", "-c", f"printf '%s\\0' {' '.join(words)}"], capture_output=True, text=True, check=True)
+    assert done.stdout.split("\0")[:-1] == names
     assert [shlex.split(line)[-1] for line in sbatch(planned({"a b.json": [1], "$x.json": [1]}), ASKED)] == [
         "a b.json",
         "$x.json",
@@ -167,6 +170,7 @@ def test_the_smallest_target_that_fits_is_asked_for(planned, tmp_path):
         "seeds": 1,
         "samples": 5,
         "unified": False,
+        "environment": {"XLA_PYTHON_CLIENT_PREALLOCATE": "true", "XLA_CLIENT_MEM_FRACTION": "0.95"},
         "resources": {
             "gpu": 1,
             "target": "a100-40gb",
