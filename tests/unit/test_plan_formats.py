@@ -96,11 +96,16 @@ def condor(plan, site=ASKED):
     return {one["file"]: one for one in found}
 
 
+def groovy_text(literal):
+    """What a string of Groovy means: its escapes are among those of Python, but for characters that are two of UTF-16."""
+    return ast.literal_eval(literal).encode("utf-16", "surrogatepass").decode("utf-16")
+
+
 def groovy(plan, site=ASKED):
     """The keys of the map of a Nextflow config, and what follows each."""
     lines = [line for line in made("nextflow", plan, site).splitlines() if line.startswith("    '")]
     found = [re.fullmatch(r"    ('(?:[^'\\]|\\.)*'): (\[.*\]),", line).groups() for line in lines]
-    return {ast.literal_eval(key).encode("utf-16", "surrogatepass").decode("utf-16"): value for key, value in found}
+    return {groovy_text(key): value for key, value in found}
 
 
 def lsf(plan, folder, site=ASKED):
@@ -120,7 +125,7 @@ def test_every_format_reads_back_the_very_names(planned, tmp_path):
         assert list(read(plan)) == names, form
     assert list(lsf(plan, tmp_path)) == names
     assert not (tmp_path / "hacked").exists()
-    words = [ast.literal_eval(re.search(r"argument: ('(?:[^'\\]|\\.)*')", value)[1]) for value in groovy(plan).values()]
+    words = [groovy_text(re.search(r"argument: ('(?:[^'\\]|\\.)*')", value)[1]) for value in groovy(plan).values()]
     done = subprocess.run(["bash", "-c", f"printf '%s\\0' {' '.join(words)}"], capture_output=True, text=True, check=True)
     assert done.stdout.split("\0")[:-1] == names
     assert [shlex.split(line)[-1] for line in sbatch(planned({"a b.json": [1], "$x.json": [1]}), ASKED)] == [
