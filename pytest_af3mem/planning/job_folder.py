@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,9 @@ from pytest_af3mem.planning.ask import Answer, Show, ask
 from pytest_af3mem.records.peak import Peak
 from pytest_af3mem.records.request import Request
 from pytest_af3mem.session.session import Session
+
+UNIFIED_SHARE = Fraction("3.2")
+"""How many times a GPU's memory may be used where memory is unified, as AlphaFold 3's docs/performance.md sets it."""
 
 
 @dataclass(frozen=True)
@@ -35,13 +40,23 @@ class Place:
 
 @dataclass(frozen=True)
 class Planned:
-    """One job and its answer on each target, in the order of the plan's targets."""
+    """One job and its answer on each target, in the order of the plan's targets.
+
+    AlphaFold 3 folds its `seeds` one after the other, which takes time and no more memory.
+    """
 
     where: Place
     name: str
     tokens: int
     bucket: int
     answers: tuple[Answer, ...]
+    seeds: int = 1
+
+    @property
+    def samples(self) -> int | None:
+        """How many samples of a seed are made at once, which the memory includes; None for a model that does not say."""
+        known = (one.model.config.get("num_samples") for one in self.answers if isinstance(one, Peak))
+        return next((one for one in known if isinstance(one, int)), None)
 
 
 @dataclass(frozen=True)
@@ -50,6 +65,50 @@ class Broken:
 
     where: Place
     reason: str
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A target that a file may run on: `needs_bytes` by the job of it that needs most.
+
+    A GPU of this kind has to have `gpu_bytes`, so that what may be used of it is enough. `spill_bytes` of what is needed lie in
+    host memory, besides what the process takes there: 0 where all fits, and else memory has to be unified.
+    """
+
+    target: Gpu
+    needs_bytes: int
+    gpu_bytes: int
+    spill_bytes: int = 0
+
+    @property
+    def is_unified(self) -> bool:
+        return self.spill_bytes > 0
+
+
+@dataclass(frozen=True)
+class Run:
+    """A file as a cluster runs it: as a whole, its jobs one after the other.
+
+    `choices` are the targets that all its jobs fit, from little memory to much; where there are none, the one on which the least
+    spills.
+    """
+
+    file: Path
+    jobs: tuple[Planned, ...]
+    choices: tuple[Choice, ...]
+
+    @property
+    def first(self) -> Choice:
+        return self.choices[0]
+
+    @property
+    def largest(self) -> Planned:
+        return max(self.jobs, key=lambda job: job.tokens)
+
+    @property
+    def seeds(self) -> int:
+        """Those of all jobs."""
+        return sum(job.seeds for job in self.jobs)
 
 
 @dataclass(frozen=True)
@@ -80,16 +139,34 @@ class Plan:
         return [job for job in self.jobs if not self.fitting(job) and any(isinstance(one, Peak) for one in job.answers)]
 
     @cached_property
-    def placed(self) -> dict[Path, Gpu]:
-        """Each file with the smallest target that all its jobs fit; a file is run as a whole, so others have none."""
-        fitting: dict[Path, list[list[Gpu]]] = {}
+    def runs(self) -> dict[Path, Run]:
+        """Each file of which all jobs are planned and run somewhere, if only with unified memory; a file is run as a whole."""
+        files: dict[Path, dict[int, Planned]] = {}
         for job in self.jobs:
-            fitting.setdefault(job.where.file, []).append(self.fitting(job))
-        whole = {job.where.file for job in self.jobs if len(fitting[job.where.file]) == job.where.jobs}
-        common = {
-            file: [one for one in first if all(one in each for each in others)] for file, (first, *others) in fitting.items()
+            files.setdefault(job.where.file, {})[job.where.index] = job
+        every = (tuple(jobs.values()) for jobs in files.values())
+        whole = [jobs for jobs in every if len(jobs) == jobs[0].where.jobs]
+        return {jobs[0].where.file: Run(jobs[0].where.file, jobs, choices) for jobs in whole if (choices := self._choices(jobs))}
+
+    def _choices(self, jobs: Sequence[Planned]) -> tuple[Choice, ...]:
+        peaks = {
+            target: max(one.total_bytes for one in found if isinstance(one, Peak))
+            for target, found in zip(self.targets, zip(*(job.answers for job in jobs), strict=True), strict=True)
+            if all(isinstance(one, Peak) for one in found)
         }
-        return {file: targets[0] for file, targets in common.items() if targets and file in whole}
+        fitting = [target for target, needs in peaks.items() if needs <= self.limit_bytes(target)]
+        if fitting:
+            return tuple(Choice(target, peaks[target], self._gpu_bytes(peaks[target])) for target in fitting)
+        spilling = [
+            Choice(target, needs, target.memory_bytes * 99 // 100, needs - self.limit_bytes(target))  # drivers differ by 1 %
+            for target, needs in peaks.items()
+            if needs <= UNIFIED_SHARE * target.memory_bytes
+        ]
+        return (min(spilling, key=lambda choice: choice.spill_bytes),) if spilling else ()
+
+    def _gpu_bytes(self, needs_bytes: int) -> int:
+        """The least memory of a GPU that lets so much be used."""
+        return needs_bytes if self.fraction.percent is None else math.ceil(needs_bytes * 100 / Fraction(self.fraction.percent))
 
     def needed(self, card: str) -> Counter[str]:
         """How many jobs have each slice of a GPU as the smallest that they fit."""
@@ -114,13 +191,13 @@ def plan(
     """Measures every job on every target, those of one program once. Raises UsageError and SetupError for what concerns all."""
     session.check_settings(model_settings)
     ordered = tuple(sorted(targets, key=lambda target: (target.memory_bytes, target.name)))
-    asked: list[tuple[Place, str, Request]] = []
+    asked: list[tuple[Place, Job, Request]] = []
     broken = []
     for where, job in read(session, paths):
         try:
             if isinstance(job, Exception):
                 raise job
-            asked.append((where, job.name, session.request(job, target=ordered[0].name, model_settings=model_settings)))
+            asked.append((where, job, session.request(job, target=ordered[0].name, model_settings=model_settings)))
         except SetupError:
             raise
         except Exception as error:
@@ -130,9 +207,9 @@ def plan(
     wanted = {program: [session.retarget(one, target.name) for target in ordered] for program, one in examples.items()}
     answers = ask(session, itertools.chain(*wanted.values()), show)
     jobs = []
-    for (where, name, request), program in zip(asked, programs, strict=True):
+    for (where, job, request), program in zip(asked, programs, strict=True):
         found = (program for _ in ordered) if isinstance(program, NotJudged) else (answers[one] for one in wanted[program])
-        jobs.append(Planned(where, name, request.tokens, request.bucket, tuple(found)))
+        jobs.append(Planned(where, job.name, request.tokens, request.bucket, tuple(found), len(job.seeds)))
     return Plan(ordered, fraction, tuple(jobs), tuple(broken))
 
 

@@ -2,36 +2,36 @@
 
 from __future__ import annotations
 
-import os
-import shlex
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from pytest_af3mem.errors import shown
-from pytest_af3mem.gpus import Gpu, mig
+from pytest_af3mem.gpus import mig
 from pytest_af3mem.gpus.size import format_bytes
 from pytest_af3mem.planning.job_folder import Place, Plan, Planned
 from pytest_af3mem.records.peak import Peak
+from pytest_af3mem.reports.cluster_formats import FORMATS, sbatch
+from pytest_af3mem.reports.cluster_site import SBATCH, Site, is_nameable, runs
 from pytest_af3mem.reports.columns import aligned, markdown_table, size
 
-SCRIPT = "run_alphafold.sbatch"
 _HEADINGS = ("tokens", "bucket", "needs", "smallest that fits", "job")
 _NUMBERS = range(3)
 
 
-def render_text(plan: Plan, gres: Mapping[str, str], notes: Sequence[str] = ()) -> str:
+def render_text(plan: Plan, site: Site, notes: Sequence[str] = ()) -> str:
     """A line a job, jobs that fit nowhere with what would spill, broken ones, lines for Slurm, and how to split GPUs."""
-    lines = [*notes, *aligned([_HEADINGS, *(_row(plan, job) for job in plan.jobs)], right=_NUMBERS), *_problems(plan)]
-    return "\n".join([*lines, *_paragraph(_slurm(plan, gres)), *_paragraph(_splits(plan)), ""])
+    lines = [*notes, *aligned([_HEADINGS, *(_row(plan, job) for job in plan.jobs)], right=_NUMBERS)]
+    lines += [*_repeated(plan), *problems(plan, site)]
+    return "\n".join([*lines, *_paragraph(sbatch(plan, site)), *_paragraph(_splits(plan)), ""])
 
 
-def render_markdown(plan: Plan, gres: Mapping[str, str]) -> str:
+def render_markdown(plan: Plan, site: Site) -> str:
     """The same as Markdown."""
     lines = markdown_table([_HEADINGS, *(_row(plan, job) for job in plan.jobs)], right=_NUMBERS)
-    lines += _paragraph([f"- {line}" for line in [*_problems(plan), *_splits(plan)]])
-    if slurm := _slurm(plan, gres):
+    lines += _paragraph([f"- {line}" for line in [*_repeated(plan), *problems(plan, site), *_splits(plan)]])
+    if slurm := sbatch(plan, site):
         lines += ["", *(f"    {line}" for line in slurm)]
     return "\n".join([*lines, ""])
 
@@ -40,7 +40,20 @@ def _paragraph(lines: list[str]) -> list[str]:
     return ["", *lines] if lines else []
 
 
-def _problems(plan: Plan) -> list[str]:
+def _repeated(plan: Plan) -> list[str]:
+    """Where jobs have several seeds: that these take time alone, and that samples are in the numbers."""
+    seeds = sum(job.seeds for job in plan.jobs)
+    if seeds == len(plan.jobs):
+        return []
+    line = f"{seeds} seeds run one after the other, which takes time and no more memory"
+    samples = next((job.samples for job in plan.jobs if job.samples), None)
+    if samples:
+        line += f"; {samples} samples (num_samples) of a seed are made at once, and the numbers include them"
+    return [line]
+
+
+def problems(plan: Plan, site: Site, form: str = SBATCH) -> list[str]:
+    """A line for each job that fits nowhere, is not judged or is left out, and for each file that is not in the format."""
     lines = []
     for job in plan.nowhere:
         spills = [f"{format_bytes(over)} on {one.name}" for one in plan.targets if (over := plan.spill_bytes(job, one))]
@@ -49,11 +62,18 @@ def _problems(plan: Plan) -> list[str]:
     for job in plan.jobs:
         lines += [f"not judged: {shown(str(job.where))} on {name}: {shown(reason)}" for name, reason in _reasons(plan, job)]
     lines += [f"left out: {shown(str(one.where))}: {shown(one.reason)}" for one in plan.broken]
+    scheduler = FORMATS[form][0] if form in FORMATS else "Slurm"
     together = {job.where.file: job.where.jobs for job in plan.jobs if job.where.jobs > 1}
-    return lines + [
-        f"no line for Slurm: {shown(str(file))} runs its {jobs} jobs one after the other, and {_obstacle(plan, file)}"
+    held = [run.file for run in runs(plan, site, form)]
+    lines += [
+        f"no line for {scheduler}: {shown(str(file))} runs its {jobs} jobs one after the other, and {_obstacle(plan, file)}"
         for file, jobs in together.items()
-        if file not in plan.placed
+        if file not in held and is_nameable(file, form)
+    ]
+    return lines + [
+        f"no line for {scheduler}: {shown(str(file))} has characters in its name that the format cannot hold: rename it"
+        for file in plan.runs
+        if not is_nameable(file, form)
     ]
 
 
@@ -63,25 +83,6 @@ def _obstacle(plan: Plan, file: Path) -> str:
     jobs = next(job.where.jobs for job in plan.jobs if job.where.file == file)
     others = [str(index + 1) for index in range(jobs) if index not in fitting]
     return f"no target is known that fits number {', '.join(others)}" if others else "no one target fits all"
-
-
-def _slurm(plan: Plan, gres: Mapping[str, str]) -> list[str]:
-    """One line a file, to be pasted into a shell. A name with characters that do not print is spelled as the shell's $'...'."""
-    lines = []
-    for file, target in plan.placed.items():
-        path = f"./{file}" if str(file).startswith("-") else str(file)  # no option
-        lines.append(" ".join(map(_quoted, ("sbatch", f"--gres=gpu:{slurm_type(target, gres)}:1", SCRIPT, path))))
-    return lines
-
-
-def _quoted(word: str) -> str:
-    """`word` for a shell, in one line."""
-    if shown(word) == word:
-        return shlex.quote(word)
-    spelled = "".join(
-        one if one.isprintable() and one not in "'\\#" else "".join(f"\\x{byte:02x}" for byte in os.fsencode(one)) for one in word
-    )
-    return f"$'{spelled}'"
 
 
 def named(where: Place, name: str, tokens: int, bucket: int) -> dict[str, Any]:
@@ -95,7 +96,7 @@ def label(where: Place, name: str) -> str:
     return f"{shown(str(where))} {name!a}"
 
 
-def to_json(plan: Plan, gres: Mapping[str, str]) -> dict[str, Any]:
+def to_json(plan: Plan, site: Site) -> dict[str, Any]:
     """What `render_text` tells, with the bytes on every target."""
     return {
         "jobs": [
@@ -111,7 +112,9 @@ def to_json(plan: Plan, gres: Mapping[str, str]) -> dict[str, Any]:
                     for target, answer in zip(plan.targets, job.answers, strict=True)
                 },
                 "fits": [target.name for target in plan.fitting(job)],
-                "gres": next((f"gpu:{slurm_type(target, gres)}:1" for target in plan.fitting(job)), None),
+                "gres": next(map(site.gpu, plan.fitting(job)), None),
+                "seeds": job.seeds,
+                "samples": job.samples,
             }
             for job in plan.jobs
         ],
@@ -122,13 +125,6 @@ def to_json(plan: Plan, gres: Mapping[str, str]) -> dict[str, Any]:
             for card, (slices, rounds) in _split(plan).items()
         },
     }
-
-
-def slurm_type(target: Gpu, gres: Mapping[str, str]) -> str:
-    """What Slurm calls a target: by `gres` where it is there, else by its name in lower case, as `AutoDetect=nvml` would."""
-    _, _, profile = target.name.partition("/")
-    name = target.description.removesuffix(f" MIG {profile}") if profile else target.description
-    return gres.get(target.name) or "_".join([*name.lower().split(), *filter(None, [profile])])
 
 
 def _row(plan: Plan, job: Planned) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from pytest_af3mem.errors import NotJudged, shown
 from pytest_af3mem.gpus.size import Size
 from pytest_af3mem.planning.job_folder import Broken, Place, Plan, Planned
 from pytest_af3mem.reports import job_folder as report
+from pytest_af3mem.reports.cluster_site import Site
 
 SMALL, LARGE = gpus.find("l4-24gb"), gpus.find("h100-80gb")
 GIB = 2**30
@@ -25,7 +26,7 @@ def lines(a_peak):
         for where, gib in jobs:
             answer = NotJudged("no reason") if gib is None else a_peak(total_bytes=gib * GIB)
             planned.append(Planned(where, "name", 1000, 1024, (answer, answer)))
-        return report.render_text(Plan((SMALL, LARGE), Size.parse("95 %"), tuple(planned), tuple(broken)), {}).splitlines()
+        return report.render_text(Plan((SMALL, LARGE), Size.parse("95 %"), tuple(planned), tuple(broken)), Site()).splitlines()
 
     return run
 
@@ -61,7 +62,7 @@ def test_a_shell_reads_the_very_name(lines, tmp_path, name):
 def test_names_of_gpus_are_quoted_too(a_peak):
     planned = Planned(Place(Path("a.json")), "name", 1000, 1024, (a_peak(total_bytes=GIB),))
     plan = Plan((SMALL,), Size.parse("95 %"), (planned,), ())
-    (line,) = slurm(report.render_text(plan, {"l4-24gb": "l4; rm"}).splitlines())
+    (line,) = slurm(report.render_text(plan, Site({"l4-24gb": "l4; rm"})).splitlines())
     assert shlex.split(line) == ["sbatch", "--gres=gpu:l4; rm:1", "run_alphafold.sbatch", "a.json"]
 
 
@@ -96,7 +97,7 @@ def test_no_name_or_reason_starts_a_line_of_its_own(lines):
 
 def test_markdown_has_the_jobs_and_the_lines(a_peak):
     planned = Planned(Place(Path("a|b.json")), "name", 1000, 1024, (a_peak(total_bytes=GIB),))
-    text = report.render_markdown(Plan((SMALL,), Size.parse("95 %"), (planned,), ()), {})
+    text = report.render_markdown(Plan((SMALL,), Size.parse("95 %"), (planned,), ()), Site())
     assert text.splitlines() == [
         "| tokens | bucket | needs | smallest that fits | job |",
         "| ---: | ---: | ---: | --- | --- |",

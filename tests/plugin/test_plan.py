@@ -1,5 +1,6 @@
 """`af3mem plan`, with the small model of tests/models, whose memory can be worked out by hand."""
 
+import csv
 import json
 import re
 import signal
@@ -118,6 +119,23 @@ def test_a_broken_file_is_told_and_the_rest_is_planned(plan, folder):
     assert f"left out: {folder}/broken.json: {broken['reason']}" in plan(folder)[1].splitlines()
 
 
+def test_a_plan_as_csv_and_what_is_not_in_it(plan, folder):
+    (folder / "broken.json").write_text("{")
+    (folder / "c.json").write_text(json.dumps(_job(500) | {"modelSeeds": [1, 2, 3]}))
+    asked = ("--targets", "a100-40gb,l4-24gb", "--fraction", "1.5 MiB", "--partition", "l4-24gb=small", "--fallback")
+    status, output, errors = plan(folder, *asked, "--format", "csv", "--json", folder / "report.txt")
+    assert status == commands.USAGE  # as one is broken
+    rows = {Path(row["file"]).name: row for row in csv.DictReader(output.splitlines())}
+    assert [*rows] == ["a.json", "b.json", "c.json", "d.json"]
+    assert [rows[name]["seeds"] for name in rows] == ["1", "1", "3", "1"]
+    assert {(row["target"], row["partition"], row["samples"]) for row in rows.values()} == {("l4-24gb", "small", "")}
+    assert (rows["a.json"]["fallback"], rows["d.json"]["unified"]) == ("a100-40gb", "1")
+    first, second = errors.splitlines()
+    assert first.startswith(f"af3mem: fits nowhere: {folder}/d.json (with unified memory")
+    assert second.startswith(f"af3mem: left out: {folder}/broken.json: ")
+    assert [job["seeds"] for job in json.loads((folder / "report.txt").read_text())["jobs"]] == [1, 1, 3, 1]
+
+
 def test_a_card_is_split_for_the_jobs(plan, folder):
     (folder / "d.json").unlink()
     status, output, _ = plan(folder, "--targets", "a100-40gb/1g.5gb,a100-40gb/3g.20gb", "--fraction", "0.02 %")
@@ -144,6 +162,25 @@ def test_jobs_that_are_not_judged(plan, folder):
         (["--up-to", "0x"], "--up-to '0x' must be a whole number of at least 1"),
         (["--up-to", "100"], "--up-to 100 is less than the smallest bucket, 128"),
         (["--gres", "a100"], "--gres 'a100' must be TARGET=TYPE, like a100-40gb=a100"),
+        (["--partition", "a100-40gb"], "--partition 'a100-40gb' must be TARGET=NAME, like a100-40gb=gpu"),
+        (
+            ["--partition", "h100=gpu"],
+            "--partition 'h100=gpu': unknown target 'h100': did you mean h100-80gb? (all: af3mem doctor)",
+        ),
+        (
+            ["--partition", "l4-24gb=a b"],
+            "--partition 'l4-24gb=a b': 'a b' is no name of a partition: letters, digits and any of . _ @ + : , -",
+        ),
+        (
+            ["--format", "snakmake"],
+            "--format 'snakmake' is not a format; did you mean snakemake? "
+            "(there are sbatch, snakemake, nextflow, htcondor, lsf, csv, json)",
+        ),
+        (["--fallback"], "--fallback is for jobs: name AlphaFold 3 JSON files or folders of them, or leave it out"),
+        (
+            ["a.json", "--format", "csv", "--json", "-"],
+            "--json - and --format csv both write to standard output: give --json a file",
+        ),
         (["--set", "widht=3"], "analytic has no setting 'widht'; did you mean width? (or use a dotted path)"),
     ],
 )

@@ -2,7 +2,7 @@ import pytest
 
 from pytest_af3mem import gpus
 from pytest_af3mem.gpus import mig
-from pytest_af3mem.reports.job_folder import slurm_type
+from pytest_af3mem.reports.cluster_site import slurm_type
 
 MIG_CARDS = [
     *("a100-40gb", "a100-80gb", "a100-pcie-40gb", "a100-pcie-80gb", "h100-80gb", "h100-pcie-80gb", "h100-nvl-94gb"),
