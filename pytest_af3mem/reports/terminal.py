@@ -11,7 +11,7 @@ from pytest_af3mem.records.measurement import Measurement, grouped
 from pytest_af3mem.records.peak import Kernels, Peak
 from pytest_af3mem.records.verdict import percent
 from pytest_af3mem.reports import agreement as agreement_report
-from pytest_af3mem.reports import growth
+from pytest_af3mem.reports import growth, program_limits
 from pytest_af3mem.reports.columns import aligned, signed
 
 _HEADINGS = "tokens bucket target total budget margin baseline change verdict kernels time test".split()
@@ -97,6 +97,7 @@ def body(measurement: Measurement) -> str:
         lines.append(f"  {'live peak':<12}{format_bytes(peak.live_bytes):>12}  the same without fragmentation")
     lines.append(f"  {'kernels':<12}{peak.kernels}")
     lines += _fallbacks(peak.kernels)
+    lines += program_limits.lines(peak)
     lines.append(f"  {'model':<12}{peak.model.distribution}, jax {peak.software.get('jax', '?')}")
     lines += _holders(peak)
     if measurement.baseline:

@@ -171,20 +171,23 @@ class Worker:
         self._progress("compiling")
         with _private() as folder:
             options = {**forward.compiler_options, **target.FLAGS, "xla_gpu_cuda_data_dir": str(target.toolchain(folder))}
-            program = self._program(lowered, options, forward, gpu)
+            program = self._program(lowered, options, forward, gpu, request.launch)
         return self._peak(request, batch, forward, program, time.perf_counter() - start, target.FLAGS)
 
-    def _program(self, lowered: Any, options: programs.Options, forward: models.Forward, gpu: gpus.Gpu) -> programs.Compiled:
+    def _program(
+        self, lowered: Any, options: programs.Options, forward: models.Forward, gpu: gpus.Gpu, launch: bool
+    ) -> programs.Compiled:
         """What a lowered program comes to, from the cache where an equal one was compiled before."""
         packages = self._model.packages
         job = compile_process.job(lowered, options)
         if job is None:
-            return programs.compiled(lowered, job, options, forward, gpu, packages)
+            return programs.compiled(lowered, job, options, forward, gpu, packages, launch=launch)
         listing = same_program.listing(lowered)
         identity = {
             "program": listing.digest,
             "options": same_program.options(job),
             "target": gpu.target_config(),
+            "launch": launch,
             "left_to_xla": sorted(forward.left_to_xla),
             "packages": fingerprint.places(packages),
             "software": self.installation.software,
@@ -196,7 +199,7 @@ class Worker:
         if found is not None:
             self._progress("the same program as before")
             return replace(found, same=True)
-        program = programs.compiled(lowered, job, options, forward, gpu, packages)
+        program = programs.compiled(lowered, job, options, forward, gpu, packages, launch=launch)
         self._keep("programs", identity, same_program.stored(program, listing))
         return program
 
@@ -231,6 +234,7 @@ class Worker:
             software={**installation.software, "xla_flags": _flags({**forward.compiler_options, **options})},
             seconds=round(seconds, 3),
             same_program=program.same,
+            program_limits=program.limits,
         )
 
     def _lowered(self, request: Request, batch: models.Batch, forward: models.Forward, gpu: gpus.Gpu) -> Any:
