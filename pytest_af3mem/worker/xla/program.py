@@ -69,8 +69,8 @@ def compiled(
     """Compiles for `gpu`: what a program will ask of the allocator, and who holds it.
 
     `job` is what `compile_process.job` gives of it. Source lines of holders are those of `packages`, the model's own first.
-    With `launch` it is compiled to the end. Raises NotJudged, with XLA's own words, when it does not compile, and then also where a
-    kernel asks for more shared memory than `gpu` has.
+    With `launch` it is compiled to the end. Raises NotJudged, with XLA's own words, when it does not compile, and where with
+    `launch` a kernel asks for more shared memory than `gpu` has.
     """
     compile_apart = compile_process.executable if launch else compile_process.plan
     output = compile_apart(job, gpu.target_config()) if job else None
