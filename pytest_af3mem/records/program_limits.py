@@ -15,14 +15,13 @@ class Rematerialization:
     """How far XLA came with computing arrays anew rather than keeping them. Bytes are of temporaries and outputs together.
 
     XLA does so above `limit_bytes` (None: not known, as on a real GPU, where the limit follows the allocator). Where it cannot
-    get below, `over` is true, with the bytes that it came down to and those that it began with, as it printed them. `over` is
-    None where nobody reads what XLA prints.
+    get below it prints the bytes that it reached and those that it began with. They are None where it printed nothing, and where
+    nobody read it: of a small program, which a worker compiles itself, it is not known whether it is over the limit.
     """
 
     limit_bytes: int | None = None
     reached_bytes: int | None = None
     original_bytes: int | None = None
-    over: bool | None = None
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ from pytest_af3mem.reports import json, terminal
 GIB = 2**30
 SCHEMA_1 = """
     accept alias_bytes allocator_bytes argument_bytes baseline baseline_bytes bucket budget_bytes cached command constant_bytes
-    explained high_water holders improved input kernels line live_bytes method model output_bytes process_bytes reason run
+    explained high_water holders improved input kernels line live_bytes method model output_bytes process_bytes program_limits
+    reason run
     same_program seconds software target temp_bytes test tokens total_bytes unattributed verdict
 """.split()
 CONDITIONS = "[2000 tokens, bucket 2000, l4-24gb, compiled]"

@@ -29,8 +29,8 @@ _TOO_MUCH_SHARED = (
 )
 
 
-def rematerialization(said: str | None, gpu: Gpu, argument_bytes: int, output_bytes: int) -> Rematerialization:
-    """What XLA `said` of its limit while it compiled for `gpu`; None: nobody heard it.
+def rematerialization(said: str, gpu: Gpu, argument_bytes: int, output_bytes: int) -> Rematerialization:
+    """What XLA `said` of its limit while it compiled for `gpu`.
 
     The limit is 0.95 x (0.8 x memory - arguments - outputs) of temporaries, or 0, as gpu_hlo_schedule.cc has it. XLA prints it
     with the outputs added, and what it reached counts them, too: so does `limit_bytes`. Both are rounded down to a byte. The
@@ -38,11 +38,10 @@ def rematerialization(said: str | None, gpu: Gpu, argument_bytes: int, output_by
     """
     left = max(0, gpu.memory_bytes * 80 // 100 - argument_bytes - output_bytes)
     limit_bytes = left * 95 // 100 + output_bytes
-    found = [*_IRREDUCIBLE.finditer(said or "")]
+    found = [*_IRREDUCIBLE.finditer(said)]
     if not found:
-        return Rematerialization(limit_bytes, over=None if said is None else False)
-    limit_bytes, reached, original = map(int, found[-1].group("limit", "reached", "original"))
-    return Rematerialization(limit_bytes, reached, original, over=True)
+        return Rematerialization(limit_bytes)
+    return Rematerialization(*map(int, found[-1].group("limit", "reached", "original")))
 
 
 def large_arrays(program: Program, packages: Sequence[str]) -> tuple[LargeArray, ...]:

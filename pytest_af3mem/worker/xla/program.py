@@ -80,12 +80,9 @@ def compiled(
         found = of_executable(whole, forward, packages)
     else:
         found = of_plan(output.content, forward, packages, read=executable.read if launch else executable.read_plan)
-    known = replace(
-        found.limits,
-        rematerialization=limits.rematerialization(
-            output.said if output else None, gpu, found.argument_bytes, found.output_bytes
-        ),
-    )
+    said = output.said if output else ""
+    xla = limits.rematerialization(said, gpu, found.argument_bytes, found.output_bytes)
+    known = replace(found.limits, rematerialization=xla)
     if launch:
         with tracing.translated(f"whether the kernels run on {gpu.name} is not known"):
             serialized = output.content if output else whole.runtime_executable().serialize()
