@@ -124,5 +124,6 @@ def _alike(name: str, memory_bytes: int | None) -> str:
     forms = {
         one.name: one.name.split("-")[1:-1] for one in alike
     }  # such as `pcie`: the plain one is meant where the log has none
-    alike = sorted((name for name, form in forms.items() if set(form) <= set(words)), key=lambda name: -len(forms[name]))
-    return alike[0] if len(alike[:2]) == 1 or (alike and len(forms[alike[0]]) > len(forms[alike[1]])) else ""
+    fitting = sorted((name for name, form in forms.items() if set(form) <= set(words)), key=lambda name: -len(forms[name]))
+    most = [name for name in fitting if len(forms[name]) == len(forms[fitting[0]])]
+    return most[0] if len(most) == 1 else ""

@@ -69,6 +69,7 @@ def why_not_the_answer(
         "bucket": (peak.bucket, request.bucket),
         "target": (peak.target, request.target),
         "method": (peak.method, request.method),
+        "launch": (peak.program_limits.launch is not None, request.launch),
         "settings": (dict(request.settings if settings is None else settings), dict(request.settings)),
         "model": (peak.model.name, installation.model),
         "distribution": (peak.model.distribution, installation.distribution),

@@ -80,6 +80,7 @@ def peak_identity(installation: Installation, request: Request, signature: str) 
     return {
         "installation": dataclasses.asdict(installation),
         "method": request.method,
+        "launch": request.launch,
         "target": [request.target, gpus.find(request.target).target_config()],
         "settings": dict(request.settings),
         "signature": signature,

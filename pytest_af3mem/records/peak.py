@@ -9,6 +9,7 @@ from typing import Any
 from pytest_af3mem import gpus
 from pytest_af3mem.errors import UsageError
 from pytest_af3mem.gpus.size import Size, format_bytes
+from pytest_af3mem.records.program_limits import ProgramLimits
 from pytest_af3mem.records.request import conditions
 from pytest_af3mem.storage import typed
 from pytest_af3mem.storage.typed import Filled, Positive, Signed
@@ -114,6 +115,8 @@ class Peak:
     `tuning_bytes`, which is not in the total: where tokamax tunes kernels as the model is traced, the most that it may keep on
     the GPU of the inputs of kernels that failed. None where it does not.
 
+    `program_limits` are what the program may run into beside these bytes.
+
     `cached`: it was measured before. `same_program`: its sources are new, and the program that they make was compiled before.
 
     Peaks compare with each other and with sizes: `peak <= "12 GiB"`, `peak < "95 %"` (of the target's memory), `a == b`. Those of
@@ -145,6 +148,7 @@ class Peak:
     same_program: bool = False
     least_bytes: int | None = None
     tuning_bytes: int | None = None
+    program_limits: ProgramLimits = field(default_factory=ProgramLimits)
 
     def __str__(self) -> str:
         return f"GPU peak {format_bytes(self.total_bytes)} {self.conditions}"

@@ -55,6 +55,8 @@ class Request:
 
     `generated`: the job was made for that token count, and any other with as many tokens would do.
 
+    `launch`: kernels that ask for more shared memory than the target has are to be found, too, which takes a compile to its end.
+
     Requests are equal if they are the same JSON: a setting of 1 is another question than one of 1.0 or of True.
     """
 
@@ -65,6 +67,7 @@ class Request:
     method: Filled = "compiled"
     settings: tuple[tuple[str, Any], ...] = ()
     generated: bool = False
+    launch: bool = False
 
     @property
     def bucket(self) -> int:

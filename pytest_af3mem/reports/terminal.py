@@ -11,7 +11,7 @@ from pytest_af3mem.records.measurement import Measurement, grouped
 from pytest_af3mem.records.peak import Peak
 from pytest_af3mem.records.verdict import percent
 from pytest_af3mem.reports import agreement as agreement_report
-from pytest_af3mem.reports import growth
+from pytest_af3mem.reports import growth, program_limits
 from pytest_af3mem.reports.columns import aligned, filled, signed, size
 
 _HEADINGS = "tokens bucket target total budget margin baseline change verdict kernels time test".split()
@@ -101,6 +101,7 @@ def body(measurement: Measurement) -> str:
     for operation, found in growth.by_operation(peak.kernels.xla_fallbacks).items():
         places = ", ".join(found) if len(found) <= growth.FEW else f"{len(found)} components"
         lines.append(f"  fell back to XLA: {operation} in {places}")
+    lines += program_limits.lines(peak)
     lines.append(f"  {'model':<12}{peak.model.distribution}, jax {peak.software.get('jax', '?')}")
     lines += _holders(peak)
     if measurement.baseline:

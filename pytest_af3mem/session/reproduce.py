@@ -47,6 +47,7 @@ def command(
         words += ["--set", f"{name}={_spelled(value)}"]
     if request.method != "compiled" or settings.method == AUTO:
         words += ["--method", request.method, *(["--full-run"] if settings.full_run else ())]
+    words += ["--launch"] if request.launch else []
     for name in ("model", "python", "path", "buckets"):
         value = getattr(settings, name)
         if value != getattr(Settings(), name):

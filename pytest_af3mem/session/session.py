@@ -117,7 +117,7 @@ class Session:
             tokens=self.tokens(job),
             buckets=self.buckets,
             target=target,
-            method=self.method(target, method),
+            **self._how(target, method),
             settings=freeze(model_settings),
             generated=generated,
         )
@@ -150,7 +150,12 @@ class Session:
 
     def retarget(self, request: Request, target: str, method: str | None = None) -> Request:
         """The same for another target, by the method that is meant for that one."""
-        return dataclasses.replace(request, target=target, method=self.method(target, method))
+        return dataclasses.replace(request, target=target, **self._how(target, method))
+
+    def _how(self, target: str, method: str | None) -> dict[str, Any]:
+        """Kernels that ask for too much are found by compiling; a run shows it."""
+        method = self.method(target, method)
+        return {"method": method, "launch": self.settings.launch and method == "compiled"}
 
     def wait(self, answer: Future[Peak], show: Callable[[str], None] = lambda text: None) -> Peak:
         """The answer, when it is there; `show` gets a line about what is going on twice a second.

@@ -204,6 +204,9 @@ class Settings:
         default_folder, "folder for results and the chemical dictionary (default: ~/.cache/pytest-af3mem)", "DIR", _folder
     )
     no_cache: bool = _option(False, "measure everything anew, and keep nothing")
+    launch: bool = _option(
+        False, "compile to the end, and hold each kernel's shared memory against the target's limit; takes twice as long"
+    )
     full_run: bool = _option(False, "with run: all recycles and diffusion steps, which cost time and leave the peak as it is")
 
     @property

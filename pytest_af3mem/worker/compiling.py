@@ -175,7 +175,9 @@ class Worker:
         self._progress("compiling")
         with _private() as folder:
             options = {**target.FLAGS, "xla_gpu_cuda_data_dir": str(target.toolchain(folder))}
-            compiled = [(self._program(lowered, {**one.compiler_options, **options}, one, gpu), one) for one in forwards]
+            compiled = [
+                (self._program(lowered, {**one.compiler_options, **options}, one, gpu, request.launch), one) for one in forwards
+            ]
         program, forward = max(compiled, key=lambda pair: pair[0].total_bytes)
         peak = self._peak(request, batch, forward, program, time.perf_counter() - start, target.FLAGS)
         least_bytes = min(one.total_bytes for one, _ in compiled)
@@ -194,17 +196,20 @@ class Worker:
         options = flags.programs(stated, forward.compiler_options, compute_capability, _version("jax"))
         return [replace(forward, config=config, compiler_options=one) for one in options]
 
-    def _program(self, lowered: Any, options: programs.Options, forward: models.Forward, gpu: gpus.Gpu) -> programs.Compiled:
+    def _program(
+        self, lowered: Any, options: programs.Options, forward: models.Forward, gpu: gpus.Gpu, launch: bool
+    ) -> programs.Compiled:
         """What a lowered program comes to, from the cache where an equal one was compiled before."""
         packages = self._model.packages
         job = compile_process.job(lowered, options)
         if job is None:
-            return programs.compiled(lowered, job, options, forward, gpu, packages)
+            return programs.compiled(lowered, job, options, forward, gpu, packages, launch=launch)
         listing = same_program.listing(lowered)
         identity = {
             "program": listing.digest,
             "options": same_program.options(job),
             "target": gpu.target_config(),
+            "launch": launch,
             "left_to_xla": sorted(forward.left_to_xla),
             "packages": fingerprint.places(packages),
             "software": self.installation.software,
@@ -216,7 +221,7 @@ class Worker:
         if found is not None:
             self._progress("the same program as before")
             return replace(found, same=True)
-        program = programs.compiled(lowered, job, options, forward, gpu, packages)
+        program = programs.compiled(lowered, job, options, forward, gpu, packages, launch=launch)
         self._keep("programs", identity, same_program.stored(program, listing))
         return program
 
@@ -251,6 +256,7 @@ class Worker:
             software={**installation.software, "xla_flags": _flags({**forward.compiler_options, **options})},
             seconds=round(seconds, 3),
             same_program=program.same,
+            program_limits=program.limits,
         )
 
     def _lowered(self, request: Request, batch: models.Batch, forward: models.Forward, gpu: gpus.Gpu) -> Any:

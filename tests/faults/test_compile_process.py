@@ -33,7 +33,8 @@ def compiling(tmp_path, monkeypatch):
         )
         monkeypatch.setattr(compile_process, "_MAIN", main)
         try:
-            return compile_process.plan(Job(b"a program" * 10_000, b"options"), "a target")
+            output = compile_process.plan(Job(b"a program" * 10_000, b"options"), "a target")
+            return output and output.content
         finally:
             assert list((tmp_path / "temporary").iterdir()) == []
 

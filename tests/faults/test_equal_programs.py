@@ -1,10 +1,12 @@
 """An edit that leaves the program as it is costs no compile, and the lines of who holds the peak are those of the new sources."""
 
+import dataclasses
 import shutil
 
 import pytest
 
 from pytest_af3mem.records.peak import Holder, Kernels
+from pytest_af3mem.records.program_limits import LargeArray, ProgramLimits
 from pytest_af3mem.worker.xla.attribution import Attribution
 from pytest_af3mem.worker.xla.program import Compiled
 from pytest_af3mem.worker.xla.same_program import Listing, found, read, stored
@@ -85,6 +87,14 @@ def test_lines_are_those_of_the_new_sources_or_it_is_compiled(places, sources):
     program, old = read(stored(compiled("net/a.py:10", "net/a.py:20"), Listing("", PLACES)))
     again = found((program, old), Listing("", places))
     assert (again and tuple(one.source for one in again.attribution.holders)) == sources
+
+
+def test_lines_of_large_arrays_are_those_of_the_new_sources():
+    arrays = tuple(LargeArray("i8[3000000000]", 3 * 10**9, "net", source) for source in ("net/a.py:10", ""))
+    program = dataclasses.replace(compiled(), limits=ProgramLimits(large_arrays=arrays))
+    again = found(read(stored(program, Listing("", PLACES))), Listing("", (("/lib/net/a.py", 12), *PLACES[1:])))
+    assert [one.source for one in again.limits.large_arrays] == ["net/a.py:12", ""]
+    assert found(read(stored(program, Listing("", PLACES))), Listing("", (("/lib/net/c.py", 10), *PLACES[1:]))) is None
 
 
 def test_a_line_that_stands_for_two_is_compiled():

@@ -2,8 +2,13 @@
 
 import pytest
 
+from pytest_af3mem import gpus
+from pytest_af3mem.errors import NotJudged
+from pytest_af3mem.records.program_limits import Launch
 from pytest_af3mem.worker.xla import executable
 from pytest_af3mem.worker.xla.executable import Allocation, Buffer, Event, read
+from pytest_af3mem.worker.xla.limits import launch
+from pytest_af3mem.worker.xla.thunks import kernels
 from pytest_af3mem.worker.xla.wire import fields, numbers, records, unsnapped, varint
 
 SIGNATURE = bytes.fromhex(
@@ -130,6 +135,39 @@ def test_read(serialized):
     )
     assert program.events == (Event(0, 2, "t", 0), Event(2, 1, "t", 2), Event(1, 1, "", 0))
     assert program.frames == {1: ("/a/model.py", "f", 7, 5)}
+
+
+NESTED = {
+    "sequence": (2, (1,)),
+    "conditional": (6, (2, 1)),
+    "condition": (7, (2, 1)),
+    "body": (7, (3, 1)),
+    "slice": (18, (1, 1)),
+    "group": (47, (2,)),
+    "asynchronous": (57, (3, 1)),
+}
+
+
+@pytest.mark.parametrize("nesting", NESTED)
+def test_kernels_of_all_thunks_are_found(nesting):
+    kind, path = NESTED[nesting]
+    inner = message((1, "info"), (36, message((1, b"slice"), (3, message((1, "dot"), (6, 98_304))))))
+    for field in reversed(path):
+        inner = message((field, inner))
+    thunks = (message((8, message((3, "add"), (6, 16)))), message((kind, inner)), message((13, b"a copy")))
+    serialized = HEADER + message((1, EXECUTABLE + message(*((13, thunk) for thunk in thunks))), (2, "options"))
+    assert kernels(serialized) == [("add", 16), ("dot", 98_304)]
+    assert read(serialized).entry == 3
+    assert launch(serialized, gpus.find("l4-24gb")) == Launch(2, "dot", 98_304, 99 * 1024)
+    with pytest.raises(
+        NotJudged, match=r"^does not run on p100-16gb: the kernel dot asks for 98,304 bytes .* limit is 49,152; no lack"
+    ):
+        launch(serialized, gpus.find("p100-16gb"))
+
+
+def test_an_executable_without_thunks_tells_nothing_of_kernels():
+    with pytest.raises(ValueError, match="names no kernel"):
+        launch(EXECUTABLE, gpus.find("l4-24gb"))
 
 
 @pytest.mark.parametrize("serialized", [b"\x05", b"\0" * 40, HEADER + message((1, "text"), (2, "options")), SIGNATURE, HEADER])

@@ -1,7 +1,8 @@
 """The process that compiles one program. It needs the standard library and JAX alone: `compile_process` starts and ends it.
 
 Its argument is a folder with the program (`program.mlirbc`), XLA's options for it (`options.pb`) and a `job.json`: where Python
-looks for modules, the target, and options to add. It ends with its parent, whose end closes its standard input.
+looks for modules, the target, options to add, and whether to keep the `executable`. It ends with its parent, whose end closes its
+standard input.
 """
 
 import json
@@ -36,7 +37,9 @@ def main(folder: Path) -> None:
         program = ir.Module.parse((folder / "program.mlirbc").read_bytes())
     topology = topologies.get_topology_desc("", platform="cuda", target_config=job["target"], topology="1x1x1")
     device: Any = topology.devices[0]
-    device.client.compile(program, executable_devices=_jax.DeviceList((device,)), compile_options=options)
+    compiled = device.client.compile(program, executable_devices=_jax.DeviceList((device,)), compile_options=options)
+    if job["keep"]:
+        (folder / "executable").write_bytes(compiled.serialize())
     sys.stderr.flush()
     os._exit(0)
 

@@ -1,4 +1,4 @@
-"""Compiling as far as memory goes: XLA's plan of the buffers, from a process that is ended when it is written.
+"""Compiling in a process of its own, as far as memory goes: XLA's plan of the buffers, when it is written; or to the end.
 
 XLA decides about buffers in the first half of a compile, and generates code in the second. Told to dump what it does, it writes
 the optimised program with its buffer assignment in between, so that nobody need wait for code that is never run.
@@ -26,6 +26,7 @@ _LOOK_SECONDS = 0.02
 _SMALL_BYTES = 2**16  # a smaller program is compiled to its end sooner than a process is started
 _PLAN = "*_after_optimizations.hlo.pb"
 _WRITTEN_AFTER_IT = "*_after_optimizations-memory-usage-report.pb"
+_DUMP = {"xla_dump_hlo_as_proto": True, "xla_dump_hlo_as_text": False}
 _FAILED = "Could not write XLA debug data"
 
 
@@ -35,6 +36,14 @@ class Job:
 
     program: bytes
     options: bytes
+
+
+@dataclass(frozen=True)
+class Output:
+    """What a compile gave, and what XLA said meanwhile."""
+
+    content: bytes
+    said: str
 
 
 class _Handed(Exception):
@@ -70,14 +79,21 @@ def job(lowered: Any, options: Mapping[str, bool | int | str]) -> Job | None:
     return None
 
 
-def plan(job: Job, target_config: str) -> bytes | None:
+def plan(job: Job, target_config: str) -> Output | None:
     """XLA's plan of the buffers, a serialized HloProto. None where this version of JAX gives none that way, or a whole compile is
     no slower.
 
     Raises NotJudged where the process that compiles dies, or cannot write.
     """
-    if len(job.program) < _SMALL_BYTES:
-        return None
+    return _compiled(job, target_config) if len(job.program) >= _SMALL_BYTES else None
+
+
+def executable(job: Job, target_config: str) -> Output | None:
+    """The serialized executable. None where XLA does not compile it, or not that way. Raises NotJudged as `plan` does."""
+    return _compiled(job, target_config, to_end=True)
+
+
+def _compiled(job: Job, target_config: str, *, to_end: bool = False) -> Output | None:
     with contextlib.ExitStack() as stack:
         try:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="af3mem-compile-", ignore_cleanup_errors=True)))
@@ -86,7 +102,8 @@ def plan(job: Job, target_config: str) -> bytes | None:
                 "parent": os.getpid(),
                 "path": sys.path,
                 "target": target_config,
-                "options": {"xla_dump_to": str(dump), "xla_dump_hlo_as_proto": True, "xla_dump_hlo_as_text": False},
+                "options": {} if to_end else {"xla_dump_to": str(dump), **_DUMP},
+                "keep": to_end,
             }
             (folder / "program.mlirbc").write_bytes(job.program)
             (folder / "options.pb").write_bytes(job.options)
@@ -96,7 +113,8 @@ def plan(job: Job, target_config: str) -> bytes | None:
             raise _unwritten(f"{error.strerror}") from error
         status = _run(folder, dump, log.fileno())
         said = (folder / "log").read_text(errors="replace")
-        written = next((path.read_bytes() for path in dump.glob(_PLAN)), b"")
+        kept = folder.glob("executable") if to_end else dump.glob(_PLAN)
+        written = next((path.read_bytes() for path in kept), b"")
     sys.stderr.write(said)
     if status < 0:
         name = signal.Signals(-status).name
@@ -105,11 +123,11 @@ def plan(job: Job, target_config: str) -> bytes | None:
     failures = [line.partition(_FAILED)[2] for line in said.splitlines() if _FAILED in line]
     if failures:
         raise _unwritten(failures[0].rpartition(": ")[2])
-    return written or None
+    return Output(written, said) if written else None
 
 
 def _run(folder: Path, dump: Path, log: int) -> int:
-    """Compiles until the plan is written, which then counts as exit status 0."""
+    """Compiles to the end, or until the plan is dumped, which then counts as exit status 0."""
     command = [sys.executable, "-P", str(_MAIN), str(folder)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=log) as process:
         try:

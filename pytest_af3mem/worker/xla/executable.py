@@ -79,6 +79,16 @@ class Event:
 ALLOCATE, FREE, SHARE = range(3)
 _HOST = 5  # the number of the memory space that is the host's
 _NOTE = b"tokamax:{"
+_THUNK = 13
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Of a GpuExecutableProto: an HloModuleProto, a BufferAssignmentProto, and ThunkProtos, which older versions lack."""
+
+    module: bytes
+    assignment: bytes
+    thunks: tuple[bytes, ...]
 
 
 @dataclass(frozen=True)
@@ -140,7 +150,8 @@ _ASSIGNMENT: Fields = {
 
 def read(serialized: bytes) -> Program:
     """What `compiled.runtime_executable().serialize()` says. Raises ValueError where it is of no known form."""
-    return _program(*_parts(serialized))
+    found = parts(serialized)
+    return _program(found.module, found.assignment)
 
 
 def read_plan(plan: bytes) -> Program:
@@ -172,8 +183,8 @@ def _program(module: bytes, assignment: bytes) -> Program:
     )
 
 
-def _parts(serialized: bytes) -> tuple[bytes, bytes]:
-    """The HLO module and the buffer assignment: fields 1 and 2 of a GpuExecutableProto, wherever that is."""
+def parts(serialized: bytes) -> Parts:
+    """The parts of a GpuExecutableProto, wherever that is. Raises ValueError where it is of no known form."""
     length, at = varint(serialized, 0)  # a header of IFRT's comes first, with its length before it
     for candidate in (serialized[at + length :], serialized):
         try:
@@ -183,7 +194,7 @@ def _parts(serialized: bytes) -> tuple[bytes, bytes]:
     raise ValueError("the serialized executable has no form that is known here")
 
 
-def _executable(data: bytes) -> tuple[bytes, bytes]:
+def _executable(data: bytes) -> Parts:
     if data.startswith(SIGNATURE):
         # The records of a split message, to be merged: https://github.com/openxla/xla/tree/main/xla/util/split_proto
         for record in sorted(records(data), key=len, reverse=True):
@@ -197,7 +208,7 @@ def _executable(data: bytes) -> tuple[bytes, bytes]:
         return _executable(found[1])
     module = {number: content for number, _, content in fields(found.get(1, b"")) if number == 1}.get(1, b"")
     if _is_module(module) and found.get(2):
-        return module, found[2]
+        return Parts(module, found[2], tuple(content for number, _, content in fields(data) if number == _THUNK))
     if found.get(1):
         return _executable(found[1])
     raise ValueError("no executable")

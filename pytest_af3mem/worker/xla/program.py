@@ -14,7 +14,8 @@ from pytest_af3mem.models import fingerprint
 from pytest_af3mem.models.model import Forward
 from pytest_af3mem.records.holders import UNNAMED
 from pytest_af3mem.records.peak import Kernels
-from pytest_af3mem.worker.xla import compile_process, executable, tracing
+from pytest_af3mem.records.program_limits import ProgramLimits
+from pytest_af3mem.worker.xla import compile_process, executable, limits, tracing
 from pytest_af3mem.worker.xla.attribution import Attribution, attribute, is_slab
 from pytest_af3mem.worker.xla.compile_process import Job
 from pytest_af3mem.worker.xla.executable import Allocation, Instruction, Program
@@ -44,6 +45,7 @@ class Compiled:
     kernels: Kernels
     attribution: Attribution = field(default_factory=Attribution)
     constant_bytes: int = 0
+    limits: ProgramLimits = field(default_factory=ProgramLimits)
     same: bool = False
 
     @property
@@ -54,17 +56,38 @@ class Compiled:
 Options: TypeAlias = Mapping[str, bool | int | str]
 
 
-def compiled(lowered: Any, job: Job | None, options: Options, forward: Forward, gpu: Gpu, packages: Sequence[str]) -> Compiled:
+def compiled(
+    lowered: Any,
+    job: Job | None,
+    options: Options,
+    forward: Forward,
+    gpu: Gpu,
+    packages: Sequence[str],
+    *,
+    launch: bool = False,
+) -> Compiled:
     """Compiles for `gpu`: what a program will ask of the allocator, and who holds it.
 
     `job` is what `compile_process.job` gives of it. Source lines of holders are those of `packages`, the model's own first.
-    Raises NotJudged, with XLA's own words, when it does not compile.
+    With `launch` it is compiled to the end. Raises NotJudged, with XLA's own words, when it does not compile, and where with
+    `launch` a kernel asks for more shared memory than `gpu` has.
     """
-    plan = compile_process.plan(job, gpu.target_config()) if job else None
-    if plan is not None:
-        return of_plan(plan, forward, packages)
-    with tracing.translated(f"XLA cannot compile the model for {gpu.name}"):
-        return of_executable(lowered.compile(compiler_options=dict(options)), forward, packages)
+    compile_apart = compile_process.executable if launch else compile_process.plan
+    output = compile_apart(job, gpu.target_config()) if job else None
+    if output is None:
+        with tracing.translated(f"does not compile for {gpu.name}"), limits.refusals(gpu.name):
+            whole = lowered.compile(compiler_options=dict(options))
+        found = of_executable(whole, forward, packages)
+    else:
+        found = of_plan(output.content, forward, packages, read=executable.read if launch else executable.read_plan)
+    said = output.said if output else ""
+    xla = limits.rematerialization(said, gpu, found.argument_bytes, found.output_bytes)
+    known = replace(found.limits, rematerialization=xla)
+    if launch:
+        with tracing.translated(f"whether the kernels run on {gpu.name} is not known"):
+            serialized = output.content if output else whole.runtime_executable().serialize()
+            known = replace(known, launch=limits.launch(serialized, gpu))
+    return replace(found, limits=known)
 
 
 def measure(
@@ -76,10 +99,12 @@ def measure(
     return compiled(lowered, compile_process.job(lowered, options), options, forward, gpu, packages)
 
 
-def of_plan(plan: bytes, forward: Forward, packages: Sequence[str]) -> Compiled:
-    """What XLA planned of a program whose compile was not awaited. Raises NotJudged where that cannot be read."""
+def of_plan(
+    plan: bytes, forward: Forward, packages: Sequence[str], read: Callable[[bytes], Program] = executable.read_plan
+) -> Compiled:
+    """What XLA planned of a program that a process compiled, as `read` takes it. Raises NotJudged where that cannot be read."""
     try:
-        program = executable.read_plan(plan)
+        program = read(plan)
     except (ValueError, IndexError, KeyError) as error:
         raise NotJudged(f"XLA's plan of the buffers cannot be read: {first_line(error)}") from error
     found = replace(_sizes(program), kernels=kernels(program.instructions.values(), forward.left_to_xla))
@@ -151,8 +176,10 @@ def _sizes(program: Program) -> Compiled:
 
 
 def _attributed(found: Compiled, program: Program, packages: Sequence[str]) -> Compiled:
-    attribution = attribute(program, fingerprint.places(packages), found.total_bytes, found.live_bytes)
-    return replace(found, attribution=attribution, live_bytes=attribution.live_bytes)
+    places = fingerprint.places(packages)
+    attribution = attribute(program, places, found.total_bytes, found.live_bytes)
+    known = replace(found.limits, large_arrays=limits.large_arrays(program, places))
+    return replace(found, attribution=attribution, live_bytes=attribution.live_bytes, limits=known)
 
 
 def _unattributed(found: Compiled, error: Exception) -> Compiled:

@@ -9,14 +9,17 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from pytest_af3mem.records.peak import Holder
+from pytest_af3mem.records.program_limits import LargeArray
 from pytest_af3mem.storage import typed
 from pytest_af3mem.worker.xla.compile_process import Job
 from pytest_af3mem.worker.xla.program import Compiled
 
+_Placed = TypeVar("_Placed", Holder, LargeArray)
 # A place in a file, as MLIR writes each once, on a line of its own: `#loc3 = loc("/net/model.py":49:53 to :71)`.
 _PLACE = re.compile(r'^(#loc\d* = loc\("((?:[^"\\]|\\.)*)"):(\d+):\d+(?: to \d*:\d+)?\)$', re.MULTILINE)
 
@@ -64,20 +67,31 @@ def found(stored: tuple[Compiled, list[int]], listing: Listing) -> Compiled | No
     moved: dict[tuple[str, int], set[int]] = {}
     for (file, new), old in zip(listing.places, lines, strict=True):
         moved.setdefault((file, old), set()).add(new)
-    holders: list[Holder] = []
-    for holder in program.attribution.holders:
-        if holder.source:
-            file, _, line = holder.source.rpartition(":")
-            places = [new for (path, old), new in moved.items() if old == int(line) and f"/{path}".endswith(f"/{file}")]
-            now = set().union(*places)
-            if len(now) != 1:
-                return None
-            holder = dataclasses.replace(holder, source=f"{file}:{now.pop()}")
-        holders.append(holder)
-    if len({_kind(holder) for holder in holders}) < len(holders):
+    large = program.limits.large_arrays
+    holders, arrays = _moved(program.attribution.holders, moved), _moved(large or (), moved)
+    if holders is None or arrays is None or len({_kind(holder) for holder in holders}) < len(holders):
         return None
     holders.sort(key=lambda one: (-one.bytes, *_kind(one)))
-    return dataclasses.replace(program, attribution=dataclasses.replace(program.attribution, holders=tuple(holders)))
+    return dataclasses.replace(
+        program,
+        attribution=dataclasses.replace(program.attribution, holders=tuple(holders)),
+        limits=dataclasses.replace(program.limits, large_arrays=None if large is None else tuple(arrays)),
+    )
+
+
+def _moved(found: Iterable[_Placed], moved: Mapping[tuple[str, int], set[int]]) -> list[_Placed] | None:
+    """The same with the lines of the new sources; None where they do not follow from the old."""
+    now: list[_Placed] = []
+    for one in found:
+        if one.source:
+            file, _, line = one.source.rpartition(":")
+            places = [new for (path, old), new in moved.items() if old == int(line) and f"/{path}".endswith(f"/{file}")]
+            lines = set().union(*places)
+            if len(lines) != 1:
+                return None
+            one = dataclasses.replace(one, source=f"{file}:{lines.pop()}")
+        now.append(one)
+    return now
 
 
 def _kind(holder: Holder) -> tuple[str, str, str, str]:

@@ -6,7 +6,9 @@ import contextlib
 import functools
 import hashlib
 import json
+import traceback
 from collections.abc import Callable, Iterator, Mapping
+from types import FrameType
 from typing import Any
 
 from pytest_af3mem.errors import Af3memError, NotJudged, first_line
@@ -91,7 +93,7 @@ def lowered(forward: Forward, parameters: Any, features: Mapping[str, Any], gpu:
 
     target = device(gpu)
     place = functools.partial(_placed, sharding=jax.sharding.SingleDeviceSharding(target))
-    with pretending(target), translated("the model does not trace"):
+    with pretending(target), translated("the model does not trace"), _kernels_translated(f"does not compile for {gpu.name}"):
         traced = jax.jit(program(forward)).trace(place(parameters), place(_key()), place(shapes(features)))
         return traced.lower(lowering_platforms=("cuda",))
 
@@ -126,3 +128,19 @@ def translated(what: str) -> Iterator[None]:
         raise
     except Exception as error:
         raise NotJudged(f"{what}: {first_line(error)}") from error
+
+
+@contextlib.contextmanager
+def _kernels_translated(what: str) -> Iterator[None]:
+    """Says of an error of tokamax's, which chooses kernels by the GPU, what could not be done."""
+    try:
+        yield
+    except Exception as error:
+        if any(_of_tokamax(frame) for frame, _ in traceback.walk_tb(error.__traceback__)):
+            with translated(what):
+                raise
+        raise
+
+
+def _of_tokamax(frame: FrameType) -> bool:
+    return str(frame.f_globals.get("__name__")).partition(".")[0] == "tokamax"

@@ -1,0 +1,100 @@
+"""What a program may run into beside the bytes that it asks for, read from XLA's log, plan and code. Pure functions."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import re
+from collections.abc import Iterator, Sequence
+
+from pytest_af3mem.errors import NotJudged
+from pytest_af3mem.gpus import Gpu
+from pytest_af3mem.records.program_limits import MOST_ELEMENTS, LargeArray, Launch, Rematerialization
+from pytest_af3mem.worker.xla.executable import Program
+from pytest_af3mem.worker.xla.scopes import Names
+from pytest_af3mem.worker.xla.thunks import kernels
+
+# Of xla/hlo/transforms/simplifiers/hlo_rematerialization.cc, which rounds sizes and adds the bytes.
+_IRREDUCIBLE = re.compile(
+    r"Can't reduce memory use below [^(]*\((?P<limit>\d+) bytes\) by rematerialization; "
+    r"only reduced to [^(]*\((?P<reached>\d+) bytes\), down from [^(]*\((?P<original>\d+) bytes\) originally"
+)
+# Of XLA, which compiles Triton's kernels, and of ptxas.
+_TOO_MUCH_SHARED = (
+    re.compile(r"Shared memory size limit exceeded: requested (?P<asked>\d+), available: (?P<limit>\d+)"),
+    re.compile(
+        r"Entry function '(?P<kernel>[^']+)' uses too much shared data "
+        r"\((?P<asked>0x[0-9a-f]+) bytes, (?P<limit>0x[0-9a-f]+) max\)"
+    ),
+)
+
+
+def rematerialization(said: str, gpu: Gpu, argument_bytes: int, output_bytes: int) -> Rematerialization:
+    """What XLA `said` of its limit while it compiled for `gpu`.
+
+    The limit is 0.95 x (0.8 x memory - arguments - outputs) of temporaries, or 0, as gpu_hlo_schedule.cc has it. XLA prints it
+    with the outputs added, and what it reached counts them, too: so does `limit_bytes`. Both are rounded down to a byte. The
+    limit that XLA prints counts, which is another one with another `--xla_gpu_memory_limit_slop_factor`.
+    """
+    left = max(0, gpu.memory_bytes * 80 // 100 - argument_bytes - output_bytes)
+    limit_bytes = left * 95 // 100 + output_bytes
+    found = [*_IRREDUCIBLE.finditer(said)]
+    if not found:
+        return Rematerialization(limit_bytes)
+    return Rematerialization(*map(int, found[-1].group("limit", "reached", "original")))
+
+
+def large_arrays(program: Program, packages: Sequence[str]) -> tuple[LargeArray, ...]:
+    """The arrays of 2^31 elements and more that lie in memory, the largest first. `packages` as for `attribution.attribute`."""
+    names = None
+    found = set()
+    for allocation in program.allocations:
+        for buffer in (program.buffers[one] for one in allocation.buffers):
+            array = program.instructions[buffer.instruction].array(buffer.index)
+            elements = _elements(array)
+            if elements > MOST_ELEMENTS:
+                names = names or Names(program, packages)
+                found.add(LargeArray(array, elements, names.component(buffer), names.source(buffer)))
+    return tuple(sorted(found, key=lambda one: (-one.elements, one.array, one.component, one.source)))
+
+
+def _elements(array: str) -> int:
+    """Of `bf16[1024,1024,128]`."""
+    return math.prod(int(size) for size in array.partition("[")[2].strip("]").split(",") if size)
+
+
+def launch(serialized: bytes, gpu: Gpu) -> Launch:
+    """The shared memory that the kernels of a serialized executable ask for.
+
+    What a kernel has of its own, beside what is asked for at its launch, stands in machine code and is not counted, nor are
+    kernels of libraries. Raises NotJudged where one asks for more than `gpu` has, ValueError where no kernel can be read.
+    """
+    found = kernels(serialized)
+    if not found:
+        raise ValueError("the serialized executable names no kernel")
+    shared_bytes, name = max((size, name) for name, size in found)
+    limit_bytes = gpu.architecture.shared_memory_per_block_optin_bytes
+    if shared_bytes > limit_bytes:
+        raise NotJudged(_does_not_run(gpu.name, f"the kernel {name}", shared_bytes, limit_bytes))
+    return Launch(len(found), name, shared_bytes, limit_bytes)
+
+
+@contextlib.contextmanager
+def refusals(target: str) -> Iterator[None]:
+    """Tells an error of XLA's about shared memory from one about the GPU's memory."""
+    try:
+        yield
+    except Exception as error:
+        found = next(filter(None, (pattern.search(str(error)) for pattern in _TOO_MUCH_SHARED)), None)
+        if found is None:
+            raise
+        parts = found.groupdict()
+        kernel = f"the kernel {parts['kernel']}" if "kernel" in parts else "a kernel"
+        raise NotJudged(_does_not_run(target, kernel, int(parts["asked"], 0), int(parts["limit"], 0))) from error
+
+
+def _does_not_run(target: str, kernel: str, asked_bytes: int, limit_bytes: int) -> str:
+    return (
+        f"does not run on {target}: {kernel} asks for {asked_bytes:,} bytes of shared memory a block, and the limit is "
+        f"{limit_bytes:,}; no lack of the GPU's memory"
+    )
