@@ -62,7 +62,7 @@ def compared(model, batch, gpu, toolchain):
     end = time.perf_counter()
     memory = executable.memory_analysis()
     whole = program.of_executable(executable, forward, model.packages)
-    ended = program.of_plan(plan, forward, model.packages)
+    ended = program.of_plan(plan.content, forward, model.packages)
     says = memory.argument_size_in_bytes + memory.output_size_in_bytes + memory.temp_size_in_bytes - memory.alias_size_in_bytes
     equal = whole == ended and ended.total_bytes == says + ended.constant_bytes
     told = "equal" if equal else f"DIFFERS: {whole.total_bytes} whole, {says} by memory_analysis"
