@@ -7,8 +7,9 @@ import pytest
 from pytest_af3mem.errors import NotJudged, OutOfMemory
 from pytest_af3mem.gpus.nvml import GpuMemory
 from pytest_af3mem.records.peak import Kernels
-from pytest_af3mem.worker.allocator import Counted, GpuWatch, Reading, meaning_of, record
+from pytest_af3mem.worker.allocator import Counted, Reading, meaning_of, record
 from pytest_af3mem.worker.environment import environment
+from pytest_af3mem.worker.gpu_watch import GpuWatch
 from pytest_af3mem.worker.trust import Counters, GpuProcess
 from pytest_af3mem.worker.xla.program import Compiled
 
@@ -111,7 +112,8 @@ def counted(in_use, peak, pool=0):
 
 def reading(compile_peak, peak, sampled):
     program = Compiled(argument_bytes=10, output_bytes=2, temp_bytes=20, alias_bytes=0, live_bytes=30, kernels=Kernels(1))
-    stages = [counted(0, 0), counted(10, 10), counted(10, compile_peak), counted(10, peak, 64), counted(1, peak, 64)]
+    before = [counted(0, 0), counted(8, 8), counted(10, 10), counted(11, compile_peak)]
+    stages = [*before, counted(11, peak, 64), counted(11, peak, 64), counted(1, peak, 64)]
     return Reading(program, Counted(*stages, sampled), 0.0021)
 
 
