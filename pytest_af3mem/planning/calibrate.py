@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable, Sequence
+import functools
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from pytest_af3mem.errors import NotJudged
@@ -32,11 +33,19 @@ class CompiledAndRun:
         return [unmeasured(one, self.request.conditions).line for one in (self.compiled, self.run) if isinstance(one, NotJudged)]
 
 
-def measure(session: Session, tokens: Sequence[int], show: Callable[[str], None]) -> list[CompiledAndRun]:
-    """So many tokens compiled and run; compiling goes on beside what the GPU does."""
-    requests = [session.request(tokens=count, method=method) for count in tokens for method in ("run", "compiled")]
-    answers = ask(session, requests, show)
-    return [CompiledAndRun(*one) for one in zip(requests[::2], answers[1::2], answers[::2], strict=True)]
+def measure(session: Session, tokens: Sequence[int], show: Callable[[str], None]) -> Iterator[CompiledAndRun]:
+    """So many tokens compiled and run, in this order, each as soon as it has both; the next is compiled meanwhile."""
+    runs, compiled = ([session.request(tokens=count, method=method) for count in tokens] for method in ("run", "compiled"))
+    for at, both in enumerate(zip(runs, compiled, strict=True)):
+        for request in (*both, *compiled[at + 1 : at + 2]):
+            session.pool.submit(request)
+        place = f"{tokens[at]} tokens, {at + 1} of {len(tokens)}"
+        run, without_gpu = ask(session, both, functools.partial(_show_at, show, place))
+        yield CompiledAndRun(both[0], without_gpu, run)
+
+
+def _show_at(show: Callable[[str], None], place: str, text: str) -> None:
+    show(f"{place}: {text}")
 
 
 def record(pairs: Sequence[CompiledAndRun], today: datetime.date) -> Calibration | None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_af3mem.errors import InputError, SetupError
-from pytest_af3mem.records.agreement import share
+from pytest_af3mem.records.agreement import ByPhase, by_phase, share
 from pytest_af3mem.records.measurement import Measurement
 from pytest_af3mem.records.peak import Peak
 from pytest_af3mem.storage import typed
@@ -26,7 +26,10 @@ _VERSIONS = ("jax", "jaxlib", "tokamax")
 
 @dataclass(frozen=True)
 class Point:
-    """Both numbers of one bucket, in bytes: compiled without the GPU, and as read on it (see `Peak` and `Run`)."""
+    """Both numbers of one bucket, in bytes: compiled without the GPU, and as read on it (see `Peak` and `Run`).
+
+    `by_phase` is None in records that were written before phases were read.
+    """
 
     tokens: Positive
     bucket: Positive
@@ -36,6 +39,7 @@ class Point:
     steady_peak_bytes: int
     pool_bytes: int
     process_bytes: int | None
+    by_phase: ByPhase | None = None
 
     @property
     def gap(self) -> float:
@@ -55,6 +59,7 @@ class Point:
             steady_peak_bytes=run.run.steady_peak_bytes,
             pool_bytes=run.run.pool_bytes,
             process_bytes=run.process_bytes,
+            by_phase=by_phase(run),
         )
 
 
