@@ -48,6 +48,7 @@ def prepare(parser: Parser) -> None:
 
 def run(parsed: argparse.Namespace, settings: Settings) -> int:
     pairs, written = [], []
+    folder = parsed.into or settings.cache_dir / "calibration"
     with asking(settings) as session:
         if parsed.dry_run:
             return _rehearse(session, parsed.sizes)
@@ -55,7 +56,8 @@ def run(parsed: argparse.Namespace, settings: Settings) -> int:
             pairs.append(pair)
             made = calibrate.record(pairs, datetime.datetime.now(datetime.UTC).date())
             if made is not None:  # after each size, for it cannot be made again without the GPU
-                written = [str(made), f"record: {calibration.write(parsed.into or settings.cache_dir / 'calibration', made)}"]
+                made = calibration.joined(folder, made)
+                written = [str(made), f"record: {calibration.write(folder, made)}"]
         notes = session.pool.notes
     rows = [
         Measurement.of(f"af3mem calibrate {pair.request.tokens}", pair.request, answer)
@@ -81,7 +83,7 @@ def _rehearse(session: Session, sizes: list[int]) -> int:
         loaded = "loaded the program from" if second["from_cache"] else "compiled the program again and did not find it in"
         print(f"  the second process {loaded} JAX's compilation cache")
         if not first["counted"] and not second["counted"]:
-            print(f"  nothing was read in either, of {', '.join(first['looked'])}: the device has no memory counters")
+            print(f"  no bytes were read in either, after {', '.join(first['looked'])}: the device has no memory counters")
         print(f"  not judged: {first['reason']}")
     target = session.settings.target
     print(f"dry run for {target} ({gpus.find(target).description}): no record is written, for JAX's CPU device counts no bytes")

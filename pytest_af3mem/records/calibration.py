@@ -6,7 +6,7 @@ One JSON file a GPU, written by `af3mem calibrate`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -131,9 +131,25 @@ def beside(measurements: Sequence[Measurement], cache_dir: Path) -> list[str]:
     return [*(expectation(name, records, peak.software) for name, peak in compiled.items() if name not in ran), *problems]
 
 
+def joined(folder: Path, record: Calibration) -> Calibration:
+    """The record with the other sizes of the one in `folder`, where that is of the same day, GPU, driver, model and software."""
+    try:
+        earlier = Calibration.from_json(typed.parse(_path(folder, record).read_bytes()))
+    except (OSError, InputError):
+        return record
+    if replace(earlier, points=()) != replace(record, points=()):
+        return record
+    points = {point.bucket: point for point in (*earlier.points, *record.points)}
+    return replace(record, points=tuple(points[bucket] for bucket in sorted(points)))
+
+
+def _path(folder: Path, record: Calibration) -> Path:
+    return folder / f"{record.target.replace('/', '-')}.json"
+
+
 def write(folder: Path, record: Calibration) -> Path:
     """Writes `TARGET.json`, a slice's name with a dash for its slash. Raises SetupError where it cannot."""
-    path = folder / f"{record.target.replace('/', '-')}.json"
+    path = _path(folder, record)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with written_atomically(path, of_the_user=True) as unfinished:

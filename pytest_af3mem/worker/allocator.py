@@ -44,19 +44,19 @@ class Counted:
     `sampled_bytes` is the most that was seen in use in the second run.
     """
 
-    fresh: Counters
+    start: Counters
     parameters: Counters
-    loaded: Counters
-    compiled: Counters
-    first: Counters
-    final: Counters
-    left: Counters
+    features: Counters
+    compile: Counters
+    first_run: Counters
+    second_run: Counters
+    end: Counters
     sampled_bytes: int
 
     @property
     def peaks(self) -> tuple[int, ...]:
         """The peak so far at the end of each phase, in bytes."""
-        ends = (self.fresh, self.parameters, self.loaded, self.compiled, self.first, self.final, self.left)
+        ends = (self.start, self.parameters, self.features, self.compile, self.first_run, self.second_run, self.end)
         return tuple(one.peak_bytes for one in ends)
 
 
@@ -132,34 +132,34 @@ def run(
     """
     import jax
 
-    seen = {"fresh": counters(device)}
+    seen = {"start": counters(device)}
     show("putting parameters and features on the device")
     with _as_not_judged("putting parameters and features on the device", device), jax.default_device(device):
         filled = _there(_filled(parameters, device))
         seen["parameters"] = counters(device)
         arguments = _there((filled, jax.random.PRNGKey(0), jax.device_put(dict(features), device)))
-    seen["loaded"] = counters(device)
+    seen["features"] = counters(device)
     show("compiling")
     with _as_not_judged("tracing", device), jax.default_device(device):
         lowered = jax.jit(tracing.program(forward)).lower(*arguments)
     with _as_not_judged("compiling", device), compilation_cache.used(stored) as lookup:
         options: Any = dict(forward.compiler_options)
         program = lowered.compile(compiler_options=options)
-    seen["compiled"] = counters(device)
+    seen["compile"] = counters(device)
     show("running")
     _call(program, arguments, device)
-    seen["first"] = counters(device)
+    seen["first_run"] = counters(device)
     show("running again")
     in_use: list[int] = [0]
     with Sampler(
         lambda: counters(device), lambda one: in_use.append(one.in_use_bytes if one else 0), _ALLOCATOR_SECONDS
     ) as sampler:
         _call(program, arguments, device)
-    seen["final"] = counters(device)
+    seen["second_run"] = counters(device)
     analysis = programs.of_executable(program, forward, packages)
     del arguments, filled, program, lowered
     gc.collect()
-    seen["left"] = counters(device)
+    seen["end"] = counters(device)
     known = {name: one for name, one in seen.items() if one is not None}
     counted = Counted(**known, sampled_bytes=max(in_use)) if known.keys() == seen.keys() else None
     return Reading(analysis, counted, sampler.gap_seconds, lookup.found, tuple(seen))
@@ -169,21 +169,21 @@ def record(reading: Reading, watched: GpuWatch, device: str, driver: str) -> tup
     """What a believed reading comes to, the allocator's peak, and what NVML says of this process, in bytes."""
     counted = reading.counted
     assert counted is not None  # or it was refused
-    peak_bytes = counted.final.peak_bytes
+    peak_bytes = counted.second_run.peak_bytes
     phases = _phases(counted, reading.allocator_gap_seconds)
     process_bytes = watched.largest[watched.own] if watched.own is not None else None
     run = Run(
         device=device,
         uuid=watched.uuid,
         driver=driver,
-        before_bytes=counted.fresh.in_use_bytes,
-        loaded_bytes=counted.loaded.in_use_bytes,
-        compile_peak_bytes=counted.compiled.peak_bytes,
+        before_bytes=counted.start.in_use_bytes,
+        loaded_bytes=counted.features.in_use_bytes,
+        compile_peak_bytes=counted.compile.peak_bytes,
         steady_peak_bytes=phases.steady_peak_bytes,
-        after_bytes=counted.left.in_use_bytes,
-        largest_bytes=counted.final.largest_bytes,
-        pool_bytes=counted.final.pool_bytes,
-        limit_bytes=counted.final.limit_bytes,
+        after_bytes=counted.end.in_use_bytes,
+        largest_bytes=counted.second_run.largest_bytes,
+        pool_bytes=counted.second_run.pool_bytes,
+        limit_bytes=counted.second_run.limit_bytes,
         device_bytes=watched.used_bytes - watched.before.used_bytes,
         allocator_gap_ms=phases.gap_ms,
         nvml_gap_ms=round(1000 * watched.gap_seconds, 1),
@@ -196,19 +196,19 @@ def record(reading: Reading, watched: GpuWatch, device: str, driver: str) -> tup
 
 def _phases(counted: Counted, gap_seconds: float) -> Phases:
     """The phases of a process whose sampled readings were at most `gap_seconds` apart."""
-    exact = counted.final.peak_bytes > counted.compiled.peak_bytes
+    exact = counted.second_run.peak_bytes > counted.compile.peak_bytes
 
     def phase(end: Counters) -> Phase:
         return Phase(end.in_use_bytes, end.peak_bytes)
 
     return Phases(
-        start=phase(counted.fresh),
+        start=phase(counted.start),
         parameters=phase(counted.parameters),
-        features=phase(counted.loaded),
-        compile=phase(counted.compiled),
-        first_run=phase(counted.first),
-        second_run=phase(counted.final),
-        steady_peak_bytes=counted.final.peak_bytes if exact else counted.sampled_bytes,
+        features=phase(counted.features),
+        compile=phase(counted.compile),
+        first_run=phase(counted.first_run),
+        second_run=phase(counted.second_run),
+        steady_peak_bytes=counted.second_run.peak_bytes if exact else counted.sampled_bytes,
         gap_ms=0.0 if exact else round(1000 * gap_seconds, 1),
     )
 

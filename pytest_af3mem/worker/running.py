@@ -57,7 +57,7 @@ class GpuWorker(Worker):
                 reading = run()
         around = dataclasses.replace(
             around,
-            final=reading.counted.final if reading.counted else None,
+            final=reading.counted.second_run if reading.counted else None,
             argument_bytes=reading.program.argument_bytes,
             peaks=reading.counted.peaks if reading.counted else (),
             tenants=watched.tenants,
@@ -84,7 +84,7 @@ class GpuWorker(Worker):
             "steps": [(text, round(seconds, 3)) for text, seconds in steps],
             "seconds": round(time.perf_counter() - start, 3),
             "config": dict(forward.config),
-            "looked": reading.looked,
+            "looked": [name.replace("_", " ") for name in reading.looked],
             "counted": reading.counted is not None,
             "from_cache": reading.from_cache,
             "reason": trust.why_not_trusted(around),
@@ -104,8 +104,8 @@ class GpuWorker(Worker):
             step = Step(
                 batch.tokens,
                 batch.bucket,
-                peak_bytes=counted.final.peak_bytes if counted else None,
-                left_bytes=counted.left.in_use_bytes - counted.fresh.in_use_bytes if counted else None,
+                peak_bytes=counted.second_run.peak_bytes if counted else None,
+                left_bytes=counted.end.in_use_bytes - counted.start.in_use_bytes if counted else None,
                 left_arrays=allocator.live_arrays() - before,
             )
             steps.append(typed.write(step))

@@ -58,8 +58,8 @@ def test_dry_run(af3mem, project):
     assert sum(line.startswith("  not judged: JAX ran on cpu (cpu) and not on a GPU, ") for line in lines) == 2
     assert not (project.cache / "calibration").exists()
     assert lines.count("  the second process loaded the program from JAX's compilation cache") == 2
-    looks = "fresh, parameters, loaded, compiled, first, final, left"
-    assert lines.count(f"  nothing was read in either, of {looks}: the device has no memory counters") == 2
+    looks = "start, parameters, features, compile, first run, second run, end"
+    assert lines.count(f"  no bytes were read in either, after {looks}: the device has no memory counters") == 2
 
 
 def test_a_dry_run_whose_second_process_dies(af3mem, monkeypatch):

@@ -29,6 +29,22 @@ def test_written_and_read(tmp_path):
     assert calibration.write(tmp_path, slice_).name == "h100-80gb-1g.10gb.json"
 
 
+def test_other_sizes_of_the_same_day_are_kept(tmp_path):
+    small, large = (dataclasses.replace(RECORD, points=(point,)) for point in POINTS)
+    assert calibration.joined(tmp_path, large) == large
+    calibration.write(tmp_path, large)
+    assert calibration.joined(tmp_path, small) == RECORD
+    measured_again = dataclasses.replace(large, points=(dataclasses.replace(POINTS[1], allocator_bytes=4041),))
+    assert calibration.joined(tmp_path, measured_again) == measured_again
+
+
+@pytest.mark.parametrize("change", [{"date": "2026-11-25"}, {"driver": "580"}, {"software": {**SOFTWARE, "jax": "0.11.0"}}])
+def test_sizes_under_other_conditions_are_not_mixed(tmp_path, change):
+    calibration.write(tmp_path, RECORD)
+    other = dataclasses.replace(RECORD, points=POINTS[:1], **change)
+    assert calibration.joined(tmp_path, other) == other
+
+
 def test_of_one_target_the_later_counts(tmp_path):
     later = dataclasses.replace(RECORD, date="2026-12-01")
     for name, one in (("a", later), ("b", RECORD)):
