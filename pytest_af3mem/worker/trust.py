@@ -53,8 +53,8 @@ class Surroundings:
 
     `environment` holds those of `VARIABLES` that were set when JAX made its client; `platform` and `device` are JAX's
     names of the device. `fresh` are the counters before anything was put on it, `final` those after the runs, `peaks` the peak
-    so far at the end of each phase, in bytes. `no_nvml` says why NVML could not be read. `unnamed_bytes` were taken before, by nobody
-    whom NVML names.
+    so far at the end of each phase, in bytes. `no_nvml` says why NVML could not be read. `unnamed_bytes` were taken before,
+    by nobody whom NVML names.
     """
 
     target: str
