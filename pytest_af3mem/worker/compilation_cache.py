@@ -30,6 +30,7 @@ def used(folder: Path | None) -> Iterator[Lookup]:
         yield lookup
         return
     import jax
+    from jax import monitoring
     from jax.experimental.compilation_cache import compilation_cache
 
     options: dict[str, Any] = {
@@ -44,7 +45,7 @@ def used(folder: Path | None) -> Iterator[Lookup]:
     def listen(event: str, **_: Any) -> None:
         lookup.found = lookup.found or event == _HIT
 
-    jax.monitoring.register_event_listener(listen)
+    monitoring.register_event_listener(listen)
     _configure(options)
     compilation_cache.reset_cache()  # or JAX remembers that it was off
     try:
