@@ -31,7 +31,6 @@ def used(folder: Path | None) -> Iterator[Lookup]:
         return
     import jax
     from jax import monitoring
-    from jax import monitoring
     from jax.experimental.compilation_cache import compilation_cache
 
     options: dict[str, Any] = {
