@@ -1,7 +1,7 @@
 """AlphaFold 3 with features that were made before, for machines without the chemical component dictionary and without a network.
 
 `--af3-model featurised:Featurised --af3-path benchmarks`, with the folder of the features in `AF3MEM_FEATURES`;
-`gpu_session.py prepare` makes them. Everything else is the real network.
+`card_session.py prepare` makes them. Everything else is the real network.
 """
 
 import json

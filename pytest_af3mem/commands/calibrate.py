@@ -6,6 +6,7 @@ import argparse
 import datetime
 import itertools
 from pathlib import Path
+from typing import Any
 
 from pytest_af3mem import gpus
 from pytest_af3mem.commands import MEASURING, NOT_JUDGED, OK
@@ -46,20 +47,24 @@ def prepare(parser: Parser) -> None:
 
 
 def run(parsed: argparse.Namespace, settings: Settings) -> int:
+    pairs, written = [], []
+    folder = parsed.into or settings.cache_dir / "calibration"
     with asking(settings) as session:
         if parsed.dry_run:
             return _rehearse(session, parsed.sizes)
-        pairs = calibrate.measure(session, parsed.sizes, show)
+        for pair in calibrate.measure(session, parsed.sizes, show):
+            pairs.append(pair)
+            made = calibrate.record(pairs, datetime.datetime.now(datetime.UTC).date())
+            if made is not None:  # after each size, for it cannot be made again without the GPU
+                made = calibration.joined(folder, made)
+                written = [str(made), f"record: {calibration.write(folder, made)}"]
+        notes = session.pool.notes
     rows = [
         Measurement.of(f"af3mem calibrate {pair.request.tokens}", pair.request, answer)
         for pair in pairs
         for answer in (pair.compiled, pair.run)
     ]
-    made = calibrate.record(pairs, datetime.datetime.now(datetime.UTC).date())
-    lines = [*session.pool.notes, *terminal.table(rows), *summary(rows), *(line for pair in pairs for line in pair.problems)]
-    if made is not None:  # first, for it cannot be made again without the GPU
-        place = calibration.write(parsed.into or settings.cache_dir / "calibration", made)
-        lines += [str(made), f"record: {place}"]
+    lines = [*notes, *terminal.table(rows), *summary(rows), *(line for pair in pairs for line in pair.problems), *written]
     deliver(settings, "\n".join([*lines, ""]), json.render(rows))
     return OK if all(pair.is_whole for pair in pairs) else NOT_JUDGED
 
@@ -70,15 +75,24 @@ def _rehearse(session: Session, sizes: list[int]) -> int:
         request, compiled = (session.request(tokens=tokens, method=method) for method in ("run", "compiled"))
         try:
             print(f"{tokens} tokens: {session.wait(session.pool.submit(compiled), show)}")
-            found = session.pool.gpu_runs.rehearse(request)
+            first, second = map(_rehearsed, session.pool.gpu_runs.rehearsals(request))
         except NotJudged as error:
             status = NOT_JUDGED
             print(unmeasured(error, request.conditions).line)
             continue
-        for (text, start), (_, end) in itertools.pairwise([*found["steps"], ("", found["seconds"])]):
-            print(f"  {text:<48}{end - start:>8.1f} s")
-        print(f"  {'all':<48}{found['seconds']:>8.1f} s")
-        print(f"  not judged: {found['reason']}")
+        loaded = "loaded the program from" if second["from_cache"] else "compiled the program again and did not find it in"
+        print(f"  the second process {loaded} JAX's compilation cache")
+        if not first["counted"] and not second["counted"]:
+            print(f"  no bytes were read in either, after {', '.join(first['looked'])}: the device has no memory counters")
+        print(f"  not judged: {first['reason']}")
     target = session.settings.target
     print(f"dry run for {target} ({gpus.find(target).description}): no record is written, for JAX's CPU device counts no bytes")
     return status
+
+
+def _rehearsed(found: dict[str, Any]) -> dict[str, Any]:
+    """The same, with its steps printed."""
+    for (text, start), (_, end) in itertools.pairwise([*found["steps"], ("", found["seconds"])]):
+        print(f"  {text:<48}{end - start:>8.1f} s")
+    print(f"  {'all':<48}{found['seconds']:>8.1f} s")
+    return found

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import datetime
-import itertools
-from collections.abc import Sequence
+import functools
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from pytest_af3mem.errors import NotJudged
@@ -33,11 +33,19 @@ class CompiledAndRun:
         return [unmeasured(one, self.request.conditions).line for one in (self.compiled, self.run) if isinstance(one, NotJudged)]
 
 
-def measure(session: Session, tokens: Sequence[int], show: Show) -> list[CompiledAndRun]:
-    """So many tokens compiled and run; compiling goes on beside what the GPU does."""
-    pairs = [[session.request(tokens=count, method=method) for method in ("run", "compiled")] for count in tokens]
-    answers = ask(session, itertools.chain(*pairs), show)
-    return [CompiledAndRun(run, answers[compiled], answers[run]) for run, compiled in pairs]
+def measure(session: Session, tokens: Sequence[int], show: Show) -> Iterator[CompiledAndRun]:
+    """So many tokens compiled and run, in this order, each as soon as it has both; the next is compiled meanwhile."""
+    runs, compiled = ([session.request(tokens=count, method=method) for count in tokens] for method in ("run", "compiled"))
+    for at, (run, without_gpu) in enumerate(zip(runs, compiled, strict=True)):
+        for request in (run, without_gpu, *compiled[at + 1 : at + 2]):
+            session.pool.submit(request)
+        place = f"{tokens[at]} tokens, {at + 1} of {len(tokens)}"
+        answers = ask(session, (run, without_gpu), functools.partial(_show_at, show, place))
+        yield CompiledAndRun(run, answers[without_gpu], answers[run])
+
+
+def _show_at(show: Show, place: str, text: str) -> None:
+    show(f"{place}: {text}")
 
 
 def record(pairs: Sequence[CompiledAndRun], today: datetime.date) -> Calibration | None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pytest_af3mem.gpus.size import format_bytes
-from pytest_af3mem.records.peak import Peak, Run
+from pytest_af3mem.records.peak import Peak, Phases, Run
+from pytest_af3mem.storage.typed import Positive, Signed
 
 AGREE = 0.02  # a gap beyond it is a finding of its own
 
@@ -41,6 +42,40 @@ def _inside(peak: Peak, run: Run, allocator_bytes: int) -> list[Part]:
         Part("other arrays, and rounding by the allocator", run.steady_peak_bytes - peak.program_bytes),
         Part("scratch of the compile, beyond the run's peak", allocator_bytes - run.steady_peak_bytes),
     ]
+
+
+@dataclass(frozen=True)
+class ByPhase:
+    """What two processes peaked at, against what the program asks for (`program_bytes`), in bytes.
+
+    `cold` compiled the program and peaked `cold_gap_bytes` higher than it asks for. `warm` loaded it from JAX's compilation
+    cache, and its runs peaked `warm_gap_bytes` higher; `compile_bytes` is how much higher `cold` peaked than `warm`. Without
+    a `warm` process these are None, and `warm_note` says why.
+    """
+
+    program_bytes: Positive
+    cold: Phases
+    cold_gap_bytes: Signed
+    warm: Phases | None = None
+    warm_gap_bytes: Signed | None = None
+    compile_bytes: Signed | None = None
+    warm_note: str = ""
+
+
+def by_phase(peak: Peak) -> ByPhase | None:
+    """The phases of a run against its program. None of what was not run, or run before phases were read."""
+    if peak.run is None or peak.run.cold is None:
+        return None
+    cold, warm = peak.run.cold, peak.run.warm
+    return ByPhase(
+        program_bytes=peak.program_bytes,
+        cold=cold,
+        cold_gap_bytes=cold.peak_bytes - peak.program_bytes,
+        warm=warm,
+        warm_gap_bytes=warm.steady_peak_bytes - peak.program_bytes if warm else None,
+        compile_bytes=cold.peak_bytes - warm.peak_bytes if warm else None,
+        warm_note=peak.run.warm_note,
+    )
 
 
 def share(program_bytes: int, allocator_bytes: int) -> float:

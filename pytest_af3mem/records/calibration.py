@@ -6,12 +6,12 @@ One JSON file a GPU, written by `af3mem calibrate`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from pytest_af3mem.errors import InputError, SetupError
-from pytest_af3mem.records.agreement import share
+from pytest_af3mem.records.agreement import ByPhase, by_phase, share
 from pytest_af3mem.records.measurement import Measurement
 from pytest_af3mem.records.peak import Peak
 from pytest_af3mem.storage import typed
@@ -26,7 +26,10 @@ _VERSIONS = ("jax", "jaxlib", "tokamax")
 
 @dataclass(frozen=True)
 class Point:
-    """Both numbers of one bucket, in bytes: compiled without the GPU, and as read on it (see `Peak` and `Run`)."""
+    """Both numbers of one bucket, in bytes: compiled without the GPU, and as read on it (see `Peak` and `Run`).
+
+    `by_phase` is None in records that were written before phases were read.
+    """
 
     tokens: Positive
     bucket: Positive
@@ -36,6 +39,7 @@ class Point:
     steady_peak_bytes: int
     pool_bytes: int
     process_bytes: int | None
+    by_phase: ByPhase | None = None
 
     @property
     def gap(self) -> float:
@@ -55,6 +59,7 @@ class Point:
             steady_peak_bytes=run.run.steady_peak_bytes,
             pool_bytes=run.run.pool_bytes,
             process_bytes=run.process_bytes,
+            by_phase=by_phase(run),
         )
 
 
@@ -126,9 +131,25 @@ def beside(measurements: Sequence[Measurement], cache_dir: Path) -> list[str]:
     return [*(expectation(name, records, peak.software) for name, peak in compiled.items() if name not in ran), *problems]
 
 
+def joined(folder: Path, record: Calibration) -> Calibration:
+    """The record with the other sizes of the one in `folder`, where that is of the same day, GPU, driver, model and software."""
+    try:
+        earlier = Calibration.from_json(typed.parse(_path(folder, record).read_bytes()))
+    except (OSError, InputError):
+        return record
+    if replace(earlier, points=()) != replace(record, points=()):
+        return record
+    points = {point.bucket: point for point in (*earlier.points, *record.points)}
+    return replace(record, points=tuple(points[bucket] for bucket in sorted(points)))
+
+
+def _path(folder: Path, record: Calibration) -> Path:
+    return folder / f"{record.target.replace('/', '-')}.json"
+
+
 def write(folder: Path, record: Calibration) -> Path:
     """Writes `TARGET.json`, a slice's name with a dash for its slash. Raises SetupError where it cannot."""
-    path = folder / f"{record.target.replace('/', '-')}.json"
+    path = _path(folder, record)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with written_atomically(path, of_the_user=True) as unfinished:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from pytest_af3mem import gpus
@@ -62,6 +62,43 @@ class Holder:
 
 
 @dataclass(frozen=True)
+class Phase:
+    """JAX's allocator at the end of a phase: the bytes in use, and the most that were in use since the process began."""
+
+    in_use_bytes: int
+    peak_bytes: int
+
+
+@dataclass(frozen=True)
+class Phases:
+    """JAX's allocator in one process, at the end of each phase of a run: `start` is before anything was put on the device.
+
+    `steady_peak_bytes` is the most in use while the program runs. It is exact where the runs raised the peak, and then `gap_ms`
+    is 0; else it comes of readings at most `gap_ms` apart.
+    """
+
+    start: Phase
+    parameters: Phase
+    features: Phase
+    compile: Phase
+    first_run: Phase
+    second_run: Phase
+    steady_peak_bytes: int
+    gap_ms: float = 0.0
+
+    @property
+    def by_name(self) -> dict[str, Phase]:
+        """The phases in their order, under the names that reports give them."""
+        found = {item.name: getattr(self, item.name) for item in fields(self)}
+        return {name.replace("_", " "): phase for name, phase in found.items() if isinstance(phase, Phase)}
+
+    @property
+    def peak_bytes(self) -> int:
+        """The most in use in the life of the process."""
+        return self.second_run.peak_bytes
+
+
+@dataclass(frozen=True)
 class Run:
     """What was read on a real GPU while one program ran twice in a clean process. Bytes are of JAX's allocator unless said.
 
@@ -74,6 +111,9 @@ class Run:
 
     `device_bytes` is NVML's figure of all that was taken on the device meanwhile, less what was taken before; NVML was read
     at most `nvml_gap_ms` apart. `process_note` says why `Peak.process_bytes` is None.
+
+    `cold` are the phases of the process that compiled the program, of which all of the above is. `warm` are those of a second
+    process, which loaded the program from JAX's compilation cache; where there are none, `warm_note` says why.
     """
 
     device: str
@@ -91,6 +131,9 @@ class Run:
     allocator_gap_ms: float = 0.0
     nvml_gap_ms: float = 0.0
     process_note: str = ""
+    cold: Phases | None = None
+    warm: Phases | None = None
+    warm_note: str = ""
 
 
 @dataclass(frozen=True, eq=False)

@@ -45,7 +45,7 @@ class Pool:
         self._threads = ThreadPoolExecutor(self.workers, thread_name_prefix="af3mem")
         self._answers = Answers(lambda request: known_peak(self.cache, self.installation, request), self._hand_over)
         self.submit, self.forget = self._answers.submit, self._answers.forget
-        self.gpu_runs = GpuRuns(self, self._children)
+        self.gpu_runs = GpuRuns(self, self._children, self._scratch.path)
         self._featurised: dict[Request, dict[str, Any]] = {}
         self._running: dict[Request, float] = {}
         self._lock = threading.Lock()

@@ -1,7 +1,9 @@
 """Peak memory by running on a GPU: what AlphaFold 3's runner does, once to compile and to see, once more in a steady state.
 
-One process makes one measurement and ends, since JAX's counter of the peak cannot be set back. On JAX's CPU device the same
-steps run and nothing is counted, which `trust.why_not_trusted` then says: such a reading never becomes a peak.
+One process makes one measurement and ends, since JAX's counter of the peak cannot be set back: jaxlib 0.10.2 has no call for it,
+though XLA's allocator does (`BFCAllocator::ClearStats`). So the counters are read at the end of each phase, and what a phase
+added to the peak is what it shows. On JAX's CPU device the same steps run and nothing is counted, which `trust.why_not_trusted`
+then says: such a reading never becomes a peak.
 """
 
 from __future__ import annotations
@@ -11,90 +13,63 @@ import gc
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from pytest_af3mem.errors import NotJudged, OutOfMemory, first_line
-from pytest_af3mem.gpus import nvml
 from pytest_af3mem.gpus.local import WITHOUT_GPU
 from pytest_af3mem.gpus.size import format_bytes
 from pytest_af3mem.models.model import Forward
-from pytest_af3mem.records.peak import Run
-from pytest_af3mem.worker import out_of_memory
+from pytest_af3mem.records.peak import Phase, Phases, Run
+from pytest_af3mem.worker import compilation_cache, out_of_memory
+from pytest_af3mem.worker.gpu_watch import GpuWatch
 from pytest_af3mem.worker.out_of_memory import Cause
 from pytest_af3mem.worker.sampler import Sampler
-from pytest_af3mem.worker.trust import VARIABLES, Counters, GpuProcess
+from pytest_af3mem.worker.trust import VARIABLES, Counters
 from pytest_af3mem.worker.xla import program as programs
 from pytest_af3mem.worker.xla import tracing
 
-_NVML_SECONDS, _ALLOCATOR_SECONDS = 0.02, 0.002
+_ALLOCATOR_SECONDS = 0.002
 _UNNAMED = "NVML does not name this process here, as in a container"
 _UNTOLD = "the driver does not tell what a process holds"
 _VALUE = 0.01  # of every parameter: memory does not depend on it
 
 
-@dataclass
-class GpuWatch:
-    """What NVML says of one GPU while this process measures: before it touched the GPU, and the most since."""
-
-    uuid: str
-    before: nvml.GpuMemory
-    largest: dict[int, int | None] = field(default_factory=dict)
-    used_bytes: int = 0
-    gap_seconds: float = 0.0
-
-    def keep(self, usage: nvml.GpuMemory) -> None:
-        self.used_bytes = max(self.used_bytes, usage.used_bytes)
-        for pid, held in usage.processes.items():
-            known = self.largest.get(pid)
-            self.largest[pid] = held if known is None or held is None else max(known, held)
-
-    @property
-    def own(self) -> int | None:
-        """The process id by which NVML knows this process; None where it does not name it.
-
-        From inside a container it may be another one than `os.getpid()`: then the only one that came after us.
-        """
-        came = [pid for pid in self.largest if pid not in self.before.processes]
-        if os.getpid() in came:
-            return os.getpid()
-        return came[0] if len(came) == 1 else None
-
-    @property
-    def tenants(self) -> tuple[GpuProcess, ...]:
-        """The other processes that held memory of the GPU, before or meanwhile."""
-        return tuple(
-            GpuProcess(pid, nvml.process_name(pid), held)
-            for pid, held in sorted({**self.before.processes, **self.largest}.items())
-            if pid != self.own
-        )
-
-    @property
-    def unnamed_bytes(self) -> int:
-        """What was taken before, by nobody whom NVML names."""
-        return 0 if self.before.processes else self.before.used_bytes
-
-
 @dataclass(frozen=True)
 class Counted:
-    """The allocator's counters before anything was put on the device, with the arguments there, after the compile, after both
-    runs, and when all of it was dropped. `sampled_bytes` is the most that was seen in use in the second run."""
+    """The allocator's counters before anything was put on the device, with the parameters there, with the features there too,
+    after the compile, after each of the two runs, and when all of it was dropped.
 
-    fresh: Counters
-    loaded: Counters
-    compiled: Counters
-    final: Counters
-    left: Counters
+    `sampled_bytes` is the most that was seen in use in the second run.
+    """
+
+    start: Counters
+    parameters: Counters
+    features: Counters
+    compile: Counters
+    first_run: Counters
+    second_run: Counters
+    end: Counters
     sampled_bytes: int
+
+    @property
+    def peaks(self) -> tuple[int, ...]:
+        """The peak so far at the end of each phase, in bytes."""
+        ends = (self.start, self.parameters, self.features, self.compile, self.first_run, self.second_run, self.end)
+        return tuple(one.peak_bytes for one in ends)
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What was read of one program on one device. `counted` is None on a device without counters."""
+    """What was read of one program on one device. `counted` is None on a device without counters, and `looked` says after which
+    phases they were asked for. `from_cache`: the program was loaded from JAX's compilation cache."""
 
     program: programs.Compiled
     counted: Counted | None
     allocator_gap_seconds: float
+    from_cache: bool = False
+    looked: tuple[str, ...] = ()
 
 
 def device() -> Any:
@@ -147,71 +122,95 @@ def run(
     device: Any,
     packages: Sequence[str],
     show: Callable[[str], None],
+    stored: Path | None = None,
 ) -> Reading:
     """Runs the program twice. Raises OutOfMemory, or NotJudged with the reason, when it does not come to an end.
 
     `parameters` are shapes, as `parameter_shapes` gives them; `features` are NumPy arrays by name, as a `Batch` has them;
-    `packages` as for `programs.measure`. Nothing of it stays on the device.
+    `packages` as for `programs.measure`. The program is loaded from JAX's compilation cache in the folder `stored` where it is
+    there, and kept there where it is not. Nothing of it stays on the device.
     """
     import jax
 
-    fresh = counters(device)
+    seen = {"start": counters(device)}
     show("putting parameters and features on the device")
     with _as_not_judged("putting parameters and features on the device", device), jax.default_device(device):
-        arguments = (_filled(parameters, device), jax.random.PRNGKey(0), jax.device_put(dict(features), device))
-        jax.block_until_ready(arguments)
-    loaded = counters(device)
+        filled = _there(_filled(parameters, device))
+        seen["parameters"] = counters(device)
+        arguments = _there((filled, jax.random.PRNGKey(0), jax.device_put(dict(features), device)))
+    seen["features"] = counters(device)
     show("compiling")
     with _as_not_judged("tracing", device), jax.default_device(device):
         lowered = jax.jit(tracing.program(forward)).lower(*arguments)
-    with _as_not_judged("compiling", device):
+    with _as_not_judged("compiling", device), compilation_cache.used(stored) as lookup:
         options: Any = dict(forward.compiler_options)
         program = lowered.compile(compiler_options=options)
-    tuned = counters(device)
+    seen["compile"] = counters(device)
     show("running")
     _call(program, arguments, device)
+    seen["first_run"] = counters(device)
     show("running again")
     in_use: list[int] = [0]
     with Sampler(
         lambda: counters(device), lambda one: in_use.append(one.in_use_bytes if one else 0), _ALLOCATOR_SECONDS
     ) as sampler:
         _call(program, arguments, device)
-    final = counters(device)
+    seen["second_run"] = counters(device)
     analysis = programs.of_executable(program, forward, packages)
-    del arguments, program, lowered
+    del arguments, filled, program, lowered
     gc.collect()
-    left = counters(device)
-    counted = None
-    if fresh and loaded and tuned and final and left:
-        counted = Counted(fresh, loaded, tuned, final, left, max(in_use))
-    return Reading(analysis, counted, sampler.gap_seconds)
+    seen["end"] = counters(device)
+    known = {name: one for name, one in seen.items() if one is not None}
+    counted = Counted(**known, sampled_bytes=max(in_use)) if known.keys() == seen.keys() else None
+    return Reading(analysis, counted, sampler.gap_seconds, lookup.found, tuple(seen))
 
 
 def record(reading: Reading, watched: GpuWatch, device: str, driver: str) -> tuple[Run, int, int | None]:
     """What a believed reading comes to, the allocator's peak, and what NVML says of this process, in bytes."""
     counted = reading.counted
     assert counted is not None  # or it was refused
-    peak_bytes = counted.final.peak_bytes
-    exact = peak_bytes > counted.compiled.peak_bytes
+    peak_bytes = counted.second_run.peak_bytes
+    phases = _phases(counted, reading.allocator_gap_seconds)
     process_bytes = watched.largest[watched.own] if watched.own is not None else None
     run = Run(
         device=device,
         uuid=watched.uuid,
         driver=driver,
-        before_bytes=counted.fresh.in_use_bytes,
-        loaded_bytes=counted.loaded.in_use_bytes,
-        compile_peak_bytes=counted.compiled.peak_bytes,
-        steady_peak_bytes=peak_bytes if exact else counted.sampled_bytes,
-        after_bytes=counted.left.in_use_bytes,
-        largest_bytes=counted.final.largest_bytes,
-        pool_bytes=counted.final.pool_bytes,
-        limit_bytes=counted.final.limit_bytes,
+        before_bytes=counted.start.in_use_bytes,
+        loaded_bytes=counted.features.in_use_bytes,
+        compile_peak_bytes=counted.compile.peak_bytes,
+        steady_peak_bytes=phases.steady_peak_bytes,
+        after_bytes=counted.end.in_use_bytes,
+        largest_bytes=counted.second_run.largest_bytes,
+        pool_bytes=counted.second_run.pool_bytes,
+        limit_bytes=counted.second_run.limit_bytes,
         device_bytes=watched.used_bytes - watched.before.used_bytes,
-        allocator_gap_ms=0.0 if exact else round(1000 * reading.allocator_gap_seconds, 1),
+        allocator_gap_ms=phases.gap_ms,
         nvml_gap_ms=round(1000 * watched.gap_seconds, 1),
         process_note="" if process_bytes is not None else _UNNAMED if watched.own is None else _UNTOLD,
+        cold=None if reading.from_cache else phases,
+        warm=phases if reading.from_cache else None,
     )
     return run, peak_bytes, process_bytes
+
+
+def _phases(counted: Counted, gap_seconds: float) -> Phases:
+    """The phases of a process whose sampled readings were at most `gap_seconds` apart."""
+    exact = counted.second_run.peak_bytes > counted.compile.peak_bytes
+
+    def phase(end: Counters) -> Phase:
+        return Phase(end.in_use_bytes, end.peak_bytes)
+
+    return Phases(
+        start=phase(counted.start),
+        parameters=phase(counted.parameters),
+        features=phase(counted.features),
+        compile=phase(counted.compile),
+        first_run=phase(counted.first_run),
+        second_run=phase(counted.second_run),
+        steady_peak_bytes=counted.second_run.peak_bytes if exact else counted.sampled_bytes,
+        gap_ms=0.0 if exact else round(1000 * gap_seconds, 1),
+    )
 
 
 def live_arrays() -> Counter[str]:
@@ -222,12 +221,11 @@ def live_arrays() -> Counter[str]:
     return Counter(f"{array.dtype}{list(array.shape)}".replace(" ", "") for array in jax.live_arrays())
 
 
-@contextlib.contextmanager
-def watching(gauge: nvml.Gauge, watched: GpuWatch) -> Iterator[None]:
-    """Reads NVML in a thread meanwhile."""
-    with Sampler(gauge.read, watched.keep, _NVML_SECONDS) as sampler:
-        yield
-    watched.gap_seconds = sampler.gap_seconds
+def _there(arrays: Any) -> Any:
+    """The arrays, when they have arrived on the device."""
+    import jax
+
+    return jax.block_until_ready(arrays)
 
 
 def _filled(shapes: Any, device: Any) -> Any:

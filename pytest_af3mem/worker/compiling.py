@@ -53,7 +53,7 @@ class Worker:
         self._progress = progress
         self._unprepared: Exception | None = None
         self.cache = Cache(results)
-        self._parameters = Parameters(self.cache, model, self._keep, progress)
+        self._parameters = Parameters(self.cache, model, self._keep, lambda text: self._progress(text))
 
     @cached_property
     def installation(self) -> Installation:

@@ -94,9 +94,14 @@ def _answer(worker: GpuWorker, message: Mapping[str, Any]) -> Any:
         case "measure":
             return worker.measure(Request.from_json(message["request"])).to_json()
         case "run":
-            return worker.run(Request.from_json(message["request"]), message["uuid"], message["full"])
+            return worker.run(Request.from_json(message["request"]), message["uuid"], message["full"], _stored(message))
         case "rehearse":
-            return worker.rehearse(Request.from_json(message["request"]), message["full"])
+            return worker.rehearse(Request.from_json(message["request"]), message["full"], _stored(message))
         case "sequence":
             return worker.sequence([Request.from_json(one) for one in message["requests"]], message["full"])
     raise NotJudged(f"the worker does not know how to {message['do']!r}")
+
+
+def _stored(message: Mapping[str, Any]) -> Path | None:
+    """The folder of JAX's compilation cache that a message names, if it does."""
+    return Path(message["stored"]) if message.get("stored") else None

@@ -11,6 +11,7 @@ import functools
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from pytest_af3mem.errors import NotJudged, OutOfMemory
@@ -22,6 +23,7 @@ from pytest_af3mem.records.request import Request
 from pytest_af3mem.storage import typed
 from pytest_af3mem.worker import allocator, trust
 from pytest_af3mem.worker.compiling import Worker
+from pytest_af3mem.worker.gpu_watch import GpuWatch, watching
 from pytest_af3mem.worker.trust import Surroundings
 from pytest_af3mem.worker.xla import tracing
 
@@ -29,12 +31,15 @@ from pytest_af3mem.worker.xla import tracing
 class GpuWorker(Worker):
     """Answers one request on the GPU that this process was shown."""
 
-    def run(self, request: Request, uuid: str, full: bool) -> dict[str, Any]:
-        """As an `Answer`, the peak that was read. Raises OutOfMemory; NotJudged where it is not believed."""
+    def run(self, request: Request, uuid: str, full: bool, stored: Path | None = None) -> dict[str, Any]:
+        """As an `Answer`, the peak that was read. Raises OutOfMemory; NotJudged where it is not believed.
+
+        The program is kept in JAX's compilation cache in the folder `stored`, or loaded from there, as `Run.warm` then says.
+        """
         start = time.perf_counter()
         gauge = nvml.Gauge(uuid)
         with contextlib.closing(gauge):
-            watched = allocator.GpuWatch(uuid, gauge.read())
+            watched = GpuWatch(uuid, gauge.read())
             batch = self._featurised(request)
             device = allocator.device()
             around = Surroundings(
@@ -47,13 +52,14 @@ class GpuWorker(Worker):
                 unnamed_bytes=watched.unnamed_bytes,
             )
             _check(trust.why_not_measurable(around))
-            forward, run = self._network(request, batch, device, full)
-            with _unless_shared(around, watched), allocator.watching(gauge, watched):
+            forward, run = self._network(request, batch, device, full, stored)
+            with _unless_shared(around, watched), watching(gauge, watched):
                 reading = run()
         around = dataclasses.replace(
             around,
-            final=reading.counted.final if reading.counted else None,
+            final=reading.counted.second_run if reading.counted else None,
             argument_bytes=reading.program.argument_bytes,
+            peaks=reading.counted.peaks if reading.counted else (),
             tenants=watched.tenants,
         )
         _check(trust.why_not_trusted(around))
@@ -61,7 +67,7 @@ class GpuWorker(Worker):
         peak = self._believed(program, reading, watched, around)
         return self._answer(request, peak, tracing.signature(batch.features)).to_json()
 
-    def rehearse(self, request: Request, full: bool) -> dict[str, Any]:
+    def rehearse(self, request: Request, full: bool, stored: Path | None = None) -> dict[str, Any]:
         """The same steps on JAX's CPU device: what was done, how long it took, and why that is no measurement."""
         steps: list[tuple[str, float]] = []
         start = time.perf_counter()
@@ -69,8 +75,8 @@ class GpuWorker(Worker):
         try:
             batch = self._featurised(request)
             device = allocator.device()
-            forward, run = self._network(request, batch, device, full)
-            run()
+            forward, run = self._network(request, batch, device, full, stored)
+            reading = run()
         finally:
             self._progress = show
         around = Surroundings(request.target, device.platform, device.device_kind, allocator.client_variables())
@@ -78,6 +84,9 @@ class GpuWorker(Worker):
             "steps": [(text, round(seconds, 3)) for text, seconds in steps],
             "seconds": round(time.perf_counter() - start, 3),
             "config": dict(forward.config),
+            "looked": [name.replace("_", " ") for name in reading.looked],
+            "counted": reading.counted is not None,
+            "from_cache": reading.from_cache,
             "reason": trust.why_not_trusted(around),
         }
 
@@ -95,15 +104,15 @@ class GpuWorker(Worker):
             step = Step(
                 batch.tokens,
                 batch.bucket,
-                peak_bytes=counted.final.peak_bytes if counted else None,
-                left_bytes=counted.left.in_use_bytes - counted.fresh.in_use_bytes if counted else None,
+                peak_bytes=counted.second_run.peak_bytes if counted else None,
+                left_bytes=counted.end.in_use_bytes - counted.start.in_use_bytes if counted else None,
                 left_arrays=allocator.live_arrays() - before,
             )
             steps.append(typed.write(step))
         return steps
 
     def _network(
-        self, request: Request, batch: models.Batch, device: Any, full: bool
+        self, request: Request, batch: models.Batch, device: Any, full: bool, stored: Path | None = None
     ) -> tuple[models.Forward, Callable[[], allocator.Reading]]:
         """The network as it is run here, and what runs it on this batch."""
         self._progress("setting up the network")
@@ -111,10 +120,10 @@ class GpuWorker(Worker):
         forward = self._forwards(request, allocator.compute_capability(device), fewer)[0]  # here the GPU chooses
         shapes = self._parameter_shapes(request, batch, lambda: allocator.parameter_shapes(forward, batch.features))
         return forward, functools.partial(
-            allocator.run, forward, shapes, batch.features, device, self._model.packages, self._progress
+            allocator.run, forward, shapes, batch.features, device, self._model.packages, self._progress, stored
         )
 
-    def _believed(self, peak: Peak, reading: allocator.Reading, watched: allocator.GpuWatch, around: Surroundings) -> Peak:
+    def _believed(self, peak: Peak, reading: allocator.Reading, watched: GpuWatch, around: Surroundings) -> Peak:
         """The peak of the program as it was compiled here, with what was read of the GPU."""
         driver = next(gpu.driver for gpu in nvml.visible_gpus()[0] if gpu.uuid == watched.uuid)
         run, allocator_bytes, process_bytes = allocator.record(reading, watched, around.device, driver)
@@ -134,7 +143,7 @@ def _check(reason: str) -> None:
 
 
 @contextlib.contextmanager
-def _unless_shared(around: Surroundings, watched: allocator.GpuWatch) -> Iterator[None]:
+def _unless_shared(around: Surroundings, watched: GpuWatch) -> Iterator[None]:
     """Running out of memory is a result of the model's only where nobody else held any."""
     try:
         yield

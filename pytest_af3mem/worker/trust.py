@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -51,8 +52,9 @@ class Surroundings:
     """What was around one reading.
 
     `environment` holds those of `VARIABLES` that were set when JAX made its client; `platform` and `device` are JAX's
-    names of the device. `fresh` are the counters before anything was put on it, `final` those at the end. `no_nvml` says why
-    NVML could not be read. `unnamed_bytes` were taken before, by nobody whom NVML names.
+    names of the device. `fresh` are the counters before anything was put on it, `final` those after the runs, `peaks` the peak
+    so far at the end of each phase, in bytes. `no_nvml` says why NVML could not be read. `unnamed_bytes` were taken before,
+    by nobody whom NVML names.
     """
 
     target: str
@@ -62,6 +64,7 @@ class Surroundings:
     fresh: Counters | None = None
     final: Counters | None = None
     argument_bytes: int = 0
+    peaks: tuple[int, ...] = ()
     no_nvml: str = ""
     tenants: tuple[GpuProcess, ...] = ()
     unnamed_bytes: int = 0
@@ -167,4 +170,10 @@ def _why_wrong_counters(around: Surroundings) -> str:
             f"the counters cannot be right: a peak of {format_bytes(final.peak_bytes)}, with {format_bytes(final.in_use_bytes)} "
             f"in use and a limit of {format_bytes(final.limit_bytes)}"
         )
+    for before, after in itertools.pairwise(around.peaks):
+        if after < before:
+            return (
+                f"the counters cannot be right: the peak so far went from {format_bytes(before)} back to {format_bytes(after)}, "
+                "as if something had set it back"
+            )
     return ""

@@ -50,6 +50,20 @@ def test_what_is_recorded(measured, target):
         assert peak.process_bytes > run.pool_bytes  # context, libraries, kernels
 
 
+def test_a_second_process_loads_the_program(measured):
+    peak = measured()
+    cold, warm = peak.run.cold, peak.run.warm
+    assert warm is not None, peak.run.warm_note
+    assert (cold.peak_bytes, cold.steady_peak_bytes) == (peak.allocator_bytes, peak.run.steady_peak_bytes)
+    for process in (cold, warm):
+        assert process.parameters.in_use_bytes <= process.features.in_use_bytes <= process.second_run.peak_bytes
+        assert process.features.in_use_bytes - process.start.in_use_bytes <= 4 * MIB
+        assert process.first_run.peak_bytes >= PAIRS_BYTES
+        assert process.second_run.in_use_bytes - process.first_run.in_use_bytes <= MIB
+    assert warm.peak_bytes <= cold.peak_bytes + MIB
+    assert abs(warm.steady_peak_bytes - peak.program_bytes) <= 4 * MIB
+
+
 def test_again_gives_the_same(measured):
     assert measured().total_bytes == measured().total_bytes
 

@@ -39,15 +39,15 @@ trust.why_not_trusted = lambda around: refused
 worker = GpuWorker("analytic:Analytic", Path(sys.argv[2]), results=Path(sys.argv[2]), progress=lambda text: None)
 request = Request(generate(100).to_json(), 100, (128, 256), "h100-80gb", "run")
 try:
-    found = worker.run(request, "GPU-stand-in", False)
+    found = worker.run(request, "GPU-stand-in", False, Path(sys.argv[3]) if sys.argv[3:] else None)
 except Exception as error:
     found = {"error": repr(error)}
 print(json.dumps(found))
 """
 
 
-def run(folder, refused=""):
-    command = [sys.executable, "-c", CODE, refused, str(folder)]
+def run(folder, refused="", *stored):
+    command = [sys.executable, "-c", CODE, refused, str(folder), *map(str, stored)]
     paths = ":".join(str(TESTS / name) for name in ("models", "stand_ins"))
     done = subprocess.run(command, capture_output=True, text=True, env={"PYTHONPATH": paths, "PATH": "/usr/bin:/bin"})
     assert done.returncode == 0, done.stderr
@@ -66,6 +66,19 @@ def test_a_peak_of_what_was_read(tmp_path, needed_bytes):
     assert peak.argument_bytes == 4 * (32 + 128)
     assert peak.output_bytes == 4 * 128
     assert len(found["signature"]) == 64
+
+
+def test_the_second_process_has_the_first_ones_program_and_the_same_identity(tmp_path):
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    alone, first, second = (run(tmp_path, "", *stored) for stored in ((), (programs,), (programs,)))
+    assert len(list(programs.glob("*program*"))) == 1  # and nothing else was compiled meanwhile
+    peaks = [Peak.from_json(found["peak"]) for found in (alone, first, second)]
+    assert [(bool(peak.run.cold), bool(peak.run.warm)) for peak in peaks] == [(True, False), (True, False), (False, True)]
+    assert len({peak.program_bytes for peak in peaks}) == 1
+    for what in ("signature", "settings", "installation"):
+        assert alone[what] == first[what] == second[what]
+    assert peaks[0].software == peaks[1].software == peaks[2].software
 
 
 def test_what_is_refused_gives_no_peak(tmp_path):

@@ -1,5 +1,6 @@
 """`run` on a machine without a GPU: refused with the reason; rehearsed and run in sequence on JAX's CPU device."""
 
+import dataclasses
 import importlib.util
 import os
 import sys
@@ -12,7 +13,10 @@ from pytest_af3mem.commands import cli
 from pytest_af3mem.errors import NotJudged, OutOfMemory
 from pytest_af3mem.gpus import lock as gpu_lock
 from pytest_af3mem.gpus.nvml import visible_gpus
+from pytest_af3mem.records.answering import Answer
+from pytest_af3mem.records.peak import Phase, Phases, Run
 from pytest_af3mem.session import reproduce
+from pytest_af3mem.session.children import Children
 from pytest_af3mem.session.gpu_runs import GpuRuns
 from pytest_af3mem.session.session import Session
 from pytest_af3mem.session.settings import Settings
@@ -70,6 +74,16 @@ def test_a_rehearsal_makes_every_step_and_no_number(session):
     ]
     assert found["reason"].startswith("JAX ran on cpu (cpu) and not on a GPU, ")
     assert not {"peak", "total_bytes"} & found.keys()
+
+
+def test_a_rehearsal_of_both_processes(session):
+    """The second loads the program, and neither says another environment: a measurement's identity is the same."""
+    first, second = session.pool.gpu_runs.rehearsals(session.request(tokens=100, method="run"))
+    assert [(one["from_cache"], one["counted"]) for one in (first, second)] == [(False, False), (True, False)]
+    assert first["looked"] == second["looked"]
+    assert first["looked"] == ["start", "parameters", "features", "compile", "first run", "second run", "end"]
+    assert [text for text, _ in second["steps"]][-3:] == ["compiling", "running", "running again"]
+    assert not list(session.pool._scratch.path.glob("programs-*"))
 
 
 def test_a_sequence_that_leaves_nothing(session):
@@ -179,6 +193,61 @@ def test_all_the_way_to_a_device_that_is_no_gpu(session, a_driver_without_a_gpu)
     with pytest.raises(NotJudged, match=r"^JAX ran on cpu \(cpu\) and not on a GPU, "):
         session.wait(session.pool.submit(session.request(tokens=100, method="run")))
     assert gpu_lock.lock_path("GPU-stand-in").exists()
+
+
+@pytest.fixture
+def two_processes(session, a_driver_without_a_gpu, monkeypatch):
+    """A peak of a run whose two processes answer so: what is no number of bytes is raised, or compiled again for None.
+
+    Also how many programs JAX's compilation cache had at the start of each.
+    """
+    request = session.request(tokens=100, method="run")
+    needed = session.wait(session.pool.submit(session.request(tokens=100, method="compiled")))
+
+    def run(*answers):
+        left, stored = list(answers), []
+
+        def ask_once(self, message, environment, *inherited):
+            stored.append(len(list(Path(message["stored"]).iterdir())))
+            Path(message["stored"], "program").touch()
+            answer = left.pop(0)
+            if isinstance(answer, Exception):
+                raise answer
+            phases = Phases(*[Phase(answer or 1, answer or 1)] * 6, steady_peak_bytes=answer or 1)
+            kind = {"warm" if answer and len(left) == 0 else "cold": phases}
+            read = Run("NVIDIA H100 80GB HBM3", "GPU-stand-in", "570", *[1] * 9, **kind)
+            peak = dataclasses.replace(needed, method="run", run=read, allocator_bytes=answer, total_bytes=answer or 1)
+            return Answer(peak, {}, "0" * 64, "1" * 64).to_json()
+
+        monkeypatch.setattr(Children, "ask_once", ask_once)
+        return session.wait(session.pool.submit(request)), stored
+
+    return run
+
+
+def test_a_second_process_loads_what_the_first_compiled(two_processes):
+    peak, stored = two_processes(1100, 1000)
+    assert stored == [0, 1]
+    assert (peak.total_bytes, peak.run.cold.peak_bytes, peak.run.warm.peak_bytes, peak.run.warm_note) == (1100, 1100, 1000, "")
+
+
+@pytest.mark.parametrize(
+    ("second", "note"),
+    [
+        (NotJudged("the worker died (SIGKILL)"), "the second process gave no number: the worker died (SIGKILL)"),
+        (OutOfMemory(OUT), f"the second process gave no number: {OUT}"),
+        (None, "the second process compiled the program again: JAX did not find it in its compilation cache"),
+    ],
+)
+def test_a_second_process_that_is_not_warm_leaves_the_number_as_it_is(two_processes, second, note):
+    peak, _ = two_processes(1100, second)
+    assert (peak.total_bytes, peak.allocator_bytes, peak.run.cold.peak_bytes) == (1100, 1100, 1100)
+    assert (peak.run.warm, peak.run.warm_note) == (None, note)
+
+
+def test_a_first_process_that_dies_is_not_judged(two_processes):
+    with pytest.raises(NotJudged, match=r"^the worker died \(SIGKILL\)$"):
+        two_processes(NotJudged("the worker died (SIGKILL)"), 1000)
 
 
 def test_with_unified_memory_it_is_said_how_much_would_spill(session, a_driver_without_a_gpu, monkeypatch, needed_bytes):

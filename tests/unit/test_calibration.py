@@ -10,6 +10,7 @@ from pytest_af3mem.errors import NotJudged, SetupError
 from pytest_af3mem.planning.calibrate import CompiledAndRun, record
 from pytest_af3mem.records import calibration
 from pytest_af3mem.records.calibration import Calibration, Point
+from pytest_af3mem.records.peak import Phase, Phases
 
 SOFTWARE = {"jax": "0.10.2", "jaxlib": "0.10.2", "tokamax": "0.0.12"}
 POINTS = (Point(256, 256, 1000, 1001, 1002, 1002, 2000, 2500), Point(1024, 1024, 4000, 4000, 4040, 4040, 5000, None))
@@ -26,6 +27,22 @@ def test_written_and_read(tmp_path):
     assert calibration.read([tmp_path / "new", tmp_path / "none"]) == ([RECORD], [])
     slice_ = dataclasses.replace(RECORD, target="h100-80gb/1g.10gb")
     assert calibration.write(tmp_path, slice_).name == "h100-80gb-1g.10gb.json"
+
+
+def test_other_sizes_of_the_same_day_are_kept(tmp_path):
+    small, large = (dataclasses.replace(RECORD, points=(point,)) for point in POINTS)
+    assert calibration.joined(tmp_path, large) == large
+    calibration.write(tmp_path, large)
+    assert calibration.joined(tmp_path, small) == RECORD
+    measured_again = dataclasses.replace(large, points=(dataclasses.replace(POINTS[1], allocator_bytes=4041),))
+    assert calibration.joined(tmp_path, measured_again) == measured_again
+
+
+@pytest.mark.parametrize("change", [{"date": "2026-11-25"}, {"driver": "580"}, {"software": {**SOFTWARE, "jax": "0.11.0"}}])
+def test_sizes_under_other_conditions_are_not_mixed(tmp_path, change):
+    calibration.write(tmp_path, RECORD)
+    other = dataclasses.replace(RECORD, points=POINTS[:1], **change)
+    assert calibration.joined(tmp_path, other) == other
 
 
 def test_of_one_target_the_later_counts(tmp_path):
@@ -83,6 +100,29 @@ def test_a_record_is_made_of_whole_pairs(a_peak, a_run, a_request):
     assert (whole.is_whole, whole.problems, half.is_whole) == (True, [], False)
     assert half.problems == ["GPU peak not judged: no GPU is visible [1000 tokens, bucket 1024, h100-80gb, compiled]"]
     assert record([half], datetime.date(2026, 11, 24)) is None
+
+
+def test_a_record_has_the_phases_of_both_processes(a_peak, a_run, a_request, tmp_path):
+    cold, warm = (Phases(*[Phase(10, peak)] * 6, steady_peak_bytes=peak) for peak in (1100, 1000))
+    run = a_run(dataclasses.replace(a_run().run, cold=cold, warm=warm), allocator_bytes=1100)
+    made = record([CompiledAndRun(a_request(), a_peak(), run)], datetime.date(2026, 11, 24))
+    calibration.write(tmp_path, made)
+    (point,) = json.loads((tmp_path / "h100-80gb.json").read_text())["sizes"]
+    phased = point["by_phase"]
+    assert (phased["compile_bytes"], phased["warm_gap_bytes"]) == (100, 1000 - run.program_bytes)
+    assert (phased["cold"]["compile"], phased["warm"]["compile"]) == (
+        {"in_use_bytes": 10, "peak_bytes": 1100},
+        {"in_use_bytes": 10, "peak_bytes": 1000},
+    )
+    assert calibration.read([tmp_path]) == ([made], [])
+
+
+def test_a_record_from_before_phases_were_read(tmp_path):
+    old = RECORD.to_json()
+    for point in old["sizes"]:
+        del point["by_phase"]
+    (tmp_path / "old.json").write_text(json.dumps(old))
+    assert calibration.read([tmp_path]) == ([RECORD], [])
 
 
 def test_beside_what_was_compiled(a_measurement, a_run, tmp_path):

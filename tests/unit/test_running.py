@@ -7,8 +7,9 @@ import pytest
 from pytest_af3mem.errors import NotJudged, OutOfMemory
 from pytest_af3mem.gpus.nvml import GpuMemory
 from pytest_af3mem.records.peak import Kernels
-from pytest_af3mem.worker.allocator import Counted, GpuWatch, Reading, meaning_of, record
+from pytest_af3mem.worker.allocator import Counted, Reading, meaning_of, record
 from pytest_af3mem.worker.environment import environment
+from pytest_af3mem.worker.gpu_watch import GpuWatch
 from pytest_af3mem.worker.trust import Counters, GpuProcess
 from pytest_af3mem.worker.xla.program import Compiled
 
@@ -109,10 +110,11 @@ def counted(in_use, peak, pool=0):
     return Counters(in_use_bytes=in_use, peak_bytes=peak, largest_bytes=peak // 2, pool_bytes=pool, limit_bytes=75 * GIB)
 
 
-def reading(compile_peak, peak, sampled):
+def reading(compile_peak, peak, sampled, from_cache=False):
     program = Compiled(argument_bytes=10, output_bytes=2, temp_bytes=20, alias_bytes=0, live_bytes=30, kernels=Kernels(1))
-    stages = [counted(0, 0), counted(10, 10), counted(10, compile_peak), counted(10, peak, 64), counted(1, peak, 64)]
-    return Reading(program, Counted(*stages, sampled), 0.0021)
+    before = [counted(0, 0), counted(8, 8), counted(10, 10), counted(11, compile_peak)]
+    stages = [*before, counted(11, peak, 64), counted(11, peak, 64), counted(1, peak, 64)]
+    return Reading(program, Counted(*stages, sampled), 0.0021, from_cache)
 
 
 def test_a_run_that_peaks_higher_than_its_compile_is_counted_exactly():
@@ -140,6 +142,26 @@ def test_a_compile_that_peaks_higher_hides_the_run_which_then_is_sampled():
     )
     assert (allocator_bytes, run.compile_peak_bytes, run.steady_peak_bytes, run.allocator_gap_ms) == (40, 40, 31, 2.1)
     assert (process_bytes, run.process_note) == (None, "the driver does not tell what a process holds")
+
+
+def test_the_allocator_after_each_phase():
+    usage = watched(GpuMemory(0, 80), GpuMemory(90, 80, {OWN: 88}))
+    run, _, _ = record(reading(compile_peak=15, peak=32, sampled=31), usage, "NVIDIA L4", "570")
+    assert {name: (one.in_use_bytes, one.peak_bytes) for name, one in run.cold.by_name.items()} == {
+        "start": (0, 0),
+        "parameters": (8, 8),
+        "features": (10, 10),
+        "compile": (11, 15),
+        "first run": (11, 32),
+        "second run": (11, 32),
+    }
+    assert (run.cold.peak_bytes, run.cold.steady_peak_bytes, run.cold.gap_ms, run.warm) == (32, 32, 0.0, None)
+
+
+def test_only_a_program_from_the_cache_is_warm():
+    usage = watched(GpuMemory(0, 80), GpuMemory(90, 80, {OWN: 88}))
+    run, allocator_bytes, _ = record(reading(11, 32, 31, from_cache=True), usage, "NVIDIA L4", "570")
+    assert (run.cold, run.warm.peak_bytes, allocator_bytes) == (None, 32, 32)
 
 
 def test_a_process_that_nvml_does_not_name():

@@ -143,3 +143,11 @@ def test_what_unified_memory_would_mean(needed_bytes, text):
 )
 def test_an_allocator_that_can_be_measured(environment):
     assert why_no_counters(environment) == ""
+
+
+def test_a_peak_that_was_set_back():
+    """JAX has no call for it, and a phase that seems to shrink the peak would hide what another took."""
+    assert why_not_trusted(dataclasses.replace(GOOD, peaks=(0, GIB, GIB, 4 * GIB))) == ""
+    assert why_not_trusted(dataclasses.replace(GOOD, peaks=(0, 3 * GIB, 2 * GIB, 4 * GIB))) == (
+        "the counters cannot be right: the peak so far went from 3.00 GiB back to 2.00 GiB, as if something had set it back"
+    )

@@ -6,7 +6,7 @@ import pytest
 
 from pytest_af3mem.records import agreement
 from pytest_af3mem.records.agreement import Part
-from pytest_af3mem.records.peak import Peak
+from pytest_af3mem.records.peak import Peak, Phase, Phases
 from pytest_af3mem.records.verdict import judge
 from pytest_af3mem.reports import agreement as agreement_report
 
@@ -84,3 +84,104 @@ def test_side_by_side(a_run, a_peak, a_measurement):
 def test_json_round_trip(a_run):
     peak = a_run()
     assert vars(Peak.from_json(peak.to_json())) == vars(peak)
+
+
+def phases(compile_peak, run_peak, steady=None):
+    """Parameters take 2 GiB, features 1 MiB, and 1 MiB stays behind of the compile."""
+    ends = [(0, 0), (2048, 2048), (2049, 2049), (2050, compile_peak), (2050, run_peak), (2050, run_peak)]
+    return Phases(*(Phase(in_use * MIB, peak * MIB) for in_use, peak in ends), (steady or run_peak) * MIB)
+
+
+@pytest.fixture
+def a_phased_run(a_run):
+    """A run of a program of 8 GiB, of which two processes peaked at so many MiB; `warm` may be None."""
+
+    def run(cold, warm, warm_note=""):
+        readings = dataclasses.replace(a_run().run, cold=cold, warm=warm, warm_note=warm_note)
+        return a_run(readings, allocator_bytes=cold.peak_bytes, process_bytes=None)
+
+    return run
+
+
+def test_both_processes_against_the_program(a_phased_run):
+    found = agreement.by_phase(a_phased_run(phases(8306, 8306, steady=8196), phases(2050, 8196)))
+    assert found.program_bytes == 8192 * MIB
+    assert (found.cold_gap_bytes, found.warm_gap_bytes, found.compile_bytes) == (114 * MIB, 4 * MIB, 110 * MIB)
+
+
+def test_without_phases_or_without_a_second_process(a_run, a_peak, a_phased_run):
+    assert agreement.by_phase(a_peak()) is agreement.by_phase(a_run()) is None
+    found = agreement.by_phase(a_phased_run(phases(2050, 8196), None, "the second process died"))
+    assert (found.cold_gap_bytes, found.warm_gap_bytes, found.compile_bytes) == (4 * MIB, None, None)
+    assert found.warm_note == "the second process died"
+
+
+def test_lines_of_both_processes(a_phased_run):
+    lines = agreement_report.lines(a_phased_run(phases(8306, 8306, steady=8196), phases(2050, 8196)))
+    assert lines[2] == (
+        f"{'':<28}of which 110.00 MiB are the compile's: a process that loads the program from JAX's compilation cache peaked at "
+        "8.00 GiB"
+    )
+    table = [
+        " ".join(line.split()) for line in lines if line.startswith(("  end of", *map("  {}".format, ("start", "compile "))))
+    ]
+    assert table == [
+        "end of phase in use peak so far raised by warm: in use warm: peak so far warm: raised by",
+        "start 0 B 0 B - 0 B 0 B -",
+        "compile 2.00 GiB 8.11 GiB 6.11 GiB 2.00 GiB 2.00 GiB 1.00 MiB",
+    ]
+    assert (
+        "  against the program's 8.00 GiB: runs of the process that loads it +4.00 MiB (+0.05 %), the process that compiles it "
+        "+114.00 MiB (+1.39 %)"
+    ) in lines
+
+
+@pytest.mark.parametrize(
+    ("warm", "said"),
+    [
+        (
+            8196,
+            "of which nothing is the compile's: a process that loads the program from JAX's compilation cache peaked at 8.00 GiB",
+        ),
+        (
+            8197,
+            "of which nothing is the compile's: a process that loads the program from JAX's compilation cache peaked at 8.00 GiB"
+            ", 1.00 MiB more",
+        ),
+    ],
+)
+def test_a_compile_that_adds_nothing(a_phased_run, warm, said):
+    assert agreement_report.lines(a_phased_run(phases(2050, 8196), phases(2050, warm)))[2].strip() == said
+
+
+def test_a_second_process_that_gave_no_number(a_phased_run, a_measurement):
+    run = a_phased_run(phases(2050, 8196), None, "the second process died")
+    assert judge(run, 8 * GIB).line.startswith("GPU peak 8.00 GiB is over the budget of 8.00 GiB by 4.00 MiB ")
+    lines = agreement_report.lines(run)
+    assert lines[2].strip() == "how much of it is the compile's is not known: the second process died"
+    assert not any("warm" in line for line in lines)
+    assert "  against the program's 8.00 GiB: the process that compiles it +4.00 MiB (+0.05 %)" in lines
+    heading, row, note = agreement_report.summary([a_measurement(peak=run, method="run")])
+    assert "warm" not in heading
+    assert "0 B" not in row
+    assert note == "no warm peak: the second process died [1000 tokens, bucket 1024, h100-80gb, run]"
+
+
+def test_side_by_side_with_a_second_process(a_phased_run, a_measurement):
+    run = a_phased_run(phases(8306, 8306, steady=8196), phases(2050, 8196))
+    heading, row = agreement_report.summary([a_measurement(peak=run, method="run")])
+    assert heading.split()[-4:] == ["compile's", "warm", "warm", "gap"]
+    assert row.endswith("+1.39 %  +110.00 MiB  8.00 GiB   +0.05 %")
+
+
+def test_json_round_trip_of_phases(a_phased_run):
+    peak = a_phased_run(phases(8306, 8306, steady=8196), phases(2050, 8196))
+    assert Peak.from_json(peak.to_json()).run == peak.run
+    assert peak.to_json()["run"]["warm"]["first_run"] == {"in_use_bytes": 2050 * MIB, "peak_bytes": 8196 * MIB}
+
+
+def test_a_run_from_before_phases_were_read(a_run):
+    old = a_run().to_json()
+    for key in ("cold", "warm", "warm_note"):
+        del old["run"][key]
+    assert Peak.from_json(old).run == a_run().run

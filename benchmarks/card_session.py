@@ -1,12 +1,18 @@
-"""All that a real GPU is needed for, in one command and in less than ten minutes, on a machine with CUDA and JAX alone.
+"""All that a real GPU is needed for, in one command, on a machine with CUDA and JAX alone.
 
-1. Where there is a network and AlphaFold 3: `python benchmarks/gpu_session.py prepare FOLDER`
+1. Where there is a network and AlphaFold 3: `python benchmarks/card_session.py prepare FOLDER`
    puts the wheels that such a machine lacks and the features of each size into FOLDER.
-2. On the machine with the GPU, in a clone: `python benchmarks/gpu_session.py run FOLDER REPORTS`
-   runs `af3mem doctor`, `af3mem calibrate` and `pytest tests/gpu`; REPORTS then holds what they printed, the record of that GPU
-   for fixtures/calibration, and the JSON and JUnit reports. A step that the time does not allow is named, never passed over.
+2. On the machine with the GPU, in a clone: `python benchmarks/card_session.py run FOLDER REPORTS`
+   runs `af3mem calibrate`, `pytest tests/gpu` and `af3mem doctor`; REPORTS then holds what they printed, the record of that GPU,
+   which is put into fixtures/calibration too, and the JSON and JUnit reports. A step that the time does not allow is named, never
+   passed over.
 
-`run --dry-run` does the same on JAX's CPU device at 16 tokens, as far as that goes.
+Each size is measured by two processes: one compiles the program, and one loads it from JAX's compilation cache. The record is
+written after each size, the smallest first, so that what was measured stays when the time is over; `run --sizes 2048,3072,5120`
+on the same day adds to it.
+
+`run --dry-run` goes through both processes on JAX's CPU device at 16 tokens, and reads no bytes; with `--model analytic:Analytic
+--path tests/models` it needs no AlphaFold 3.
 """
 
 import argparse
@@ -18,11 +24,12 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+RECORDS = ROOT / "fixtures" / "calibration"
 sys.path.insert(0, str(ROOT))  # the machine with the GPU need not have the package installed
 
 from featurised import path_of  # noqa: E402
 
-SIZES = (256, 512, 1024, 2048, 3072)
+SIZES = (256, 512, 1024, 2048, 3072, 5120)
 DRY_SIZE = 16  # a CPU takes more than a quarter of an hour for 256
 WHEELS = (
     # AlphaFold 3 and what it imports, beyond JAX, Flax, jaxtyping and what these bring
@@ -54,7 +61,7 @@ def prepare(folder, python, also):
     print(f"{folder}: {sum(path.stat().st_size for path in folder.rglob('*.*')) / 2**20:.1f} MiB")
 
 
-def run(folder, reports, seconds, dry_run):
+def run(folder, reports, seconds, dry_run, sizes, model, path):
     end = time.monotonic() + seconds
     reports.mkdir(parents=True, exist_ok=True)
     failed = []
@@ -81,17 +88,25 @@ def run(folder, reports, seconds, dry_run):
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths)), "AF3MEM_FEATURES": str(folder.resolve())}
         environment["AF3MEM_CACHE_DIR"] = str(Path(site) / "cache")
         af3mem = [sys.executable, "-m", "pytest_af3mem.commands.cli"]
-        model = ["--model", "featurised:Featurised", "--path", str(ROOT / "benchmarks")]
-        sizes = ["--sizes", str(DRY_SIZE), "--buckets", str(DRY_SIZE)] if dry_run else ["--sizes", ",".join(map(str, SIZES))]
+        model = ["--model", model, "--path", str(path.resolve())]
         kept = reports.resolve()
-        into = ["--dry-run"] if dry_run else ["--into", str(kept), "--json", str(kept / "calibrate.json")]
+        asked = ["--sizes", sizes, "--into", str(RECORDS), "--json", str(kept / "calibrate.json")]
+        if dry_run:
+            asked = ["--sizes", str(DRY_SIZE), "--buckets", str(DRY_SIZE), "--dry-run"]
+        before = records()
         pytest = [sys.executable, "-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider"]
-        step("calibrate", *af3mem, "calibrate", *model, *sizes, *into)
+        step("calibrate", *af3mem, "calibrate", *model, *asked)
+        for name, text in records().items() - before.items():
+            (reports / name).write_text(text)
         for name in ("test_running", "test_alphafold3"):
             step(name, *pytest, f"--junitxml={kept / name}.xml", f"tests/gpu/{name}.py")
         step("doctor", *af3mem, "doctor", *model)
     print(f"failed or not reached: {', '.join(failed)}" if failed else "all done")
     return bool(failed)
+
+
+def records():
+    return {path.name: path.read_text() for path in RECORDS.glob("*.json")}
 
 
 def main():
@@ -106,11 +121,18 @@ def main():
     running.add_argument("reports", type=Path)
     running.add_argument("--seconds", type=float, default=570, help="time for all of it (default: 570)")
     running.add_argument("--dry-run", action="store_true")
+    running.add_argument(
+        "--sizes", default=",".join(map(str, SIZES)), help="tokens to measure, in this order (default: %(default)s)"
+    )
+    running.add_argument(
+        "--model", default="featurised:Featurised", help="as af3mem's (default: AlphaFold 3 with FOLDER's features)"
+    )
+    running.add_argument("--path", type=Path, default=ROOT / "benchmarks", help="folder of that model")
     parsed = parser.parse_args()
     if parsed.command == "prepare":
         prepare(parsed.folder, parsed.python, parsed.also)
         return 0
-    return run(parsed.folder, parsed.reports, parsed.seconds, parsed.dry_run)
+    return run(parsed.folder, parsed.reports, parsed.seconds, parsed.dry_run, parsed.sizes, parsed.model, parsed.path)
 
 
 if __name__ == "__main__":
