@@ -85,6 +85,7 @@ class Judging:
                 judged = [one for measurements in attempt.judged.values() for one in measurements]
                 attempt.item.user_properties[:] = junit.replaced(attempt.item.user_properties, judged)
         if failed := not_passed(attempt.measurements):
+            attempt.acceptable = all(one.accept_all for one in failed)
             raise failed_test("\n".join(one.verdict.line for one in failed if one.verdict))
 
     def _add_marked(self, attempt: Attempt) -> None:
@@ -135,6 +136,7 @@ class Judging:
         attempt = self._asking.running
         if attempt is not None and attempt.item is item:
             attached.measurements += attempt.measurements
+            attached.acceptable = attempt.acceptable
             attached.for_baseline = attempt.marks.baseline is not None
             # Hypothesis draws other inputs each time, so that what such a test did not measure is no orphan.
             attached.is_steady = not getattr(getattr(item, "obj", None), "is_hypothesis_test", False)
@@ -142,7 +144,7 @@ class Judging:
                 report.sections.append((TITLE, "\n\n".join(map(terminal.section, with_section(attempt.measurements)))))
             elif report.failed and attempt.input_file:
                 report.sections.append((TITLE, f"AlphaFold 3 input: {attempt.input_file}"))
-            attempt.measurements, attempt.input_file = [], ""
+            attempt.measurements, attempt.input_file, attempt.acceptable = [], "", False
             if call.when == "teardown":
                 self._asking.running = None
         attached.attach(report)
