@@ -166,6 +166,7 @@ def test_json_report(a_measurement, a_peak):
         "line": f"GPU peak not judged: the worker died (SIGSEGV) {CONDITIONS}",
         "improved": False,
         "holders": [],
+        "settings": {},
         "command": a_measurement().command,
         "seconds": 0.0,
         "cached": False,
