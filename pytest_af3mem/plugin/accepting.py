@@ -72,7 +72,7 @@ def _changes(before: Baseline, after: Baseline) -> str:
     kept = {old.key for old, _ in pairs if old}
     counts = {
         "new": sum(old is None for old, _ in pairs),
-        "changed": sum(old is not None and old != new for old, new in pairs),
+        "changed": sum(old is not None and old.to_json() != new.to_json() for old, new in pairs),
         "removed": len(before.by_key.keys() - kept),
     }
     return ", ".join(f"{number} {what}" for what, number in counts.items() if number) or "nothing changed"
