@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import unittest
 from collections.abc import Generator, Iterator
 from typing import Any
@@ -135,6 +136,8 @@ class Judging:
         attached = Attached(is_ours=measures(item, getattr(item, "fixturenames", ())))
         attempt = self._asking.running
         if attempt is not None and attempt.item is item:
+            if not attempt.acceptable:  # the test failed by something else, too, so that nothing of it is accepted
+                attempt.measurements = [dataclasses.replace(one, accept_all=None) for one in attempt.measurements]
             attached.measurements += attempt.measurements
             attached.acceptable = attempt.acceptable
             attached.for_baseline = attempt.marks.baseline is not None

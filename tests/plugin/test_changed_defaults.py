@@ -153,6 +153,8 @@ def test_the_new_baseline_has_what_failed_against_the_old_alone_and_keeps_all_ot
     }
     assert gate.file.read_bytes() == before
     assert not gate.new.exists()
+    accepted = {row["test"] for row in project.measurements() if row["accept_all"]}
+    assert accepted - {"test_others.py::test_expected[100]"} == {"test_fit.py::test_default[100]"}
     assert notes(result)[0].startswith("new baseline: accepted/memory.json has 5 entries: 1 changed; accept it: cp accepted/")
     assert [line.split()[2] for line in notes(result)[1:]] == [f"test_others.py::test_{name}[100]" for name in sorted(names)]
 
