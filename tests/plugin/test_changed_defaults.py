@@ -117,7 +117,9 @@ OTHERS = """
 
     pytestmark = [pytest.mark.af3_baseline, pytest.mark.af3_tokens(100)]
 
-    def test_asserts(): assert False
+    def test_asserts(gpu_peak):
+        gpu_peak()
+        assert False
 
     @pytest.mark.af3_budget("1 KiB")
     def test_too_large(): ...
@@ -178,7 +180,7 @@ def test_a_gain_is_red_where_that_is_asked_for(gate, project):
     )
     assert project.junit()["test_default[100]"] == f"Failed: {line}"
     assert {row["verdict"] for row in project.measurements()} == {"below"}
-    result.stdout.fnmatch_lines(["*1.00 KiB below the baseline of 66.12 KiB: accept the gain"])
+    result.stdout.fnmatch_lines(["FAILED *- 1.00 KiB below the baseline*"])
     assert gate.totals(gate.new) == {"test_default[100]": 66_688, "test_stated[100]": 66_688}
     gate.run("--af3-tolerance-below=1023", "--af3-update-baseline").assert_outcomes(passed=2)
     gate.run("--af3-tolerance-below=0").assert_outcomes(passed=2)
