@@ -18,6 +18,6 @@ STATUSES = {
 }
 """Exit statuses that all commands have, in words."""
 STATUS_OF = {Outcome.WITHIN: OK, Outcome.OVER: OVER, Outcome.NOT_JUDGED: NOT_JUDGED}
-_OF_TESTS = {"markdown", "html", "baseline", "update_baseline", "tolerance", "against"}
+_OF_TESTS = {"markdown", "html", "baseline", "update_baseline", "new_baseline", "tolerance", "tolerance_below", "against"}
 MEASURING = tuple(option.name for option in OPTIONS if option.name not in _OF_TESTS)
 """What a command takes that measures: all that says how."""

@@ -41,7 +41,7 @@ class Attempt:
     """A test from its setup to the end of its teardown; when it is run again it is another attempt.
 
     `answers` are `judged` at the end of the phase in which they came. `last` is what this phase asked for last; its
-    `measurements`, and the `input_file` of a failure, are for its report.
+    `measurements`, whether a failure is `acceptable` as a new baseline, and its `input_file` are for the phase's report.
     """
 
     item: pytest.Item
@@ -52,6 +52,7 @@ class Attempt:
     last: Request | None = None
     measurements: list[Measurement] = field(default_factory=list)
     input_file: str = ""
+    acceptable: bool = False
 
     @classmethod
     def of(cls, item: pytest.Item) -> Attempt:

@@ -14,17 +14,18 @@ import pytest
 from pytest_af3mem.errors import Af3memError, UsageError
 from pytest_af3mem.gpus.size import EXACT, Size
 from pytest_af3mem.plugin import baseline_file
-from pytest_af3mem.plugin.full_run import Ran, Run, refused, unused, why_partial
+from pytest_af3mem.plugin.accepting import Ending, count
+from pytest_af3mem.plugin.full_run import Ran, Run
 from pytest_af3mem.plugin.results import Attached
 from pytest_af3mem.records.baseline import Baseline, Entry
 from pytest_af3mem.records.measurement import Measurement
 from pytest_af3mem.records.peak import Peak
 from pytest_af3mem.records.request import Request
-from pytest_af3mem.records.verdict import Reference
+from pytest_af3mem.records.verdict import Outcome, Reference
 from pytest_af3mem.session.settings import OPTIONS, Settings
 
 _TOLERANCE_OF_RUNS = Size(percent=Decimal(1))  # a compiled program needs what it needs; a run depends on its GPU's state
-_REPORTS = {"json", "markdown", "html"}
+_WRITTEN = {"json", "markdown", "html", "new_baseline"}  # which the command that accepts a peak has no need of
 _COLLECTING = {"norecursedirs", "python_classes", "python_files", "python_functions", "testpaths"}  # settings of pytest
 
 
@@ -38,6 +39,9 @@ class BaselineHooks:
         self._config = config
         self._settings = settings
         self._place = self.path.absolute()  # for a test may change the folder
+        self._new = settings.new_baseline_file
+        self._new_place = self._new and self._new.absolute()
+        self._copy = shlex.join(["cp", str(self._new), str(self.path)]) if self._new else None
         self._baseline = baseline_file.read(self._place)
         if not self._place.parent.is_dir():
             raise UsageError(f"baseline {str(self.path)!r}: its folder does not exist")
@@ -50,26 +54,29 @@ class BaselineHooks:
 
     def reference(self, item: pytest.Item, request: Request, peak: Peak, tolerance: Size | None) -> Reference:
         """The entry that a peak is compared with, or why there is none."""
-        measured = Entry.of(self._names.name(item.nodeid), peak)
+        measured = Entry.of(self._names.name(item.nodeid), peak, dict(request.settings))
         found = self._baseline.find(measured) or self._baseline.find(self._names.earlier(measured))
         return Reference(
             entry=found,
             reason=None if found else self._baseline.why_none(measured),
             tolerance=tolerance or (_TOLERANCE_OF_RUNS if request.method == "run" else EXACT),
+            tolerance_below=self._settings.tolerance_below,
             accepting=self._settings.update_baseline,
             accept=_accept(self._config, self._names.plain(item.nodeid)),
+            accept_all=self._copy,
         )
 
     def note(self, measurements: Sequence[Measurement]) -> list[str]:
         """Lines about the baseline for the end of the run."""
-        improved = [(one, one.verdict.line) for one in measurements if one.verdict and one.verdict.improved]
+        judged = [(one, one.verdict) for one in measurements if one.verdict and one.verdict.outcome is not Outcome.BELOW]
+        improved = [(one, verdict.line) for one, verdict in judged if verdict.improved]
         last = {(one.test, one.bucket, one.target): f"{one.test}: {line}" for one, line in improved}
         return [*last.values(), *self.notes]
 
     # What is collected
 
     def pytest_report_header(self) -> str:
-        state = _count(self._baseline) if self._place.exists() else "does not exist yet"
+        state = count(self._baseline) if self._place.exists() else "does not exist yet"
         return f"af3mem: baseline {self.path}, {state}{', is updated' if self._settings.update_baseline else ''}"
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -104,10 +111,12 @@ class BaselineHooks:
         attempt = self._running.setdefault(test, Ran(test))
         attached = Attached.read(report)
         if attached.for_baseline:
-            peaks = [one.peak for one in attached.measurements if one.peak]
-            attempt.entries += Baseline().updated(Entry.of(test, peak) for peak in peaks).entries
+            measured = [Entry.of(test, one.peak, one.settings) for one in attached.measurements if one.peak]
+            attempt.entries += Baseline().updated(measured).entries
             attempt.steady = attached.is_steady
-        attempt.passed &= report.passed and not hasattr(report, "wasxfail")
+        expected = not hasattr(report, "wasxfail")
+        attempt.passed &= report.passed and expected
+        attempt.acceptable &= (report.passed or attached.acceptable) and expected
         if report.when == "teardown":  # a test that was broken off has none
             self._run.attempts.append(self._running.pop(test))
 
@@ -132,29 +141,14 @@ class BaselineHooks:
         if config.option.collectonly:
             return
         run.places = {_real(config.invocation_params.dir / argument) for argument in config.args if "::" not in argument}
-        if self._settings.update_baseline:
-            try:
-                self._update()
-            except Af3memError as error:
-                self.notes.append(str(error))
-                session.exitstatus = session.exitstatus or pytest.ExitCode.TESTS_FAILED
-        elif why_partial(run) is None:
-            self.notes += [
-                f"orphan in {self.path}: {entry.test} {entry.conditions} is used by no test; --af3-update-baseline removes it"
-                for entry in unused(self._baseline, run, self._names.file)
-            ]
-
-    def _update(self) -> None:
-        """Enters what passing tests measured. Entries that no test uses are removed after a full run only."""
-        run, file, partial = self._run, self._names.file, why_partial(self._run)
-        gone = self._names.renamed(run.measured)
-        before, after = baseline_file.change(
-            self._place, lambda found: found.updated(run.measured, [*gone, *(() if partial else unused(found, run, file))])
-        )
-        self.notes.append(f"baseline: {self.path} has {_count(after)}: {_changes(before, after)}")
-        self.notes += [f"baseline: {test} did not pass, so its entries stay as they are" for test in refused(run)]
-        if partial and (stay := unused(before, run, file)):
-            self.notes.append(f"baseline: {len(stay)} not used by this run, and kept, for the run was not full: {partial}")
+        ending = Ending(run, self._names, self.path, self._place)
+        try:
+            self.notes += ending.update() if self._settings.update_baseline else ending.left(self._baseline)
+            if self._new and self._new_place and self._copy:
+                self.notes += ending.offer(self._new, self._new_place, self._copy)
+        except Af3memError as error:
+            self.notes.append(str(error))
+            session.exitstatus = session.exitstatus or pytest.ExitCode.TESTS_FAILED
 
 
 def _accept(config: pytest.Config, test: str) -> str:
@@ -165,7 +159,7 @@ def _accept(config: pytest.Config, test: str) -> str:
         words.append("--af3-gpu")
     for option in OPTIONS:
         value = config.getoption(f"af3_{option.name}")
-        if value and option.name not in _REPORTS:
+        if value and option.name not in _WRITTEN:
             words.append(f"{option.flag}={value}" if option.metavar else option.flag)
     return shlex.join([*words, "--af3-update-baseline"])
 
@@ -182,15 +176,3 @@ def _narrowed(config: pytest.Config) -> list[str]:
 
 def _real(path: Path) -> Path:
     return Path(os.path.realpath(path))
-
-
-def _count(found: Baseline) -> str:
-    return f"{len(found.entries)} entr{'y' if len(found.entries) == 1 else 'ies'}"
-
-
-def _changes(before: Baseline, after: Baseline) -> str:
-    """What differs: `2 new, 1 removed`."""
-    old, new = before.by_key, after.by_key
-    changed = sum(old[key] != new[key] for key in old.keys() & new.keys())
-    counts = ((len(new.keys() - old.keys()), "new"), (changed, "changed"), (len(old.keys() - new.keys()), "removed"))
-    return ", ".join(f"{count} {what}" for count, what in counts if count) or "nothing changed"

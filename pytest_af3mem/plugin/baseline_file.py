@@ -78,7 +78,7 @@ def change(path: Path, update: Callable[[Baseline], Baseline]) -> tuple[Baseline
 
     Runs that change the same file at once do it in turn.
     """
-    path = path.resolve()  # the file that a link names, and not the link, is replaced
+    path = path.resolve()
     try:
         folder = os.open(path.parent, os.O_RDONLY)
         try:
@@ -86,15 +86,37 @@ def change(path: Path, update: Callable[[Baseline], Baseline]) -> tuple[Baseline
                 fcntl.flock(folder, fcntl.LOCK_EX)  # on the folder, for the file is replaced, and nothing is to be left behind
             before = read(path)
             after = update(before)
-            if (text := after.render()) != before.render():
-                _check_written(text, after, path)
-                with written_atomically(path, of_the_user=True) as unfinished:
-                    unfinished.write_text(text)
+            if after.render() != before.render():
+                write(path, after)
             return before, after
         finally:
             os.close(folder)
     except OSError as error:
         raise SetupError(f"baseline {str(path)!r} cannot be written: {error.strerror}") from error
+
+
+def write(path: Path, found: Baseline) -> None:
+    """Writes a baseline, whole or not at all. Raises Af3memError."""
+    text = found.render()
+    _check_written(text, found, path)
+    path = path.resolve()  # the file that a link names, and not the link, is replaced
+    try:
+        if path.exists() and not path.is_file():  # such as /dev/stdout
+            path.write_text(text)
+            return
+        with written_atomically(path, of_the_user=True) as unfinished:
+            unfinished.write_text(text)
+    except OSError as error:
+        raise SetupError(f"baseline {str(path)!r} cannot be written: {error.strerror}") from error
+
+
+def withdraw(path: Path) -> None:
+    """Removes a baseline that was written to be accepted. Raises SetupError."""
+    try:
+        if path.is_file():
+            path.unlink()
+    except OSError as error:
+        raise SetupError(f"baseline {str(path)!r} cannot be removed: {error.strerror}") from error
 
 
 def _check_written(text: str, after: Baseline, path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pytest_af3mem.records.baseline import Baseline, Entry
@@ -11,11 +11,15 @@ from pytest_af3mem.records.baseline import Baseline, Entry
 
 @dataclass
 class Ran:
-    """One attempt at a test, run to its end: what it enters if it `passed`. A `steady` test measures the same each time."""
+    """One attempt at a test, run to its end: what it enters if it `passed`. A `steady` test measures the same each time.
+
+    `acceptable`: it passed, or nothing but the baseline failed it.
+    """
 
     test: str
     entries: list[Entry] = field(default_factory=list)
     passed: bool = True
+    acceptable: bool = True
     steady: bool = True
 
 
@@ -38,6 +42,10 @@ class Run:
     def measured(self) -> list[Entry]:
         """By tests that passed."""
         return [entry for attempt in self.attempts if attempt.passed for entry in attempt.entries]
+
+    def accepted(self) -> Run:
+        """The same, had it updated the baseline."""
+        return replace(self, attempts=[replace(attempt, passed=attempt.acceptable) for attempt in self.attempts])
 
 
 def why_partial(run: Run) -> str | None:
@@ -64,7 +72,7 @@ def unused(baseline: Baseline, run: Run, file: Callable[[str], Path]) -> list[En
 
     A test that failed or was skipped might have used its entries, and so might one under Hypothesis.
     """
-    used = {entry.key for entry in run.measured}
+    used = {found.key for entry in run.measured if (found := baseline.find(entry))}
     scopes = {entry.scope for attempt in run.attempts for entry in attempt.entries}
     may_use = run.collected - {attempt.test for attempt in run.attempts if attempt.passed and attempt.steady}
     return [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import unittest
 from collections.abc import Generator, Iterator
 from typing import Any
@@ -85,6 +86,7 @@ class Judging:
                 judged = [one for measurements in attempt.judged.values() for one in measurements]
                 attempt.item.user_properties[:] = junit.replaced(attempt.item.user_properties, judged)
         if failed := not_passed(attempt.measurements):
+            attempt.acceptable = all(one.accept_all for one in failed)
             raise failed_test("\n".join(one.verdict.line for one in failed if one.verdict))
 
     def _add_marked(self, attempt: Attempt) -> None:
@@ -134,7 +136,10 @@ class Judging:
         attached = Attached(is_ours=measures(item, getattr(item, "fixturenames", ())))
         attempt = self._asking.running
         if attempt is not None and attempt.item is item:
+            if not attempt.acceptable:  # the test failed by something else, too, so that nothing of it is accepted
+                attempt.measurements = [dataclasses.replace(one, accept_all=None) for one in attempt.measurements]
             attached.measurements += attempt.measurements
+            attached.acceptable = attempt.acceptable
             attached.for_baseline = attempt.marks.baseline is not None
             # Hypothesis draws other inputs each time, so that what such a test did not measure is no orphan.
             attached.is_steady = not getattr(getattr(item, "obj", None), "is_hypothesis_test", False)
@@ -142,7 +147,7 @@ class Judging:
                 report.sections.append((TITLE, "\n\n".join(map(terminal.section, with_section(attempt.measurements)))))
             elif report.failed and attempt.input_file:
                 report.sections.append((TITLE, f"AlphaFold 3 input: {attempt.input_file}"))
-            attempt.measurements, attempt.input_file = [], ""
+            attempt.measurements, attempt.input_file, attempt.acceptable = [], "", False
             if call.when == "teardown":
                 self._asking.running = None
         attached.attach(report)

@@ -27,9 +27,13 @@ def assemble(config: pytest.Config, settings: Settings, opened: contextlib.ExitS
         settings = dataclasses.replace(settings, workers=1)  # pytest-xdist already runs several of us
     if settings.update_baseline and not settings.baseline:
         raise UsageError("--af3-update-baseline needs to know the file: --af3-baseline FILE")
+    if settings.new_baseline and not settings.baseline:
+        raise UsageError("--af3-new-baseline needs to know the accepted one: --af3-baseline FILE")
     baseline = BaselineHooks(config, settings) if settings.baseline else None
     if settings.against and baseline:
         raise UsageError("--af3-against and --af3-baseline both say what tests are compared with: leave one out")
+    if settings.against and settings.tolerance_below is not None:
+        raise UsageError("--af3-tolerance-below is of --af3-baseline, and --af3-against accepts nothing: leave one out")
     against = Against(settings) if settings.against else None
     if against:
         opened.callback(against.close)

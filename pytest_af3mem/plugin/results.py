@@ -18,13 +18,15 @@ TITLE = "GPU memory of AlphaFold 3"  # of the section of a failed test
 class Attached:
     """What the report of a phase carries from the process that ran the test to the one that reports.
 
-    A test that `is_ours` asks for measurements; one that `is_steady` measures the same each time.
+    A test that `is_ours` asks for measurements; one that `is_steady` measures the same each time. A phase that is `acceptable`
+    failed against the baseline and by nothing else.
     """
 
     measurements: list[Measurement] = field(default_factory=list)
     is_ours: bool = False
     for_baseline: bool = False
     is_steady: bool = True
+    acceptable: bool = False
 
     def attach(self, report: pytest.TestReport) -> None:
         report.af3mem = {**vars(self), "measurements": [one.to_json(None) for one in self.measurements]}  # type: ignore[attr-defined]

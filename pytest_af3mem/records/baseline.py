@@ -31,6 +31,9 @@ _EMPTY = f'{{"schema": {SCHEMA}, "measurements": []}}\n'
 class Entry:
     """An accepted peak, and what it was measured with. `components` are the bytes that each holds at the peak.
 
+    `settings` are those of the model that markers and options stated, XLA flags among them; `config` is what the model made of
+    them and of its defaults. Entries of earlier versions do not say what was stated: their `settings` are None.
+
     Inputs of one test that fall in the same bucket are one program and share an entry; where they differ, it is the largest.
     """
 
@@ -47,9 +50,10 @@ class Entry:
     distribution: str = field(metadata=at("model", "distribution"))
     config: Mapping[str, Any] = field(metadata=at("model", "config"))
     software: Mapping[str, str]
+    settings: Mapping[str, Any] | None = None
 
     @classmethod
-    def of(cls, test: str, peak: Peak) -> Entry:
+    def of(cls, test: str, peak: Peak, settings: Mapping[str, Any] | None = None) -> Entry:
         return cls(
             test=test,
             tokens=peak.tokens,
@@ -64,18 +68,29 @@ class Entry:
             distribution=peak.model.distribution,
             config=typed.plain(peak.model.config),
             software={name: text for name, text in peak.software.items() if text},
+            settings=typed.plain(settings),
         )
 
     @cached_property
     def parts(self) -> Mapping[str, str]:
-        """What must be the same for two peaks to be comparable, besides the test."""
-        settings = {f"setting {name}": typed.render(value, sort_keys=True) for name, value in self.config.items()}
-        return {"target": self.target, "method": self.method, "bucket": str(self.bucket), "model": self.model, **settings}
+        """What must be the same for two peaks to be comparable, besides the test: of settings those that were stated.
+
+        A default of the model is none of them, so that a changed one is judged. Where it is unknown what was stated, the whole
+        config must be the same.
+        """
+        settings = _rendered_values(self.config if self.settings is None else self.settings)
+        named = {f"setting {name}": text for name, text in settings.items()}
+        return {"target": self.target, "method": self.method, "bucket": str(self.bucket), "model": self.model, **named}
 
     @cached_property
-    def key(self) -> tuple[str, frozenset[tuple[str, str]]]:
+    def key(self) -> tuple[str, bool, frozenset[tuple[str, str]]]:
         """What an entry is found by."""
-        return self.test, frozenset(self.parts.items())
+        return self.test, self.settings is None, frozenset(self.parts.items())
+
+    @cached_property
+    def unstated(self) -> Entry:
+        """As an earlier version wrote it."""
+        return replace(self, settings=None)
 
     @property
     def scope(self) -> tuple[str, str, str]:
@@ -92,9 +107,12 @@ class Entry:
         return {"model": self.distribution, **self.software}
 
     def to_json(self) -> dict[str, Any]:
-        mappings = ("components", "config", "software")
-        ordered: dict[str, Any] = {name: dict(sorted(getattr(self, name).items())) for name in mappings}
-        return typed.write(replace(self, **ordered))
+        mappings = {name: getattr(self, name) for name in ("components", "config", "software", "settings")}
+        ordered: dict[str, Any] = {name: dict(sorted(value.items())) for name, value in mappings.items() if value is not None}
+        written = typed.write(replace(self, **ordered))
+        if self.settings is None:
+            del written["settings"]
+        return written
 
 
 @dataclass(frozen=True)
@@ -108,8 +126,13 @@ class Baseline:
         return {entry.key: entry for entry in self.entries}
 
     def find(self, measured: Entry) -> Entry | None:
-        """The entry that `measured` can be compared with."""
-        return self.by_key.get(measured.key)
+        """The entry that `measured` can be compared with; one of an earlier version where there is no other."""
+        return self.by_key.get(measured.key) or self.by_key.get(measured.unstated.key)
+
+    @property
+    def unstated(self) -> list[Entry]:
+        """Entries of earlier versions, which do not say what was stated."""
+        return [entry for entry in self.entries if entry.settings is None]
 
     def why_none(self, measured: Entry) -> str:
         """Why there is no entry to compare with: none at all, or one of other conditions, and which."""
@@ -117,15 +140,17 @@ class Baseline:
         same = [entry for entry in of_test if entry.tokens == measured.tokens or entry.bucket == measured.bucket]
         if not same:
             return f"no baseline: {UPDATE}"
-        differences = min((_differences(entry.parts, measured.parts) for entry in same), key=len)
+        alike = [(entry, measured if entry.settings is not None else measured.unstated) for entry in same]
+        differences = min((_differences(entry.parts, one.parts) for entry, one in alike), key=len)
         return f"the baseline is of {', '.join(f'another {difference}' for difference in differences)}: {UPDATE}"
 
     def updated(self, measured: Iterable[Entry], orphans: Iterable[Entry] = ()) -> Baseline:
-        """With what was measured, the largest of each key, in the place of what was, and without orphans."""
+        """With what was measured, the largest of each key, in the place of what it is compared with, and without orphans."""
         largest: dict[Any, Entry] = {}
         for entry in sorted(measured, key=lambda one: (one.total_bytes, one.tokens)):
             largest[entry.key] = entry
-        gone = {entry.key for entry in orphans}
+        compared = filter(None, map(self.find, largest.values()))
+        gone = {entry.key for entry in (*orphans, *compared)}
         kept = {key: entry for key, entry in self.by_key.items() if key not in gone}
         return Baseline(tuple((kept | largest).values()))
 
@@ -159,6 +184,17 @@ class Baseline:
 def differing_versions(before: Entry, after: Entry) -> list[str]:
     """Versions that are not those of the baseline: `jax 0.10.1, now 0.10.2`."""
     return _differences(before.versions, after.versions, "{name} {old}, now {new}")
+
+
+def changed_defaults(before: Entry, after: Entry) -> list[str]:
+    """What the model itself sets otherwise than in the baseline: `the model's num_samples is 6, was 5`."""
+    if before.settings is None:
+        return []
+    return _differences(_rendered_values(before.config), _rendered_values(after.config), "the model's {name} is {new}, was {old}")
+
+
+def _rendered_values(settings: Mapping[str, Any]) -> dict[str, str]:
+    return {name: typed.render(value, sort_keys=True) for name, value in settings.items()}
 
 
 def _differences(before: Mapping[str, str], after: Mapping[str, str], how: str = "{name} ({old}, now {new})") -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pytest_af3mem import gpus
@@ -29,9 +29,10 @@ class Measurement:
     """One line of every report: which test asked, what was measured, how it was judged (None: against nothing).
 
     `peak` is None when nothing was measured; the verdict is then NOT_JUDGED, or OVER where a real GPU ran out of memory.
-    `baseline` is the entry that the peak was compared with, `accept` the command that makes a peak that is over it the new one,
-    `command` the one that measures the same again, `input` the file with the AlphaFold 3 JSON of a failed one, and `detail` what
-    a failed worker printed last, for the terminal alone.
+    `settings` are those of the model that markers and options stated. `baseline` is the entry that the peak was compared with,
+    `accept` the command that makes a peak that it refuses the new one, and `accept_all`, where nothing else refuses the peak, the
+    one that accepts all of the run. `command` measures the same again, `input` is the file with the AlphaFold 3 JSON of a
+    failed one, and `detail` what a failed worker printed last, for the terminal alone.
     """
 
     test: str
@@ -46,6 +47,8 @@ class Measurement:
     accept: str | None = None
     baseline: Entry | None = None
     detail: str = ""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    accept_all: str | None = None
 
     def to_json(self, holders: int | None = HOLDERS) -> dict[str, Any]:
         """One entry of the JSON report, schema 1, with so many `holders` of the peak, the largest first (None: all)."""
@@ -59,6 +62,7 @@ class Measurement:
             "target": self.target,
             **gpus.carried(self.target),
             "method": self.method,
+            "settings": dict(self.settings),
             "budget_bytes": verdict and verdict.budget_bytes,
             "baseline_bytes": verdict and verdict.baseline_bytes,
             "verdict": verdict and verdict.outcome.value,
@@ -70,6 +74,7 @@ class Measurement:
             "holders": list(peak["holders"] or ())[:holders],
             "explained": round(explained(self.peak), 4) if self.peak and self.peak.holders else None,
             "accept": self.accept,
+            "accept_all": self.accept_all,
             "baseline": self.baseline.to_json() if self.baseline else None,
         }
 
@@ -85,13 +90,15 @@ class Measurement:
         command: str | None = None,
     ) -> Measurement:
         """The answer to a request, judged against a budget and a baseline where there are such."""
-        verdict, accept = None, None
+        verdict, accept, accept_all = None, None, None
         if isinstance(answer, NotJudged):
             verdict = unmeasured(answer, request.conditions, budget_bytes)
         elif budget_bytes is not None or reference is not None:
             verdict = judge(answer, budget_bytes, reference)
             if reference is not None and judge(answer, None, reference).outcome is not Outcome.WITHIN:
                 accept = reference.accept
+                accepting = dataclasses.replace(reference, accepting=True)
+                accept_all = reference.accept_all if judge(answer, budget_bytes, accepting).outcome is Outcome.WITHIN else None
         return cls(
             test=test,
             tokens=request.tokens,
@@ -104,6 +111,8 @@ class Measurement:
             accept=accept,
             baseline=reference.entry if reference and isinstance(answer, Peak) else None,
             detail=answer.detail if isinstance(answer, NotJudged) else "",
+            settings=typed.plain(dict(request.settings)),
+            accept_all=accept_all,
         )
 
     @classmethod
@@ -141,6 +150,8 @@ class _Row:
     accept: str | None
     baseline: Entry | None
     improved: bool = False
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    accept_all: str | None = None
 
 
 def not_passed(measurements: Sequence[Measurement]) -> list[Measurement]:

@@ -8,22 +8,23 @@ from enum import Enum
 
 from pytest_af3mem.errors import NotJudged, OutOfMemory, shown
 from pytest_af3mem.gpus.size import EXACT, Size, format_bytes
-from pytest_af3mem.records.baseline import Entry, differing_versions
+from pytest_af3mem.records.baseline import Entry, changed_defaults, differing_versions
 from pytest_af3mem.records.peak import Peak
 
 
 class Outcome(Enum):
-    """Only WITHIN is a pass."""
+    """Only WITHIN is a pass. BELOW is so far below the baseline that the gain has to be accepted, where that was asked for."""
 
     WITHIN = "within"
+    BELOW = "below"
     OVER = "over"
     NOT_JUDGED = "not judged"
 
 
 def worst(outcomes: Iterable[Outcome]) -> Outcome:
-    """Over, then not judged, then within."""
+    """Over, then not judged, then below, then within."""
     found = set(outcomes)
-    return next(one for one in (Outcome.OVER, Outcome.NOT_JUDGED, Outcome.WITHIN) if one in found)
+    return next(one for one in (Outcome.OVER, Outcome.NOT_JUDGED, Outcome.BELOW, Outcome.WITHIN) if one in found)
 
 
 @dataclass(frozen=True)
@@ -45,15 +46,18 @@ class Verdict:
 class Reference:
     """What the baseline says of a measurement: the entry to compare with, or for what `reason` there is none.
 
-    A peak may be `tolerance` larger, of which percentages are of the entry. When `accepting`, the baseline is being updated
-    and nothing is over it. `accept` is the command that does so.
+    A peak may be `tolerance` larger, and `tolerance_below` smaller (None: as small as it likes); percentages are of the entry.
+    When `accepting`, the baseline is being updated and nothing is over it. `accept` is the command that does so for this test,
+    `accept_all` the one that accepts all of the run.
     """
 
     entry: Entry | None
     reason: str | None = None
     tolerance: Size = EXACT
+    tolerance_below: Size | None = None
     accepting: bool = False
     accept: str | None = None
+    accept_all: str | None = None
 
 
 @dataclass(frozen=True)
@@ -70,7 +74,7 @@ class _Side:
 def judge(peak: Peak, budget_bytes: int | None, reference: Reference | None = None) -> Verdict:
     """Within means at most the budget and at most the baseline with its tolerance; one byte more is over.
 
-    The worse of the two judgements counts: over, then not judged, then within.
+    The worse of the two judgements counts (`worst`).
     """
     sides = [] if budget_bytes is None else [_against_budget(peak.total_bytes, budget_bytes)]
     sides += [] if reference is None else [_against_baseline(peak, reference)]
@@ -101,14 +105,19 @@ def _against_baseline(peak: Peak, reference: Reference) -> _Side:
         return _Side(Outcome.NOT_JUDGED, reason=reference.reason)
     excess, allowed_bytes = peak.total_bytes - entry.total_bytes, tolerance.of(entry.total_bytes)
     old, difference = format_bytes(entry.total_bytes), _difference(peak.total_bytes, entry.total_bytes)
-    others = differing_versions(entry, Entry.of(entry.test, peak))
-    note = f"the baseline is of {'; '.join(others)}" if others else ""
+    measured = Entry.of(entry.test, peak)
+    others = differing_versions(entry, measured)
+    note = "; ".join(changed_defaults(entry, measured) + ([f"the baseline is of {'; '.join(others)}"] if others else []))
     if reference.accepting:
         relation = f"{'above' if excess > 0 else 'below'} the one before of {old} by {difference}" if excess else "as before"
         return _Side(Outcome.WITHIN, f"accepted as the baseline, {relation}", note)
     if excess > allowed_bytes:
         allowed = f", more than its tolerance of {tolerance}" if allowed_bytes else ""
         return _Side(Outcome.OVER, f"over the baseline of {old} by {difference}{allowed}", note)
+    below = reference.tolerance_below
+    if below is not None and -excess > below.of(entry.total_bytes):
+        text = f"below the baseline of {old} by {difference}, more than --af3-tolerance-below {below}: accept the gain"
+        return _Side(Outcome.BELOW, text, note, improved=True)
     if excess < -allowed_bytes:
         note = f"improved, update the baseline{f'; {note}' if note else ''}"
         return _Side(Outcome.WITHIN, f"below the baseline of {old} by {difference}", note, improved=True)

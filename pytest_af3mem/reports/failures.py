@@ -41,6 +41,8 @@ def brief(one: Measurement) -> str:
     for name, limit in (("budget", verdict.budget_bytes), ("baseline", verdict.baseline_bytes)):
         if peak and limit is not None and peak.total_bytes > limit and verdict.outcome is Outcome.OVER:
             return f"{format_bytes(peak.total_bytes - limit)} over the {name} of {format_bytes(limit)}"
+        if peak and limit is not None and verdict.outcome is Outcome.BELOW and name == "baseline":
+            return f"{format_bytes(limit - peak.total_bytes)} below the baseline of {format_bytes(limit)}: accept the gain"
     return verdict.line.removeprefix("GPU peak ")
 
 
@@ -57,7 +59,8 @@ class Story:
 def headline(measurements: Sequence[Measurement], failures: Sequence[Failure] = ()) -> str:
     """`"2 over, 1 not judged, 5 within"`: how many measurements came out how, and what failed apart from them."""
     outcomes = [one.verdict.outcome if one.verdict else None for one in measurements]
-    names = {Outcome.OVER: "over", Outcome.NOT_JUDGED: "not judged", Outcome.WITHIN: "within", None: "without a limit"}
+    order = (Outcome.OVER, Outcome.NOT_JUDGED, Outcome.BELOW, Outcome.WITHIN, None)
+    names = {outcome: outcome.value if outcome else "without a limit" for outcome in order}
     parts = [f"{outcomes.count(outcome)} {name}" for outcome, name in names.items() if outcome in outcomes]
     others = len(stories(measurements, failures)) - len(stories(measurements))
     parts += [f"{others} test{'s' if others > 1 else ''} failed for another reason"] if others else []

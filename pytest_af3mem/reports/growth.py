@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from pytest_af3mem.gpus.size import format_bytes
-from pytest_af3mem.records.baseline import Entry, differing_versions
+from pytest_af3mem.records.baseline import Entry, changed_defaults, differing_versions
 from pytest_af3mem.records.holders import Change, by_component, for_review, grown
 from pytest_af3mem.records.measurement import Measurement
 from pytest_af3mem.records.peak import Kernels, Peak
@@ -103,18 +103,25 @@ def grew(entry: Entry, peak: Peak) -> list[Change]:
 
 
 def versions(measurements: Iterable[Measurement]) -> list[str]:
-    """What passed against a baseline of other versions, each difference once: no bytes more, and yet not the same."""
-    known = [(one.baseline, one.peak) for one in measurements if one.baseline and one.peak]
-    found = Counter(version for entry, peak in known for version in differing_versions(entry, Entry.of(entry.test, peak)))
-    return [f"the baseline of {count} measurement{'s' if count > 1 else ''} is of {version}" for version, count in found.items()]
+    """What passed against a baseline of other versions or defaults, each difference once: as many bytes, and yet not the same."""
+    known = [(one.baseline, Entry.of(one.test, one.peak)) for one in measurements if one.baseline and one.peak]
+    defaults = Counter(text for entry, measured in known for text in changed_defaults(entry, measured))
+    found = Counter(version for entry, measured in known for version in differing_versions(entry, measured))
+    lines = [f"{text}, in the baseline of {_measurements(count)}" for text, count in defaults.items()]
+    return lines + [f"the baseline of {_measurements(count)} is of {version}" for version, count in found.items()]
+
+
+def _measurements(count: int) -> str:
+    return f"{count} measurement{'s' if count > 1 else ''}"
 
 
 def differences(entry: Entry, peak: Peak) -> list[str]:
-    """Components that hold more or less than in the baseline, the largest change first, and versions that differ."""
-    lines = packing_alone(entry, peak)
+    """Changed defaults, components that hold more or less than in the baseline, the largest change first, then versions."""
+    measured = Entry.of(entry.test, peak)
+    lines = changed_defaults(entry, measured) + packing_alone(entry, peak)
     changes = grew(entry, peak)
     heading = ["what grew or shrank against the baseline, at the peak:"] if changes else []
-    versions = differing_versions(entry, Entry.of(entry.test, peak))
+    versions = differing_versions(entry, measured)
     return lines + heading + components(changes) + [f"the baseline is of {version}" for version in versions]
 
 

@@ -67,7 +67,7 @@ def section(measurement: Measurement) -> str:
     if measurement.detail:
         lines += ["  the worker's last lines:", *(f"    {line}" for line in measurement.detail.splitlines())]
     ways = {"AlphaFold 3 input": measurement.input, "measure it again": measurement.command}
-    ways["accept it as the baseline"] = measurement.accept
+    ways |= {"accept it as the baseline": measurement.accept, "or all of this run": measurement.accept_all}
     return _printed([*lines, *(f"  {what}: {text}" for what, text in ways.items() if text)])
 
 

@@ -194,8 +194,14 @@ class Settings:
     all_holders: bool = _option(False, "write all holders of each peak to the JSON report (default: the ten largest)")
     baseline: Path | None = _option(None, "committed file of accepted peaks, for tests marked af3_baseline", "FILE", _file)
     update_baseline: bool = _option(False, "write what tests marked af3_baseline measure into that file")
+    new_baseline: Path | None = _option(
+        None, "write the baseline that this run would accept here, if it differs (default: beside the reports)", "FILE", _report
+    )
     tolerance: Size | None = _option(
         None, "growth over the baseline that passes (default: 0 compiled, 1 %% run)", "SIZE", _tolerance
+    )
+    tolerance_below: Size | None = _option(
+        None, "fail what needs less than the baseline by more than this, too (default: off)", "SIZE", _tolerance
     )
     against: str | None = _option(None, "hold tests marked af3_baseline against this, measured now: see af3mem compare", "WHAT")
     workers: int | None = _option(None, "measurements at once (default: as cores and memory allow)", "N", whole_number)
@@ -214,6 +220,14 @@ class Settings:
         """Where files of a session go: beside its reports, else into the cache."""
         reports = (path.parent for path in (self.json, self.html, self.markdown) if path)
         return next(reports, self.cache_dir)
+
+    @property
+    def new_baseline_file(self) -> Path | None:
+        """Where the baseline goes that a run would accept, by default beside the first report that is a file."""
+        if self.new_baseline or not self.baseline:
+            return self.new_baseline
+        files = (path for path in (self.json, self.html, self.markdown) if path and (path.is_file() or not path.exists()))
+        return next((path.with_name(f"{path.stem}-new-baseline.json") for path in files), None)
 
     @classmethod
     def read(
@@ -241,7 +255,8 @@ class Settings:
 
     def check_apart(self, others: Mapping[str, Path]) -> None:
         """Raises UsageError where two of the files that are written, or the baseline, are one; `others` by their option."""
-        named = {f"--af3-{name}": getattr(self, name) for name in ("baseline", "json", "markdown", "html")} | dict(others)
+        named = {f"--af3-{name}": getattr(self, name) for name in ("baseline", "json", "markdown", "html")}
+        named |= {"--af3-new-baseline": self.new_baseline_file, **others}
         known: dict[Path, str] = {}
         for name, path in named.items():
             if path in (None, Path("-")) or (path.exists() and not path.is_file()):  # standard output, or such as /dev/null

@@ -131,10 +131,11 @@ def test_without_a_baseline_nothing_passes(project):
         ([], {"method": "run"}, "method (run, now compiled)", CONDITIONS),
         (
             [],
-            {"model": {"name": "analytic", "distribution": "analytic 1.0", "config": {"width": 64}}},
+            {"model": {"name": "analytic", "distribution": "analytic 1.0", "config": {"width": 64}}, "settings": None},
             "setting width (64, now 32)",
             CONDITIONS,
         ),
+        ([], {"settings": {"width": 32}}, "setting width (32, now none)", CONDITIONS),
     ],
 )
 def test_an_entry_of_other_conditions_is_not_judged(gate, options, changes, difference, conditions):

@@ -68,7 +68,7 @@ def test_an_entry_for_each_measurement_with_the_keys_of_the_report(file, project
     assert {name: entry[name] for name in same} == {name: row[name] for name in same}
     assert entry["model"] == {"name": "analytic", "distribution": "analytic 1.0", "config": {"width": 32}}
     assert entry["software"] == {name: version for name, version in row["software"].items() if version}
-    assert entry.keys() == {*same, "components", "model", "software"}
+    assert entry.keys() == {*same, "components", "model", "software", "settings"}
 
 
 def test_an_update_without_a_change_leaves_the_file_alone(file):

@@ -7,7 +7,7 @@ import pytest
 
 from pytest_af3mem.errors import SetupError, UsageError
 from pytest_af3mem.plugin import baseline_file
-from pytest_af3mem.records.baseline import Baseline, Entry, differing_versions
+from pytest_af3mem.records.baseline import Baseline, Entry, changed_defaults, differing_versions
 from pytest_af3mem.records.peak import Holder, Kernels, Model
 
 GIB = 2**30
@@ -100,6 +100,32 @@ def test_an_entry_of_other_versions_and_another_size_in_the_bucket_is_compared(a
         "numpy 2.0, now none",
         "rdkit none, now 1",
     ]
+
+
+def test_an_entry_is_found_by_what_was_stated_and_not_by_what_the_model_made_of_it(an_entry):
+    entry, changed = an_entry(settings={}), an_entry(settings={}, config={"num_samples": 6, "depth": 1})
+    assert Baseline((entry,)).find(changed) is entry
+    assert changed_defaults(entry, changed) == ["the model's num_samples is 6, was 5", "the model's depth is 1, was none"]
+    stated = an_entry(settings={"num_samples": 5})
+    assert Baseline((entry,)).find(stated) is None
+    reason = "the baseline is of another setting num_samples (none, now 5): run with --af3-update-baseline"
+    assert Baseline((entry,)).why_none(stated) == reason
+    both = Baseline((entry, stated))
+    assert Baseline.parse(both.render()).by_key == both.by_key
+    assert '\n "settings": {"num_samples": 5}},' in both.render()
+
+
+def test_an_entry_that_does_not_say_what_was_stated_is_found_by_all_settings_and_replaced(an_entry):
+    old, measured = an_entry(), an_entry(settings={"attention": "xla"}, total_bytes=9 * GIB)
+    assert Baseline((old,)).find(measured) is old
+    assert changed_defaults(old, measured) == []
+    assert Baseline((old,)).updated([measured]).entries == (measured,)
+    changed = dataclasses.replace(measured, config={"num_samples": 6})
+    assert Baseline((old,)).find(changed) is None
+    reason = "the baseline is of another setting num_samples (5, now 6): run with --af3-update-baseline"
+    assert Baseline((old,)).why_none(changed) == reason
+    newer = an_entry(settings={"attention": "xla"})
+    assert Baseline((old, newer)).find(measured) is newer
 
 
 def test_no_entry(an_entry):

@@ -8,10 +8,10 @@ from pytest_af3mem.reports import json, terminal
 
 GIB = 2**30
 SCHEMA_1 = """
-    accept alias_bytes allocator_bytes argument_bytes baseline baseline_bytes bucket budget_bytes cached command constant_bytes
-    explained high_water holders improved input kernels least_bytes line live_bytes method model output_bytes process_bytes
-    program_limits reason run same_program seconds software target temp_bytes test tokens total_bytes tuning_bytes unattributed
-    verdict
+    accept accept_all alias_bytes allocator_bytes argument_bytes baseline baseline_bytes bucket budget_bytes cached command
+    constant_bytes explained high_water holders improved input kernels least_bytes line live_bytes method model output_bytes
+    process_bytes program_limits reason run same_program seconds settings software target temp_bytes test tokens total_bytes
+    tuning_bytes unattributed verdict
 """.split()
 CONDITIONS = "[2000 tokens, bucket 2000, l4-24gb, compiled]"
 
@@ -146,7 +146,9 @@ def test_json_report(a_measurement, a_peak):
         "command": a_measurement().command,
         "input": None,
         "accept": None,
+        "accept_all": None,
         "baseline": None,
+        "settings": {},
     }
     assert sorted(measured) == SCHEMA_1
     assert (measured["total_bytes"], measured["kernels"]) == (8 * GIB, {"triton": 47, "xla_fallbacks": [], "mosaic": 0})
@@ -164,6 +166,7 @@ def test_json_report(a_measurement, a_peak):
         "line": f"GPU peak not judged: the worker died (SIGSEGV) {CONDITIONS}",
         "improved": False,
         "holders": [],
+        "settings": {},
         "command": a_measurement().command,
         "seconds": 0.0,
         "cached": False,

@@ -61,6 +61,7 @@ def test_a_switch(monkeypatch, command_line, variable, ini, no_cache):
         ("tolerance", "0.5 %", Size(percent=Decimal("0.5"))),
         ("tolerance", "64 MiB", Size(bytes=64 * 2**20)),
         ("tolerance", "0", Size(bytes=0)),
+        ("tolerance_below", "0", Size(bytes=0)),
         ("timeout", "60", 60),
         ("cache_dir", "cache", Path("cache").absolute()),
         ("python", sys.executable, sys.executable),

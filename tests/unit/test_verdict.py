@@ -7,6 +7,7 @@ from pytest_af3mem.errors import NotJudged
 from pytest_af3mem.gpus.size import read_tolerance
 from pytest_af3mem.records.baseline import Entry
 from pytest_af3mem.records.measurement import Measurement
+from pytest_af3mem.records.peak import Model
 from pytest_af3mem.records.verdict import Outcome, Reference, Verdict, judge, not_judged
 
 GIB = 2**30
@@ -93,6 +94,38 @@ def test_an_improvement_passes_and_says_so(against):
     assert verdict == Verdict(Outcome.WITHIN, line, baseline_bytes=ENTRY, improved=True)
 
 
+@pytest.mark.parametrize(
+    ("less", "tolerance", "outcome"),
+    [(0, "0", Outcome.WITHIN), (1, "0", Outcome.BELOW), (64 * 2**20, "64 MiB", Outcome.WITHIN), (GIB, "1 %", Outcome.BELOW)],
+)
+def test_a_gain_has_to_be_accepted_where_that_is_asked_for(against, less, tolerance, outcome):
+    below = read_tolerance(tolerance, "tolerance")
+    assert against(ENTRY - less, "2 GiB", tolerance_below=below).outcome is outcome
+    assert against(ENTRY - less, "2 GiB", tolerance_below=below, accepting=True).outcome is Outcome.WITHIN
+
+
+def test_the_line_of_a_gain(against):
+    how = {"tolerance_below": read_tolerance("1 %", "tolerance")}
+    line = "GPU peak 39.00 GiB is below the baseline of 40.00 GiB by 1.00 GiB (2.5 %), more than --af3-tolerance-below 1 %"
+    expected = Verdict(Outcome.BELOW, f"{line}: accept the gain {CONDITIONS}", baseline_bytes=ENTRY, improved=True)
+    assert against(39 * GIB, **how) == expected
+    assert against(39 * GIB, budget_bytes=50 * GIB, **how) == dataclasses.replace(expected, budget_bytes=50 * GIB)
+    assert against(39 * GIB, budget_bytes=GIB, **how).outcome is Outcome.OVER
+
+
+def test_what_the_model_sets_otherwise_by_default_is_named(a_peak):
+    def line(settings, total_bytes=ENTRY + 1):
+        entry = Entry.of("t", a_peak(total_bytes=ENTRY, model=Model("m", "d", "f", {"num_samples": 5})), settings)
+        peak = a_peak(total_bytes=total_bytes, model=Model("m", "d", "f", {"num_samples": 6}))
+        return judge(dataclasses.replace(peak, software=a_peak().software), None, Reference(entry)).line
+
+    assert line({}) == (
+        f"GPU peak 40.00 GiB is over the baseline of 40.00 GiB by 1 B (0.0 %) {CONDITIONS}; the model's num_samples is 6, was 5"
+    )
+    assert line({}, ENTRY).endswith("; the model's num_samples is 6, was 5")
+    assert "num_samples" not in line(None)
+
+
 def test_other_versions_are_named(against):
     software = {"python": "3.12.1", "jax": "0.9.0", "cuda_plugin": "jax-cuda12-plugin 0.10.2", "xla_flags": ""}
     differences = "jax 0.9.0, now 0.10.2; xla_flags none, now --xla_gpu_autotune_level=0"
@@ -150,6 +183,17 @@ def test_the_way_to_accept_is_told_where_the_baseline_refuses(a_request, a_peak)
 
     assert accept(ENTRY + 1) == accept(ENTRY + 1, budget_bytes=1) == "pytest --af3-update-baseline"
     assert accept(ENTRY) is accept(ENTRY, budget_bytes=1) is None
+
+
+def test_all_of_the_run_can_be_accepted_where_nothing_but_the_baseline_refuses(a_request, a_peak):
+    def accept_all(total_bytes, entry=None, **how):
+        reference = Reference(entry, reason="no baseline", accept="pytest", accept_all="cp new.json memory.json")
+        return Measurement.of("t", a_request(), a_peak(total_bytes=total_bytes), reference=reference, **how).accept_all
+
+    entry = Entry.of("t", a_peak(total_bytes=ENTRY))
+    assert accept_all(ENTRY + 1, entry) == accept_all(ENTRY + 1, entry, budget_bytes=2 * ENTRY) == "cp new.json memory.json"
+    assert accept_all(ENTRY) == "cp new.json memory.json"
+    assert accept_all(ENTRY, entry) is accept_all(ENTRY + 1, entry, budget_bytes=ENTRY) is None
 
 
 def test_not_judged_says_why():
