@@ -1,12 +1,11 @@
 """AlphaFold 3 as a `Model`: ColabFold's wheel, upstream v3.0.2 and later, and changed checkouts.
 
-Alone this module imports it and knows its config. `alphafold3_files` reads its files; the rules by which it reads inputs and
+Alone this module and `alphafold3_config` import it. `alphafold3_files` reads its files; the rules by which it reads inputs and
 counts tokens are in `inputs`, each with the place in its sources that it is of.
 """
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import datetime
 import functools
@@ -21,7 +20,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pytest_af3mem.errors import SetupError, UsageError, near
+from pytest_af3mem.errors import SetupError, UsageError
+from pytest_af3mem.models import alphafold3_config as configs
 from pytest_af3mem.models import alphafold3_files as files
 from pytest_af3mem.models import ccd
 from pytest_af3mem.models.model import Batch, Forward
@@ -30,26 +30,6 @@ _SETS_PICKLE = Path("constants", "converters", "chemical_component_sets.pickle")
 _CCD_PICKLE = Path("constants", "converters", "ccd.pickle")
 INSTALL = 'pip install "pytest-af3mem[alphafold3]"'
 
-
-# Short names for the settings that people change; any other is given by its dotted path in `model.Model.Config`, as these two:
-# how many rows of the pair representation a transition, or an attention without a fused kernel, takes at once.
-PAIR_TRANSITION_SHARDS = "global_config.pair_transition_shard_spec"
-PAIR_ATTENTION_CHUNKS = "global_config.pair_attention_chunk_size"
-_SETTINGS = {
-    "num_samples": "heads.diffusion.eval.num_samples",
-    "num_steps": "heads.diffusion.eval.steps",
-    "num_recycles": "num_recycles",
-    "num_msa": "evoformer.num_msa",
-    "attention": "global_config.flash_attention_implementation",
-    "bfloat16": "global_config.bfloat16",
-    "return_embeddings": "return_embeddings",
-    "return_distogram": "return_distogram",
-}
-
-
-# What tokamax does about a kernel that its cache has no tuned configuration of: its `tokamax_autotuning_cache_miss_fallback`.
-KERNEL_TUNING = "kernel_tuning"
-_TUNINGS = ("heuristics", "autotune")
 
 # `--max_template_date` of run_alphafold.py. Components without RDKit's conformer and without ideal coordinates need a date.
 _MAX_TEMPLATE_DATE = datetime.date(2021, 9, 30)
@@ -63,7 +43,7 @@ class AlphaFold3:
 
     name = files.NAME
     packages: tuple[str, ...] = ("alphafold3", "tokamax", "haiku", "colabfold_kernels", "jax")
-    settings: tuple[str, ...] = (*_SETTINGS, KERNEL_TUNING)
+    settings: tuple[str, ...] = (*configs.SETTINGS, configs.KERNEL_TUNING)
     fewer_iterations: Mapping[str, Any] = {"num_recycles": 1, "num_steps": 2}
     parameters_follow_settings = True  # should a change make it untrue, `_refusing` stops the trace
     refuses_other_parameters = True
@@ -140,24 +120,25 @@ class AlphaFold3:
         import haiku as hk
         from alphafold3.model import model
 
-        config = _runner_config(self._family)
-        chosen = {"attention": default_attention(compute_capability), **settings}
-        tuning = chosen.pop(KERNEL_TUNING, None)
-        if tuning not in (None, *_TUNINGS):
-            raise UsageError(f"{KERNEL_TUNING}={tuning!r} is none of {', '.join(_TUNINGS)}")
+        config = configs.of_runner(self._family)
+        chosen = {"attention": configs.default_attention(compute_capability), **settings}
+        tuning = chosen.pop(configs.KERNEL_TUNING, None)
+        if tuning not in (None, *configs.TUNINGS):
+            raise UsageError(f"{configs.KERNEL_TUNING}={tuning!r} is none of {', '.join(configs.TUNINGS)}")
         for name, value in chosen.items():
-            _set(config, name, value)
+            configs.put(config, name, value)
 
         def network(batch: Mapping[str, Any]) -> Any:
-            with hk.custom_getter(_refusing), _tuned(tuning):
+            with hk.custom_getter(_refusing), configs.tuned(tuning):
                 return model.Model(config)(batch)
 
         transformed = hk.transform(network)
-        report = {name: _get(config, _SETTINGS.get(name, name)) for name in (*_SETTINGS, *chosen)}
+        report = {name: configs.get(config, name) for name in (*configs.SETTINGS, *chosen)}
         if tuning:
-            report[KERNEL_TUNING] = tuning
+            report[configs.KERNEL_TUNING] = tuning
         left_to_xla = frozenset({"attention"} if report["attention"] == "xla" else ())
-        return Forward(transformed.init, transformed.apply, report, _xla_flags(compute_capability), left_to_xla)
+        flags = configs.container_flags(compute_capability)
+        return Forward(transformed.init, transformed.apply, report, flags, left_to_xla)
 
 
 # Two jobs as different as small ones can be.
@@ -179,25 +160,6 @@ def _refusing(next_getter: Callable[[Any], Any], value: Any, context: Any) -> An
     if value.dtype != context.original_dtype:
         raise ValueError(f"{context.full_name} is {value.dtype}, not {context.original_dtype}")
     return next_getter(value)
-
-
-def _tuned(how: str | None) -> contextlib.AbstractContextManager[None]:
-    """While the model is traced; None leaves it to tokamax's own flag and to the model."""
-    if how is None:
-        return contextlib.nullcontext()
-    from tokamax import config
-
-    return config.autotuning_cache_miss_fallback(how)  # type: ignore[no-any-return]
-
-
-def config_path(setting: str) -> str:
-    """Where a setting lies in `model.Model.Config`: `num_samples` in `heads.diffusion.eval.num_samples`; paths as they are."""
-    return _SETTINGS.get(setting, setting)
-
-
-def default_attention(compute_capability: tuple[int, int]) -> str:
-    """`triton`, and `xla` before Ampere, which Triton needs (run_alphafold.py, --flash_attention_implementation)."""
-    return "triton" if compute_capability >= (8, 0) else "xla"
 
 
 def _dictionary(folder: Path, progress: Callable[[str], None]) -> ccd.Store:
@@ -288,44 +250,3 @@ def _featurised_for(family: str, job: Any, featurise: Callable[..., Any]) -> Any
     (example,) = featurise()
     has_msa = model_features.input_has_msa(prepared)
     return model_features.apply(example, spec, refeaturise=featurise, has_msa=has_msa, fold_input=prepared)
-
-
-def _runner_config(family: str) -> Any:
-    """The config as the installed version's runner sets it up: through a factory in ColabFold's wheel, directly upstream."""
-    if importlib.util.find_spec("alphafold3.model.config_factory"):
-        from alphafold3.model import config_factory
-
-        return config_factory.make_model_config(model_name=family)
-    from alphafold3.model import model
-
-    return model.Model.Config()
-
-
-def _set(config: Any, name: str, value: Any) -> None:
-    path = _SETTINGS.get(name, name).split(".")
-    current = config
-    for at, part in enumerate(path):
-        owner = current
-        known = [field.name for field in dataclasses.fields(owner)] if dataclasses.is_dataclass(owner) else []
-        if part not in known:
-            where = ".".join(path[:at]) or "its config"
-            raise UsageError(f"AlphaFold 3 has no setting {name!r}: {where} has no {part!r}{near(part, known)}")
-        current = getattr(owner, part)
-    if isinstance(current, tuple) and isinstance(value, list):
-        value = tuple(tuple(row) if isinstance(row, list) else row for row in value)
-    if current is not None and value is not None and type(current) is not type(value):
-        raise UsageError(f"{name}={value!r} must be of type {type(current).__name__}, as {current!r} is")
-    setattr(owner, path[-1], value)
-
-
-def _get(config: Any, path: str) -> Any:
-    return functools.reduce(lambda owner, part: getattr(owner, part, None), path.split("."), config)
-
-
-def _xla_flags(compute_capability: tuple[int, int]) -> dict[str, bool | int | str]:
-    """The flags of AlphaFold 3's container (docker/Dockerfile, docs/performance.md), unless `XLA_FLAGS` states others."""
-    if os.environ.get("XLA_FLAGS", "").strip():
-        return {}
-    if compute_capability[0] == 7:
-        return {"xla_disable_hlo_passes": "custom-kernel-fusion-rewriter"}
-    return {"xla_gpu_enable_triton_gemm": False}

@@ -13,7 +13,7 @@ from typing import Any
 
 from pytest_af3mem import gpus
 from pytest_af3mem.errors import NotJudged, UsageError
-from pytest_af3mem.models.alphafold3 import PAIR_ATTENTION_CHUNKS, PAIR_TRANSITION_SHARDS, default_attention
+from pytest_af3mem.models.alphafold3_config import PAIR_ATTENTION_CHUNKS, PAIR_TRANSITION_SHARDS, default_attention
 from pytest_af3mem.planning.ask import Answer, Search
 from pytest_af3mem.records.peak import Peak
 from pytest_af3mem.records.request import Request, freeze

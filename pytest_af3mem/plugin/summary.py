@@ -11,7 +11,8 @@ import pytest
 from pytest_af3mem import gpus
 from pytest_af3mem.errors import shown
 from pytest_af3mem.gpus.size import format_bytes
-from pytest_af3mem.models.alphafold3 import AlphaFold3, default_attention
+from pytest_af3mem.models.alphafold3 import AlphaFold3
+from pytest_af3mem.models.alphafold3_config import default_attention
 from pytest_af3mem.plugin.baseline import BaselineHooks
 from pytest_af3mem.plugin.results import TITLE, Attached, Results, with_section
 from pytest_af3mem.records import calibration

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pytest_af3mem.gpus.size import format_bytes
-from pytest_af3mem.models.alphafold3 import config_path
+from pytest_af3mem.models.alphafold3_config import config_path
 from pytest_af3mem.planning.fit import BUCKET, Attempt, Fit, changed, settings_of
 from pytest_af3mem.records.holders import by_component
 from pytest_af3mem.records.peak import Peak

@@ -20,7 +20,7 @@ from types import MappingProxyType
 from typing import Any
 
 from pytest_af3mem import gpus
-from pytest_af3mem.errors import Af3memError, NotJudged, SetupError, first_line
+from pytest_af3mem.errors import NotJudged, SetupError
 from pytest_af3mem.models import fingerprint, registry
 from pytest_af3mem.models import model as models
 from pytest_af3mem.records import flags
@@ -31,6 +31,7 @@ from pytest_af3mem.records.request import Installation, Request
 from pytest_af3mem.storage.cache import Cache
 from pytest_af3mem.storage.typed import plain
 from pytest_af3mem.worker import protocol
+from pytest_af3mem.worker.features import Features
 from pytest_af3mem.worker.parameters import Parameters
 from pytest_af3mem.worker.xla import compile_process, same_program, target, tracing, tuning
 from pytest_af3mem.worker.xla import program as programs
@@ -51,7 +52,7 @@ class Worker:
         self._folder = folder
         self._path = path
         self._progress = progress
-        self._unprepared: Exception | None = None
+        self._features = Features(self._model, folder)
         self.cache = Cache(results)
         self._parameters = Parameters(self.cache, model, self._keep, lambda text: self._progress(text))
 
@@ -96,7 +97,8 @@ class Worker:
     def measure(self, request: Request) -> Answer:
         """The peak for one request, from the cache where an equal program was compiled before."""
         start = time.perf_counter()
-        batch = self._batch(request)
+        assert self.installation  # as in `_featurised`
+        batch = self._features.to_compile_with(request, self._progress)
         signature = tracing.signature(batch.features)
         identity = peak_identity(self.installation, request, signature)
         with self.cache.only_one("peaks", identity, lambda: self._progress(protocol.WAITING)):
@@ -125,45 +127,9 @@ class Worker:
             },
         }
 
-    def _batch(self, request: Request) -> models.Batch:
-        """Features to compile with: those of any job in the bucket where the job is generated and the model knows them."""
-        self._prepare()
-        of_bucket: Callable[[int], models.Batch | None] | None = getattr(self._model, "features_of_bucket", None)
-        if request.generated and of_bucket is not None:
-            with contextlib.suppress(Exception):  # featurising the job itself says what is wrong
-                batch = of_bucket(request.bucket)
-                if batch is not None and batch.bucket == request.bucket:
-                    return replace(batch, tokens=request.tokens)
-        return self._featurised(request)
-
     def _featurised(self, request: Request) -> models.Batch:
-        self._prepare()
-        self._progress("featurising")
-        try:
-            batch = self._model.featurise(request.job, request.buckets)
-        except Exception as error:
-            raise NotJudged(f"{self._model.name} does not featurise the job: {first_line(error)}") from error
-        if (batch.tokens, batch.bucket) != (request.tokens, request.bucket):
-            raise NotJudged(
-                f"the job was expected to have {request.tokens} tokens in a bucket of {request.bucket}, but the featuriser of "
-                f"{self.installation.distribution} made {batch.tokens} in {batch.bucket}"
-            )
-        return batch
-
-    def _prepare(self) -> None:
-        """What was imported by halves is not imported again in this process, where it would fail for another reason."""
         assert self.installation  # known before the model is imported, of whose sources it is
-        self._progress("importing the model")
-        try:
-            if self._unprepared is None:
-                self._model.prepare(self._folder, self._progress)
-        except Af3memError:
-            raise
-        except Exception as error:
-            self._unprepared = error
-        if self._unprepared is not None:
-            text = f"{self.installation.distribution} does not import: {first_line(self._unprepared)}"
-            raise NotJudged(text) from self._unprepared
+        return self._features.of_job(request, self._progress)
 
     def _compile(self, request: Request, batch: models.Batch, start: float) -> Peak:
         gpu = gpus.find(request.target)
