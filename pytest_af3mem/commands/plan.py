@@ -21,11 +21,7 @@ from pytest_af3mem.session.session import Session
 from pytest_af3mem.session.settings import Settings
 
 HELP = "the largest input that fits each target; which target each input of a folder fits"
-EXAMPLES = (
-    "af3mem plan --targets 'l4-24gb,a100*'",
-    "af3mem plan jobs/ --targets gpus --gres l4-24gb=l4",
-    "af3mem plan jobs/ --targets gpus --format csv --fallback > plan.csv",
-)
+EXAMPLES = ("af3mem plan --targets 'l4-24gb,a100*'", "af3mem plan jobs/ --targets gpus --format csv --fallback")
 STATUSES = {OVER: "a job fits no target", NOT_JUDGED: "some are not judged"}
 TAKES = MEASURING
 
