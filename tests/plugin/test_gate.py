@@ -59,6 +59,8 @@ def test_a_measurement_in_the_json_report(project, needed_bytes):
     model, software = row.pop("model"), row.pop("software")
     assert row.pop("seconds") >= 0
     assert row.pop("cached") in (True, False)
+    limits = row.pop("program_limits")
+    assert (limits["large_arrays"], limits["launch"], limits["rematerialization"]["reached_bytes"]) == ([], None, None)
     assert row == {
         "test": "test_fit.py::test_fits[500]",
         "tokens": 500,
@@ -91,6 +93,11 @@ def test_a_measurement_in_the_json_report(project, needed_bytes):
         "explained": round(4 * (512 + 512**2) / needed_bytes(512), 4),
         "high_water": {"outer_product": 4 * 512**2, "model": 4},
         "unattributed": "",
+        "settings": {},
+        "accept_all": None,
+        "same_program": False,
+        "least_bytes": None,
+        "tuning_bytes": None,
     }
     assert model.pop("fingerprint").startswith("sha256:")
     assert model == {"name": "analytic", "distribution": "analytic 1.0", "config": {"width": 32}}
