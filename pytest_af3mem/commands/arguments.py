@@ -18,6 +18,7 @@ from pytest_af3mem.planning.cluster import Cluster
 from pytest_af3mem.reports.write import put
 from pytest_af3mem.session.backend import Backend
 from pytest_af3mem.session.pool import Pool
+from pytest_af3mem.session.progress import show as show
 from pytest_af3mem.session.reproduce import setting
 from pytest_af3mem.session.session import Session
 from pytest_af3mem.session.settings import Settings
@@ -178,9 +179,3 @@ def write(path: Path, report: str) -> None:
         put(path, report)
     except OSError as error:
         raise SetupError(f"the report {shown(str(path))} cannot be written: {error.strerror}") from error
-
-
-def show(text: str) -> None:
-    """Progress on standard error, on terminals only."""
-    if sys.stderr.isatty():
-        print(f"\r\033[K{f'af3mem: {text}' if text else ''}", end="", file=sys.stderr, flush=True)

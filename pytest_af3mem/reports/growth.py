@@ -127,9 +127,9 @@ def differences(entry: Entry, peak: Peak) -> list[str]:
 
 def packing_alone(entry: Entry, peak: Peak) -> list[str]:
     """That what is alive at the peak did not grow where the total did: buffers lie in the slab with larger gaps between."""
-    if entry.live_bytes is None or peak.live_bytes is None or peak.live_bytes > entry.live_bytes:
+    if peak.method != "compiled" or entry.live_bytes is None or peak.live_bytes is None:  # a run's total is the allocator's
         return []
-    if peak.total_bytes <= entry.total_bytes:
+    if peak.live_bytes > entry.live_bytes or peak.total_bytes <= entry.total_bytes:
         return []
     gaps = f"{format_bytes(entry.total_bytes - entry.live_bytes)} -> {format_bytes(peak.total_bytes - peak.live_bytes)}"
     return [f"packing alone: what is alive at the peak did not grow, the gaps between buffers did ({gaps})"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -11,6 +10,7 @@ from pytest_af3mem.errors import InputError, UsageError, is_whole_number
 from pytest_af3mem.inputs import ambient
 from pytest_af3mem.inputs.job import Job
 from pytest_af3mem.records.peak import Peak
+from pytest_af3mem.session import progress
 from pytest_af3mem.session.session import Session
 
 
@@ -43,7 +43,12 @@ def measure(
     else:
         asked = {"job": what if isinstance(what, Job) else _only_job(session, Path(what))}
     request = session.request(**asked, target=target, method=method, model_settings=model_settings)
-    return session.wait(session.pool.submit(request), show or _show)
+    if show is not None:
+        return session.wait(session.pool.submit(request), show)
+    try:
+        return session.wait(session.pool.submit(request), progress.show)
+    finally:
+        progress.show("")
 
 
 def _only_job(session: Session, path: Path) -> Job:
@@ -54,8 +59,3 @@ def _only_job(session: Session, path: Path) -> Job:
     if len(jobs) != 1:
         raise UsageError(f"{path} holds {len(jobs)} jobs: measure takes one, as in [measure(job) for job in jobs]")
     return jobs[0]
-
-
-def _show(text: str) -> None:
-    if sys.stderr.isatty():
-        print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)

@@ -76,9 +76,9 @@ def read_flags(text: str, name: str) -> str:
     """XLA flags: `container`, `default`, a file of flags, or the flags themselves. Raises UsageError."""
     from pytest_af3mem.records import flags
 
-    file = Path(text)
+    is_file = text not in (flags.CONTAINER, flags.DEFAULT) and "=" not in text and Path(text).is_file()
     try:
-        return flags.read(file.read_text() if "=" not in text and file.is_file() else text, name)
+        return flags.read(Path(text).read_text() if is_file else text, name)
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{name} {text!r} cannot be read: {error}") from error
 

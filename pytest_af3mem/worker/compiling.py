@@ -163,7 +163,7 @@ class Worker:
         return [replace(forward, config=config, compiler_options=one) for one in options]
 
     def _program(
-        self, lowered: Any, options: programs.Options, forward: models.Forward, gpu: gpus.Gpu, launch: bool
+        self, lowered: Any, options: flags.Options, forward: models.Forward, gpu: gpus.Gpu, launch: bool
     ) -> programs.Compiled:
         """What a lowered program comes to, from the cache where an equal one was compiled before."""
         packages = self._model.packages
@@ -230,17 +230,13 @@ class Worker:
 
         Parameters of an earlier model are tried first where this one refuses what does not fit it: that is a trace the less.
         """
-        earlier = None
-        if getattr(self._model, "refuses_other_parameters", False) and not self._parameters.known(self._key(request, batch)):
-            earlier = self._parameters.latest()
-        if earlier is not None:
+        key = self._key(request, batch)
+        may_guess = getattr(self._model, "refuses_other_parameters", False) and self._parameters.known(key) is None
+        if may_guess and (earlier := self._parameters.latest()) is not None:
             with contextlib.suppress(NotJudged):
                 return tracing.lowered(forward, earlier, batch.features, gpu)
-        shapes = self._parameter_shapes(request, batch, lambda: tracing.parameters(forward, batch.features, gpu))
+        shapes = self._parameters.found(key, lambda: tracing.parameters(forward, batch.features, gpu))
         return tracing.lowered(forward, shapes, batch.features, gpu)
-
-    def _parameter_shapes(self, request: Request, batch: models.Batch, find: Callable[[], Any]) -> Any:
-        return self._parameters.found(self._key(request, batch), find)
 
     def _key(self, request: Request, batch: models.Batch) -> dict[str, Any]:
         """The identity of the parameters' shapes: they are the same for every bucket where the model says so."""

@@ -6,12 +6,13 @@ import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 from pytest_af3mem.errors import NotJudged, first_line
 from pytest_af3mem.gpus import Gpu
 from pytest_af3mem.models import fingerprint
 from pytest_af3mem.models.model import Forward
+from pytest_af3mem.records.flags import Options
 from pytest_af3mem.records.holders import UNNAMED
 from pytest_af3mem.records.peak import Kernels
 from pytest_af3mem.records.program_limits import ProgramLimits
@@ -51,9 +52,6 @@ class Compiled:
     @property
     def total_bytes(self) -> int:
         return self.argument_bytes + self.output_bytes + self.temp_bytes - self.alias_bytes + self.constant_bytes
-
-
-Options: TypeAlias = Mapping[str, bool | int | str]
 
 
 def compiled(

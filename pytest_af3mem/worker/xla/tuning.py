@@ -38,7 +38,7 @@ class _Untuned:
 def noted() -> Iterator[Tuned]:
     """Notes what tokamax would tune meanwhile; each operation gets the configuration that tokamax has without tuning."""
     tuned = Tuned()
-    bound = getattr(sys.modules.get("tokamax._src.ops.op"), "BoundArguments", None)
+    bound: Any = getattr(sys.modules.get("tokamax._src.ops.op"), "BoundArguments", None)
     original = getattr(bound, "autotune", None)
     if original is None:
         yield tuned
@@ -49,11 +49,11 @@ def noted() -> Iterator[Tuned]:
         tuned.bytes_by_key[key] = sum(map(_bytes, _arrays(dict(self.arguments))))
         return _Untuned(self.heuristics_config)
 
-    setattr(bound, "autotune", autotune)  # noqa: B010  (a frozen dataclass of another package)
+    bound.autotune = autotune
     try:
         yield tuned
     finally:
-        setattr(bound, "autotune", original)  # noqa: B010
+        bound.autotune = original
 
 
 def _arrays(arguments: Any) -> list[Any]:
