@@ -36,9 +36,15 @@ class _Untuned:
 
 @contextlib.contextmanager
 def noted() -> Iterator[Tuned]:
-    """Notes what tokamax would tune meanwhile; each operation gets the configuration that tokamax has without tuning."""
+    """Notes what tokamax would tune meanwhile; each operation gets the configuration that tokamax has without tuning.
+
+    A model is traced alike whether another was traced before in this process or not: what JAX has traced it knows again by its
+    state and tokamax's, and tokamax makes its own when the first operation is traced. So it is made here.
+    """
     tuned = Tuned()
-    bound: Any = getattr(sys.modules.get("tokamax._src.ops.op"), "BoundArguments", None)
+    operations = sys.modules.get("tokamax._src.ops.op")
+    getattr(operations, "get_autotuning_cache_overlay_state", tuple)()
+    bound: Any = getattr(operations, "BoundArguments", None)
     original = getattr(bound, "autotune", None)
     if original is None:
         yield tuned
