@@ -163,7 +163,7 @@ def expectation(target: str, records: Sequence[Calibration], software: Mapping[s
     """What a real GPU may be expected to take beyond a compiled number, in one line; without a record, where to read on."""
     record = next((one for one in records if one.target == target), None)
     if record is None:
-        return f"{target}: no real GPU was read here yet (af3mem calibrate, on one); margins that published peaks support: docs/truth.md"
+        return f"{target}: no GPU of it was read yet (af3mem calibrate, on one); docs/truth.md has what published peaks support"
     then = {name: record.software[name] for name in _VERSIONS if name in record.software}
     other = [f"{name} {version}" for name, version in then.items() if version != software.get(name)]
     return f"{record}; that was with {', '.join(other)}" if other else str(record)

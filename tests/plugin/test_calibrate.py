@@ -115,7 +115,7 @@ def test_bad_sizes(af3mem, sizes, bad):
 
 def test_a_compiled_number_says_that_no_card_was_asked(af3mem):
     output = af3mem("measure", "--tokens", "100")[1]
-    line = "h100-80gb: no real GPU was read here yet (af3mem calibrate, on one); margins that published peaks support: docs/truth.md"
+    line = "h100-80gb: no GPU of it was read yet (af3mem calibrate, on one); docs/truth.md has what published peaks support"
     assert line in [one.strip() for one in output.splitlines()]
 
 

@@ -32,7 +32,7 @@ def test_measure(af3mem):
     assert again.startswith("  measure it again: ")
     words = "arguments outputs temporaries live kernels model who 1.00 2.12 2.00".split()
     assert [line.split()[0] for line in numbers] == words
-    assert calibration.strip().startswith("h100-80gb: no real GPU was read here yet")
+    assert calibration.strip().startswith("h100-80gb: no GPU of it was read yet")
 
 
 def test_measure_with_all_holders(af3mem, needed_bytes):

@@ -83,7 +83,7 @@ def test_expectation():
 
 def test_without_a_record_it_says_so():
     assert calibration.expectation("l4-24gb", [RECORD], SOFTWARE) == (
-        "l4-24gb: no real GPU was read here yet (af3mem calibrate, on one); margins that published peaks support: docs/truth.md"
+        "l4-24gb: no GPU of it was read yet (af3mem calibrate, on one); docs/truth.md has what published peaks support"
     )
 
 
