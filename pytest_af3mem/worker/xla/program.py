@@ -106,12 +106,7 @@ def of_plan(
     except (ValueError, IndexError, KeyError) as error:
         raise NotJudged(f"XLA's plan of the buffers cannot be read: {first_line(error)}") from error
     found = replace(_sizes(program), kernels=kernels(program.instructions.values(), forward.left_to_xla))
-    try:
-        return _attributed(found, program, packages)
-    except MemoryError:
-        raise
-    except Exception as error:
-        return _unattributed(found, error)
+    return _attributed(found, program, packages)
 
 
 def of_executable(compiled: Any, forward: Forward, packages: Sequence[str]) -> Compiled:
@@ -120,23 +115,24 @@ def of_executable(compiled: Any, forward: Forward, packages: Sequence[str]) -> C
     Who holds the peak is read from a form that changes with jaxlib's version, and the number is good without it.
     """
     memory = compiled.memory_analysis()
-    modules = (module.as_serialized_hlo_module_proto() for module in compiled.runtime_executable().hlo_modules())
-    instructions = (one for module in modules for one in executable.instructions(module).values())
     found = Compiled(
         argument_bytes=memory.argument_size_in_bytes,
         output_bytes=memory.output_size_in_bytes,
         temp_bytes=memory.temp_size_in_bytes,
         alias_bytes=memory.alias_size_in_bytes,
         live_bytes=_live_bytes(memory),
-        kernels=kernels(instructions, forward.left_to_xla),
+        kernels=Kernels(0),
     )
     try:
         program = executable.read(compiled.runtime_executable().serialize())
-        return _attributed(replace(found, constant_bytes=_sizes(program).constant_bytes), program, packages)
     except MemoryError:
         raise
     except Exception as error:
-        return _unattributed(found, error)
+        modules = (module.as_serialized_hlo_module_proto() for module in compiled.runtime_executable().hlo_modules())
+        instructions = (one for module in modules for one in executable.instructions(module).values())
+        return _unattributed(replace(found, kernels=kernels(instructions, forward.left_to_xla)), error)
+    known = kernels(program.instructions.values(), forward.left_to_xla)
+    return _attributed(replace(found, kernels=known, constant_bytes=_sizes(program).constant_bytes), program, packages)
 
 
 def kernels(instructions: Iterable[Instruction], left_to_xla: Collection[str] = ()) -> Kernels:
@@ -174,9 +170,15 @@ def _sizes(program: Program) -> Compiled:
 
 
 def _attributed(found: Compiled, program: Program, packages: Sequence[str]) -> Compiled:
+    """With who holds the peak, or why that is not known."""
     places = fingerprint.places(packages)
-    attribution = attribute(program, places, found.total_bytes, found.live_bytes)
-    known = replace(found.limits, large_arrays=limits.large_arrays(program, places))
+    try:
+        attribution = attribute(program, places, found.total_bytes, found.live_bytes)
+        known = replace(found.limits, large_arrays=limits.large_arrays(program, places))
+    except MemoryError:
+        raise
+    except Exception as error:
+        return _unattributed(found, error)
     return replace(found, attribution=attribution, live_bytes=attribution.live_bytes, limits=known)
 
 
