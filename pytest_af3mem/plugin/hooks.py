@@ -6,7 +6,7 @@ import contextlib
 import os
 import sys
 import warnings
-from collections.abc import Collection, Generator
+from collections.abc import Callable, Collection, Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _OFF = "needs --af3-gpu: it measures GPU memory of AlphaFold 3"
 _ASKING: pytest.StashKey[Asking] = pytest.StashKey()
+_FINISH: pytest.StashKey[Callable[[], None]] = pytest.StashKey()
 _BUCKETS: pytest.StashKey[tuple[int, ...]] = pytest.StashKey()
 
 
@@ -49,7 +50,7 @@ def pytest_configure(config: pytest.Config) -> None:
         from pytest_af3mem.session import host
 
         with contextlib.ExitStack() as opened:
-            opened.enter_context(host.ends_on_signals())
+            config.stash[_FINISH] = opened.enter_context(host.ends_on_signals())
             config.stash[_ASKING] = assemble(config, read_settings(config), opened)
             config.add_cleanup(opened.pop_all().close)
     except Af3memError as error:
@@ -64,6 +65,12 @@ def pytest_sessionstart(session: pytest.Session) -> None:
             _ = measuring.installation
         except Af3memError as error:
             raise pytest.UsageError(shown(str(error))) from None
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """What was measured is reported whole, also when the run is ended from outside now."""
+    session.config.stash.get(_FINISH, lambda: None)()
 
 
 def read_settings(config: pytest.Config, names: Collection[str] = ()) -> Settings:

@@ -6,7 +6,7 @@ import contextlib
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -79,11 +79,12 @@ def _text(path: Path) -> str:
 
 
 @contextlib.contextmanager
-def ends_on_signals() -> Iterator[None]:
+def ends_on_signals() -> Iterator[Callable[[], None]]:
     """Meanwhile SIGTERM and SIGHUP end the process as Ctrl-C does, by KeyboardInterrupt, so that it cleans up and reports.
 
     In the main thread alone, and for signals that nobody else handles or ignores. Those that follow the first are dropped, for
-    `timeout` and Slurm send some twice.
+    `timeout` and Slurm send some twice. What this gives is called when the process ends by itself and reports: from then on
+    these signals are dropped, and the first Ctrl-C.
     """
     ours = threading.current_thread() is threading.main_thread()
     numbers = [one for one in (signal.SIGTERM, signal.SIGHUP) if ours and signal.getsignal(one) is signal.SIG_DFL]
@@ -95,11 +96,22 @@ def ends_on_signals() -> Iterator[None]:
             ending = True
             raise KeyboardInterrupt(signal.Signals(number).name)
 
+    def drop_one(number: int, frame: Any) -> None:
+        signal.signal(number, signal.default_int_handler)
+
+    def finish() -> None:
+        nonlocal ending
+        ending = True
+        if ours and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            signal.signal(signal.SIGINT, drop_one)
+
     for number in numbers:
         signal.signal(number, interrupt)
     try:
-        yield
+        yield finish
     finally:
         for number in numbers:
             if signal.getsignal(number) is interrupt:
                 signal.signal(number, signal.SIG_DFL)
+        if ours and signal.getsignal(signal.SIGINT) is drop_one:
+            signal.signal(signal.SIGINT, signal.default_int_handler)

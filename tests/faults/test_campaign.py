@@ -79,23 +79,26 @@ def children_below(top):
 def ended(process):
     """What it printed, once it has ended by itself. Fails where it hangs."""
     try:
-        output, _ = process.communicate(timeout=TIMEOUT_SECONDS * 2)
+        process.wait(TIMEOUT_SECONDS * 2)
     except subprocess.TimeoutExpired:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         pytest.fail("it hangs")
-    return output.decode(errors="replace")
+    return process.output.read_text(errors="replace")
 
 
 def start(arguments, path):
-    return subprocess.Popen(
-        [sys.executable, "-m", *arguments], cwd=path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
-    )
+    output = path / f"output-{time.monotonic_ns()}"
+    with output.open("wb") as file:
+        command = [sys.executable, "-m", *arguments]
+        process = subprocess.Popen(command, cwd=path, stdout=file, stderr=file, start_new_session=True)
+    process.output = output
+    return process
 
 
 def check(project, output, below, temporary):
     """The claim, after a run that was disturbed; `below` are the processes that it had."""
-    assert "Traceback (most recent call last)" not in output
+    assert "Traceback (most recent call last)" not in output, output
     assert "INTERNALERROR" not in output
     for measurement in reported(project):
         test = re.sub(r".*::|\[.*", "", measurement["test"])
@@ -113,10 +116,12 @@ def reported(project):
 
 
 def disturbed(process, seed, fault):
-    """Sends a fault at a random moment; returns the processes that were below it then."""
-    moment = random.Random(seed).uniform(0.3, 6.0)
+    """Sends a fault at a random moment, once it has a worker; returns the processes that were below it then."""
+    end = time.monotonic() + TIMEOUT_SECONDS
+    while process.poll() is None and not workers_of(process) and time.monotonic() < end:
+        time.sleep(0.02)
     with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(moment)
+        process.wait(random.Random(seed).uniform(0, 4))
     below = children_below(process.pid)
     if process.poll() is None:
         fault(process)
