@@ -25,12 +25,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--path", type=Path, required=True, help="sources of upstream's release")
     parser.add_argument("--target", default="h100-80gb")
+    parser.add_argument("--buckets", help="such as 256,1024 (default: all of the installed version)")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--cache-dir", type=Path, default=Settings().cache_dir)
     parsed = parser.parse_args()
     installed = Settings(target=parsed.target, cache_dir=parsed.cache_dir, workers=parsed.workers)
     upstream = replace(installed, path=parsed.path)
-    buckets = buckets_of(installed)
+    stated = [int(one) for one in (parsed.buckets or "").split(",") if one]
+    buckets = tuple(stated) or buckets_of(installed)
     columns = [
         measured(installed, buckets, flags.CONTAINER),
         measured(installed, buckets, flags.DEFAULT),
