@@ -68,7 +68,9 @@ def everything(a_run, a_measurement, a_peak, monkeypatch):
     entry = Entry.of("t.py::test_fits", peak, {"num_samples": 5})
     verdict = judge(peak, 9 * GIB, Reference(entry))
     texts = dict.fromkeys(("command", "input", "accept", "accept_all"), "af3mem")
-    return a_measurement(peak=peak, verdict=verdict, target=name, method="run", baseline=entry, settings={"num_steps": 9}, **texts)
+    return a_measurement(
+        peak=peak, verdict=verdict, target=name, method="run", baseline=entry, settings={"num_steps": 9}, **texts
+    )
 
 
 def test_it_is_a_schema_of_the_number_that_reports_have(schema):
