@@ -57,7 +57,7 @@ def parsed(text: str, name: str = SETTING) -> Options:
 def _value(text: str | None) -> bool | int | str:
     if text is None or text.lower() in ("true", "false"):
         return text is None or text.lower() == "true"
-    return int(text) if re.fullmatch(r"-?\d+", text) else text
+    return int(text) if re.fullmatch(r"-?\d{1,19}", text) else text  # no flag of XLA's is a longer number
 
 
 def programs(flags: str, container: Options, compute_capability: tuple[int, int], jax: tuple[int, ...]) -> tuple[Options, ...]:

@@ -247,6 +247,8 @@ class Settings:
             )
             for value, name in stated:
                 if value:
+                    if "\0" in str(value):
+                        raise UsageError(f"{name} {str(value)!r} has a zero byte in it: leave that out")
                     values[option.name] = option.read(str(value), name)
                     break
         found = cls(**{"method": AUTO, "target": AUTO, **values})

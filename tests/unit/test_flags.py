@@ -20,6 +20,10 @@ def test_flags_are_options_of_xla():
     assert found == {"xla_a": True, "xla_b": True, "xla_c": -3, "xla_d": "some text", "xla_e": False}
 
 
+def test_a_number_that_python_would_not_read_stays_a_text():
+    assert flags.parsed(f"--xla_a={'9' * 5000}") == {"xla_a": "9" * 5000}
+
+
 def test_flags_may_stand_in_a_file(tmp_path):
     file = tmp_path / "flags.txt"
     file.write_text("--xla_a=true\n--xla_b=2\n")

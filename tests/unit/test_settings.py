@@ -95,6 +95,8 @@ def refused(*places, **how):
             "is not a tolerance: write '0.5 %', '64 MiB', a number of bytes, or 0",
             ["-5", "-1 %", "101 %", "half", "0.5 % or so"],
         ),
+        ("json", "has a zero byte in it: leave that out", ["new\0/report.json"]),  # as an ini file may have
+        ("path", "has a zero byte in it: leave that out", ["\0"]),
         ("json", "is a folder: give the name of a file", ["/"]),
         ("json", "cannot be written (Not a directory): choose another place", [f"{__file__}/folder/report.json"]),
     ],
