@@ -523,10 +523,10 @@ LARGE = {
     "numbers of an executable": (read_executable, lambda: b"\xff" * 2_000_000),
     "a size": (read_sizes, lambda: "1" * 2_000_000 + " GiB"),
     "a size of fractions": (read_sizes, lambda: "1." + "1" * 2_000_000 + " %"),
-    "a setting": (read_setting, lambda: "x=" + "(" * 1_000_000),
-    "a sum as a setting": (read_setting, lambda: "x=" + "1+" * 200_000 + "1"),
-    "a flag": (read_setting, lambda: "--xla_x=" + "9" * 2_000_000),
-    "targets": (gpus.select, lambda: many("a{}*", 20_000)),
+    "a setting": (read_setting, lambda: "x=" + "(" * 100_000),
+    "a sum as a setting": (read_setting, lambda: "x=" + "1+" * 50_000 + "1"),
+    "a flag": (TEXT["flags"][0], lambda: "--xla_x=" + "9" * 2_000_000),
+    "targets": (gpus.select, lambda: many("a{}*", 2_000)),
     "stars": (gpus.select, lambda: "*a" * 30 + "b"),
 }
 
