@@ -30,6 +30,11 @@ def test_flags_may_stand_in_a_file(tmp_path):
     assert read_flags(str(file), "--af3-flags") == "--xla_a=true --xla_b=2"
 
 
+def test_many_flags_without_a_value_are_no_name_of_a_file():
+    text = " ".join(f"--xla_flag_of_mine_{number}" for number in range(300))
+    assert read_flags(text, "--af3-flags") == text
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [

@@ -106,6 +106,10 @@ def test_bad_value(name, rule, values):
         assert refused({name: value}) == f"--af3-{name} {value!r} {rule}"
 
 
+def test_a_path_that_is_too_long():
+    assert refused({"path": "a" * 5000}) == f"--af3-path '{'a' * 80}' cannot be looked for: File name too long"
+
+
 @pytest.mark.parametrize("name", ["json", "markdown", "html"])
 def test_a_report_in_a_place_that_is_read_only(monkeypatch, tmp_path, name):
     place = str(tmp_path / "report")
