@@ -25,6 +25,7 @@ _ALL_CUBLASLT = {"xla_gpu_experimental_autotune_backends": "CUBLASLT_FISSION,CUB
 _ALL_CUBLASLT_SINCE_0_11 = {
     "xla_gpu_experimental_autotune_backends": "CUBLASLT_FISSION,CUBLASLT,NATIVE_EMITTER,BLOCK_LEVEL_EMITTER"
 }
+_MOST_LETTERS = 2**17
 _FLAG = re.compile(r"--(xla_\w+)(?:=(.*))?", re.DOTALL)
 
 
@@ -38,6 +39,10 @@ def read(text: str, name: str) -> str:
 
 def parsed(text: str, name: str = SETTING) -> Options:
     """Flags as options: those without a value are true. Raises UsageError for a word that is no flag of XLA's."""
+    if len(text) > _MOST_LETTERS:
+        raise UsageError(
+            f"{name} has {len(text):,} letters, and may have {_MOST_LETTERS:,}, as an environment variable may: state fewer"
+        )
     options: dict[str, bool | int | str] = {}
     try:
         words = shlex.split(text)

@@ -43,7 +43,9 @@ def test_many_flags_without_a_value_are_no_name_of_a_file():
         ("--xla_a=1 nonsense", "'nonsense' is neither"),
         ("--xla_a='1", "cannot be read: No closing quotation"),
         ("", "has no flags"),
+        (f"--xla_a={'9' * 2**17}", "has 131,080 letters, and may have 131,072, as an environment variable may: state fewer"),
     ],
+    ids=range(6),
 )
 def test_what_is_no_flag_is_refused(text, reason):
     with pytest.raises(UsageError, match=r"--af3-flags") as caught:
