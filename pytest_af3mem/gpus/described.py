@@ -26,7 +26,7 @@ _COUNTS = (
     *("device_memory_size", "core_count", "memory_bandwidth"),
 )
 _TOKEN = re.compile(
-    r"""(?:\s|\#[^\n]*)*(?:(?P<text>"[^"\n]*"|'[^'\n]*')|(?P<word>[\w.+-]+)|(?P<mark>[{}<>\[\]:;,])|(?P<end>\Z))"""
+    r"""(?:\s|\#[^\n]*+)*+(?:(?P<text>"[^"\n]*"|'[^'\n]*')|(?P<word>[\w.+-]+)|(?P<mark>[{}<>\[\]:;,])|(?P<end>\Z))"""
 )
 _CLOSING = {"{": "}", "<": ">"}
 

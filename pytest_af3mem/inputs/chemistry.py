@@ -9,7 +9,7 @@ from typing import Any
 
 from pytest_af3mem.errors import SetupError, UsageError
 from pytest_af3mem.inputs import mmcif
-from pytest_af3mem.inputs.chains import Chain, Dna, Ligand, Modification, Polymer, Protein, Rna, length
+from pytest_af3mem.inputs.chains import Chain, Dna, Ligand, Modification, Polymer, Protein, Rna
 from pytest_af3mem.models.ccd import HYDROGENS, Store
 
 _AMINO_ACIDS = "ALA ARG ASN ASP CYS GLN GLU GLY HIS ILE LEU LYS MET PHE PRO SER THR TRP TYR VAL".split()
@@ -110,7 +110,16 @@ def code_at(sequence: Chain, position: int) -> str:
 
 def used_codes(sequences: Iterable[Chain]) -> set[str]:
     """CCD codes of all residues and ligands."""
-    return {code_at(sequence, position) for sequence in sequences for position in range(1, length(sequence) + 1)}
+    codes: set[str] = set()
+    for sequence in sequences:
+        if isinstance(sequence, Ligand):
+            codes.update(sequence.ccd_codes)
+        else:
+            modified = {position: code for code, position in sequence.modifications}
+            letters = {letter for position, letter in enumerate(sequence.sequence, start=1) if position not in modified}
+            known, unknown = RESIDUES[type(sequence)], UNKNOWN[type(sequence)][1]
+            codes |= {*modified.values(), *(known.get(letter, unknown) for letter in letters)}
+    return codes
 
 
 def query_letters(sequence: str, modifications: Sequence[Modification], kind: type, dictionary: Dictionary) -> str:

@@ -207,7 +207,7 @@ def _check_template(node: Node, text: str, in_query: int) -> None:
 
 def _bonds(node: Node, sequences: Sequence[Chain], dictionary: Dictionary) -> tuple[tuple[Atom, Atom], ...]:
     chains = {chain: sequence for sequence in sequences for chain in sequence.ids}
-    pairs: list[tuple[Atom, Atom]] = []
+    pairs: dict[tuple[Atom, Atom], None] = {}
     for each in node.items():
         atoms = [_atom(atom, chains, dictionary) for atom in each.items()]
         if len(atoms) != 2:
@@ -217,7 +217,7 @@ def _bonds(node: Node, sequences: Sequence[Chain], dictionary: Dictionary) -> tu
             each.refuse("is a bond that is given twice")
         if pair[0] == pair[1]:
             each.note("is a bond of an atom to itself")
-        pairs.append(pair)
+        pairs[pair] = None
     return tuple(pairs)
 
 

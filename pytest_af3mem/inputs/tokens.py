@@ -41,17 +41,17 @@ def count_chains(
     """
     dictionary = Dictionary(components, user_ccd)
     linked = _linked(sequences, bonds, dictionary) if bonds else frozenset()
-    atoms = {atom for pair in bonds for atom in pair}
+    bonded: dict[str, dict[int, set[str]]] = {}
+    for chain, position, name in (atom for pair in bonds for atom in pair):
+        bonded.setdefault(chain, {}).setdefault(position, set()).add(name)
     total = 0
     for sequence in sequences:
         if is_unknown(sequence):
             continue
-        touched = {chain for chain, _, _ in atoms} & set(sequence.ids)
+        touched = bonded.keys() & set(sequence.ids)
         for chain in touched:
-            bonded: dict[int, set[str]] = {}
-            for _, position, name in (atom for atom in atoms if atom[0] == chain):
-                bonded.setdefault(position, set()).add(name)
-            total += _tokens(sequence, dictionary, bonded, {position for owner, position in linked if owner == chain})
+            own = {position for position in bonded[chain] if (chain, position) in linked}
+            total += _tokens(sequence, dictionary, bonded[chain], own)
         if alike := len(sequence.ids) - len(touched):
             total += alike * _tokens(sequence, dictionary, {}, set())
     return total

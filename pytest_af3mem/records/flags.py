@@ -25,6 +25,7 @@ _ALL_CUBLASLT = {"xla_gpu_experimental_autotune_backends": "CUBLASLT_FISSION,CUB
 _ALL_CUBLASLT_SINCE_0_11 = {
     "xla_gpu_experimental_autotune_backends": "CUBLASLT_FISSION,CUBLASLT,NATIVE_EMITTER,BLOCK_LEVEL_EMITTER"
 }
+_MOST_LETTERS = 2**17
 _FLAG = re.compile(r"--(xla_\w+)(?:=(.*))?", re.DOTALL)
 
 
@@ -38,6 +39,10 @@ def read(text: str, name: str) -> str:
 
 def parsed(text: str, name: str = SETTING) -> Options:
     """Flags as options: those without a value are true. Raises UsageError for a word that is no flag of XLA's."""
+    if len(text) > _MOST_LETTERS:
+        raise UsageError(
+            f"{name} has {len(text):,} letters, and may have {_MOST_LETTERS:,}, as an environment variable may: state fewer"
+        )
     options: dict[str, bool | int | str] = {}
     try:
         words = shlex.split(text)
@@ -57,7 +62,7 @@ def parsed(text: str, name: str = SETTING) -> Options:
 def _value(text: str | None) -> bool | int | str:
     if text is None or text.lower() in ("true", "false"):
         return text is None or text.lower() == "true"
-    return int(text) if re.fullmatch(r"-?\d+", text) else text
+    return int(text) if re.fullmatch(r"-?\d{1,19}", text) else text  # no flag of XLA's is a longer number
 
 
 def programs(flags: str, container: Options, compute_capability: tuple[int, int], jax: tuple[int, ...]) -> tuple[Options, ...]:

@@ -9,11 +9,11 @@ from functools import cached_property
 from typing import Any
 
 from pytest_af3mem import gpus
-from pytest_af3mem.errors import UsageError
+from pytest_af3mem.errors import UsageError, spelled
 from pytest_af3mem.inputs.buckets import bucket
 from pytest_af3mem.storage import typed
 from pytest_af3mem.storage.cache import digest
-from pytest_af3mem.storage.typed import Filled, Positive
+from pytest_af3mem.storage.typed import MOST, Filled, Positive
 
 
 def conditions(tokens: int, bucket: int, target: str, method: str) -> str:
@@ -115,6 +115,8 @@ def freeze(options: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
 def _frozen(value: Any, name: str) -> Any:
     if isinstance(value, list | tuple):
         return tuple(_frozen(item, name) for item in value)
+    if isinstance(value, int) and abs(value) > MOST:
+        raise UsageError(f"{name}={spelled(value)} must be from -(2**63 - 1) to 2**63 - 1")
     for plain in (bool, int, float, str):  # also of NumPy's numbers and of enumerations
         if isinstance(value, plain) and value == value and value not in (float("inf"), -float("inf")):
             return plain(value)

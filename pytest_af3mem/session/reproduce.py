@@ -63,7 +63,7 @@ def _spelled(value: Any) -> str:
 def _is_literal(text: str) -> bool:
     """Whether it is a Python value."""
     try:
-        ast.literal_eval(text)
+        repr(ast.literal_eval(text))  # which Python refuses of numbers of thousands of digits
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):  # the last two by thousands of operators
         return False
     return True

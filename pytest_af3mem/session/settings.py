@@ -6,6 +6,7 @@ environment, `af3_target` in the ini file.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import importlib.util
 import os
@@ -76,7 +77,10 @@ def read_flags(text: str, name: str) -> str:
     """XLA flags: `container`, `default`, a file of flags, or the flags themselves. Raises UsageError."""
     from pytest_af3mem.records import flags
 
-    is_file = text not in (flags.CONTAINER, flags.DEFAULT) and "=" not in text and Path(text).is_file()
+    is_file = False
+    if text not in (flags.CONTAINER, flags.DEFAULT) and "=" not in text:
+        with contextlib.suppress(OSError):  # a list of flags may be too long for a path
+            is_file = Path(text).is_file()
     try:
         return flags.read(Path(text).read_text() if is_file else text, name)
     except (OSError, UnicodeDecodeError) as error:
@@ -247,7 +251,7 @@ class Settings:
             )
             for value, name in stated:
                 if value:
-                    values[option.name] = option.read(str(value), name)
+                    values[option.name] = _read(option, str(value), name)
                     break
         found = cls(**{"method": AUTO, "target": AUTO, **values})
         found.check_apart({})
@@ -264,6 +268,15 @@ class Settings:
             other = known.setdefault(path.resolve(), name)
             if other != name:
                 raise UsageError(f"{other} and {name} name the same file {str(path)!r}: give each its own")
+
+
+def _read(option: Option, text: str, name: str) -> Any:
+    if "\0" in text:
+        raise UsageError(f"{name} {text!r} has a zero byte in it: leave that out")
+    try:
+        return option.read(text, name)
+    except OSError as error:  # of a text that is too long for a path
+        raise UsageError(f"{name} {text[:80]!r} cannot be looked for: {error.strerror}") from error
 
 
 OPTIONS = tuple(Option(one.name, **one.metadata) for one in fields(Settings))

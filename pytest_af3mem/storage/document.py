@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from io import BytesIO
 from pathlib import Path
@@ -38,8 +39,7 @@ class Node:
         def read(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
             found = dict(pairs)
             if len(found) < len(pairs):
-                keys = [key for key, _ in pairs]
-                key = next(key for key in keys if keys.count(key) > 1)
+                key = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
                 cls(key, key if key.isidentifier() else "", notes).note("is a key that appears twice in one object")
             return found
 

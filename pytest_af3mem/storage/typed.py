@@ -25,6 +25,9 @@ Positive = Annotated[int, 1]
 Filled = Annotated[str, 1]
 """A text that is not empty."""
 
+_MOST_LEVELS = 100
+_TOO_DEEP = "is nested too deeply"
+
 
 _Record = TypeVar("_Record")
 _Read = Callable[[Node], Any]
@@ -46,7 +49,7 @@ def read(kind: type[_Record], data: object, path: str = "", *, others: bool = Fa
     try:
         return cast(_Record, _record(cast(Any, kind))(Node(data, path)))
     except RecursionError:
-        raise InputError(path, "is nested too deeply") from None
+        raise InputError(path, _TOO_DEEP) from None
 
 
 def write(record: object) -> dict[str, Any]:
@@ -162,8 +165,22 @@ def _number(node: Node) -> float:
     return value if type(value) is float and math.isfinite(value) else node.refuse("must be a number")
 
 
+def _anything(node: Node) -> Any:
+    """A value of any kind, which must not be nested so deeply that it could not be written again."""
+    level = [node.value]
+    for _ in range(_MOST_LEVELS):
+        level = [part for one in level for part in (one.values() if isinstance(one, dict) else one if _is_list(one) else ())]
+        if not level:
+            return node.value
+    raise InputError(node.path, _TOO_DEEP)
+
+
+def _is_list(value: object) -> bool:
+    return isinstance(value, list | tuple)
+
+
 _PLAIN: dict[Any, _Read] = {
-    Any: lambda node: node.value,
+    Any: _anything,
     int: lambda node: node.whole(0, MOST),
     str: Node.text,
     bool: Node.truth,

@@ -51,7 +51,8 @@ def failure(error: Af3memError) -> dict[str, Any]:
 def error(reply: Mapping[str, Any], detail: str = "") -> Af3memError:
     """The error that `failure` wrote; `detail` is for one that has none. A name that is not known here is not judged."""
     kind = _BY_NAME.get(str(reply["error"]), NotJudged)
-    text, fields = str(reply.get("text", "")), reply.get("fields") or {}
+    text, fields = str(reply.get("text", "")), reply.get("fields")
+    fields = fields if isinstance(fields, dict) else {}
     found = kind.__new__(kind, text)  # not by its constructor, which would make the text of its parts again
     vars(found).update({name: fields.get(name) for name in _FIELDS[kind]})
     if isinstance(found, NotJudged):

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from pytest_af3mem import __version__
-from pytest_af3mem.commands import cli
+from pytest_af3mem.commands import NOT_JUDGED, OVER, cli
 from pytest_af3mem.errors import SetupError
 from pytest_af3mem.models import alphafold3, alphafold3_files
 
@@ -69,6 +69,24 @@ def test_help_has_groups_examples_and_exit_statuses(af3mem, module, monkeypatch)
     ]
     options = output.partition("options:\n")[2].partition("\n\n")[0]
     assert options.split() == "-h, --help show this help message and exit".split()
+
+
+def test_help_of_all_has_every_exit_status(af3mem, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    status, output, _ = af3mem("--help")
+    assert status == 0
+    told = " ".join(output.partition("exit status: ")[2].split())
+    assert told == (
+        "0 done, 1 over, 2 something to mend in what was asked or installed, 3 not judged, 70 a fault of af3mem, 130 interrupted"
+    )
+
+
+@each_command
+def test_no_exit_status_that_its_help_does_not_have(module):
+    """A command ends with the statuses that its module imports."""
+    by_name = {"OVER": {OVER}, "NOT_JUDGED": {NOT_JUDGED}, "STATUS_OF": {OVER, NOT_JUDGED}}
+    used = set().union(*(statuses for name, statuses in by_name.items() if hasattr(module, name)))
+    assert used == module.STATUSES.keys()
 
 
 def test_as_a_module():

@@ -138,7 +138,9 @@ def test_a_report_keeps_its_mode_and_links_and_devices_stay(tmp_path):
         arguments.write(Path("/dev/full"), "lost")
 
 
-@pytest.mark.parametrize("text", ["x=" + "1+" * 50_000 + "1", "x=" + "[" * 10_000, "x=" + "-" * 100_000 + "1", "x=\0", "x=("])
+@pytest.mark.parametrize(
+    "text", ["x=" + "1+" * 50_000 + "1", "x=" + "[" * 10_000, "x=" + "-" * 100_000 + "1", "x=\0", "x=(", "x=0x" + "f" * 5000]
+)
 def test_any_setting_is_text_at_worst(text):
     assert reproduce.setting(text) == ("x", text[2:])
     assert arguments.axis(text.replace(",", ""))[0] == "x"

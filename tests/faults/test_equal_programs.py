@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 
+from pytest_af3mem.errors import InputError
 from pytest_af3mem.records.peak import Holder, Kernels
 from pytest_af3mem.records.program_limits import LargeArray, ProgramLimits
 from pytest_af3mem.worker.xla.attribution import Attribution
@@ -70,6 +71,23 @@ def compiled(*sources):
 def test_what_is_stored_is_read_again():
     program = compiled("net/a.py:10", "")
     assert read(stored(program, Listing("", PLACES))) == (program, [10, 10, 20])
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"lines": [[10]]}, r"^lines\[0\]: \[...\] must be a whole number"),
+        ({"lines": None}, "^lines: is missing"),
+        ({"program": None}, "^program: is missing"),
+    ],
+)
+def test_what_was_not_stored_is_refused(changes, said):
+    with pytest.raises(InputError, match=said):
+        read(stored(compiled(), Listing("", PLACES)) | changes)
+
+
+def test_a_source_without_a_line_is_compiled():
+    assert found(read(stored(compiled("net/a.py"), Listing("", PLACES))), Listing("", PLACES)) is None
 
 
 @pytest.mark.parametrize(

@@ -48,6 +48,12 @@ def test_every_error_of_ours_is_known():
     assert {type(across(each.__new__(each, "text"))) for each in ours} == set(ours)
 
 
+@pytest.mark.parametrize("fields", [None, [], "detail", 5])
+def test_an_error_without_what_it_should_hold_arrives_all_the_same(fields):
+    arrived = protocol.error({"error": "NotJudged", "text": "reason", "fields": fields}, "the log here")
+    assert (type(arrived), str(arrived), arrived.detail) == (NotJudged, "reason", "the log here")
+
+
 def test_what_an_error_holds_arrives_too():
     assert vars(across(OutOfMemory("out", "log", asked_bytes=5, limit_bytes=7))) == {
         "detail": "log",

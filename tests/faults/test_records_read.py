@@ -97,6 +97,15 @@ def test_what_is_refused(changes, text):
     assert str(caught.value).startswith(text)
 
 
+@pytest.mark.parametrize("kind", [list, dict])
+def test_what_could_not_be_written_again_is_refused(kind):
+    deep = 5
+    for _ in range(1500):
+        deep = [deep] if kind is list else {"x": deep}
+    with pytest.raises(InputError, match=r"^x.row\[1\]: is nested too deeply$"):
+        typed.read(Example, {**GOOD, "row": ["a", deep]}, "x")
+
+
 @pytest.mark.parametrize("data", [None, 5, [], "x", True])
 def test_what_is_no_object_is_refused(data):
     for kind in (Peak, Request, Installation, Step, Calibration, Entry):

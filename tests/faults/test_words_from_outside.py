@@ -67,6 +67,23 @@ def test_what_a_worker_says_is_printed_without_control_characters(project):
     assert not [line for line in output.splitlines() if line.lstrip().startswith("::") or "##[" in line]
 
 
+def test_names_are_no_markup_in_junit(project):
+    project.write(
+        test_fit="""
+        import pytest
+
+        @pytest.mark.parametrize("name", ["]]><failure message='x'/>&\\x1b"], ids=["]]><failure message='x'/>&\\x1b"])
+        def test_any(gpu_peak, name):
+            assert gpu_peak(tokens=100) <= "1 GiB"
+        """
+    )
+    project.run("--junitxml=junit.xml").assert_outcomes(passed=1)
+    ((name, properties),) = project.junit_properties().items()
+    assert name.startswith("test_any[]]><failure message='x'/>&")
+    assert ("af3_conditions", "100 tokens, bucket 128, h100-80gb, compiled") in properties
+    assert project.junit() == {name: None}
+
+
 @pytest.fixture
 def fits(project):
     """The output of a gate of these sizes with a budget of 1 KiB."""

@@ -7,7 +7,7 @@ import pytest
 
 from pytest_af3mem import gpus
 from pytest_af3mem.errors import NotJudged, UsageError
-from pytest_af3mem.gpus import local, nvml, targets
+from pytest_af3mem.gpus import described, local, nvml, targets
 from pytest_af3mem.gpus.nvml import Facts, VisibleGpu
 from pytest_af3mem.records.identity import peak_identity
 from pytest_af3mem.records.request import Installation, Request
@@ -33,6 +33,11 @@ def file(tmp_path):
 
 def request(target):
     return Request(job="{}", tokens=200, buckets=(256,), target=gpus.find(str(target)).name)
+
+
+def test_comments_before_what_is_no_text_form_are_refused_at_once():
+    with pytest.raises(UsageError, match=r"is not in protobuf's text form"):
+        described.parse(f"{'#' * 10_000}\n@", "mine", "mine.txtpb")
 
 
 def test_a_file_is_a_target(file):

@@ -165,6 +165,22 @@ def test_kernels_of_all_thunks_are_found(nesting):
         launch(serialized, gpus.find("p100-16gb"))
 
 
+def test_thunks_without_end_are_refused():
+    thunk = message((8, message((3, "add"))))
+    for _ in range(1000):
+        thunk = message((2, message((1, thunk))))
+    with pytest.raises(ValueError, match="thunks are nested too deeply"):
+        kernels(EXECUTABLE + message((13, thunk)))
+
+
+def test_containers_without_end_are_refused():
+    data = EXECUTABLE
+    for _ in range(20):
+        data = riegeli((b"s", 0, b""), simple(data))
+    with pytest.raises(ValueError, match="has no form that is known here"):
+        read(HEADER + data)
+
+
 def test_an_executable_without_thunks_tells_nothing_of_kernels():
     with pytest.raises(ValueError, match="names no kernel"):
         launch(EXECUTABLE, gpus.find("l4-24gb"))
@@ -180,6 +196,12 @@ def test_what_is_of_no_known_form_is_refused(serialized):
 def test_varint(data, value):
     assert varint(b"." + data + b".", 1) == (value, 1 + len(data))
     assert number(value) == data
+
+
+def test_a_number_of_more_than_64_bits_is_refused():
+    assert varint(number(2**64 - 1), 0) == (2**64 - 1, 10)
+    with pytest.raises(ValueError, match="a number of more than ten bytes"):
+        varint(b"\xff" * 1_000_000, 0)
 
 
 def test_repeated_numbers_come_one_by_one_or_packed():
@@ -214,7 +236,11 @@ def test_snappy(data, plain):
     assert unsnapped(number(len(plain)) + data[1:]) == plain
 
 
-@pytest.mark.parametrize("data", [b"\x05\x10hell", b"\x06\x08abc" + bytes([2 << 2 | 2, 4, 0])])
+@pytest.mark.parametrize(
+    "data",
+    [b"\x05\x10hell", b"\x06\x08abc" + bytes([2 << 2 | 2, 4, 0]), b"\x05\x08abc" + bytes([63 << 2 | 2, 1, 0]) * 10**6],
+    ids=["too short", "from before its start", "too long"],
+)
 def test_damaged_snappy_is_refused(data):
     with pytest.raises(ValueError, match="Snappy"):
         unsnapped(data)

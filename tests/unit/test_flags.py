@@ -20,10 +20,19 @@ def test_flags_are_options_of_xla():
     assert found == {"xla_a": True, "xla_b": True, "xla_c": -3, "xla_d": "some text", "xla_e": False}
 
 
+def test_a_number_that_python_would_not_read_stays_a_text():
+    assert flags.parsed(f"--xla_a={'9' * 5000}") == {"xla_a": "9" * 5000}
+
+
 def test_flags_may_stand_in_a_file(tmp_path):
     file = tmp_path / "flags.txt"
     file.write_text("--xla_a=true\n--xla_b=2\n")
     assert read_flags(str(file), "--af3-flags") == "--xla_a=true --xla_b=2"
+
+
+def test_many_flags_without_a_value_are_no_name_of_a_file():
+    text = " ".join(f"--xla_flag_of_mine_{number}" for number in range(300))
+    assert read_flags(text, "--af3-flags") == text
 
 
 @pytest.mark.parametrize(
@@ -34,7 +43,9 @@ def test_flags_may_stand_in_a_file(tmp_path):
         ("--xla_a=1 nonsense", "'nonsense' is neither"),
         ("--xla_a='1", "cannot be read: No closing quotation"),
         ("", "has no flags"),
+        (f"--xla_a={'9' * 2**17}", "has 131,080 letters, and may have 131,072, as an environment variable may: state fewer"),
     ],
+    ids=range(6),
 )
 def test_what_is_no_flag_is_refused(text, reason):
     with pytest.raises(UsageError, match=r"--af3-flags") as caught:

@@ -27,6 +27,12 @@ def test_only_what_json_can_hold_is_frozen(value):
         freeze({"x": value})
 
 
+@pytest.mark.parametrize("value", [2**63, -(10**5000), [1, 2**64]], ids=["above", "far below", "inside"])
+def test_a_number_that_no_reader_takes_is_not_frozen(value):
+    with pytest.raises(UsageError, match=r"^x=.* must be from -\(2\*\*63 - 1\) to 2\*\*63 - 1$"):
+        freeze({"x": value})
+
+
 def of_batch(installation, request):
     return digest(batch_identity(installation, request))
 

@@ -95,6 +95,8 @@ def refused(*places, **how):
             "is not a tolerance: write '0.5 %', '64 MiB', a number of bytes, or 0",
             ["-5", "-1 %", "101 %", "half", "0.5 % or so"],
         ),
+        ("json", "has a zero byte in it: leave that out", ["new\0/report.json"]),  # as an ini file may have
+        ("path", "has a zero byte in it: leave that out", ["\0"]),
         ("json", "is a folder: give the name of a file", ["/"]),
         ("json", "cannot be written (Not a directory): choose another place", [f"{__file__}/folder/report.json"]),
     ],
@@ -102,6 +104,10 @@ def refused(*places, **how):
 def test_bad_value(name, rule, values):
     for value in values:
         assert refused({name: value}) == f"--af3-{name} {value!r} {rule}"
+
+
+def test_a_path_that_is_too_long():
+    assert refused({"path": "a" * 5000}) == f"--af3-path '{'a' * 80}' cannot be looked for: File name too long"
 
 
 @pytest.mark.parametrize("name", ["json", "markdown", "html"])

@@ -80,6 +80,7 @@ ALLOCATE, FREE, SHARE = range(3)
 _HOST = 5  # the number of the memory space that is the host's
 _NOTE = b"tokamax:{"
 _THUNK = 13
+_DEEPEST = 10  # containers in containers
 
 
 @dataclass(frozen=True)
@@ -194,23 +195,25 @@ def parts(serialized: bytes) -> Parts:
     raise ValueError("the serialized executable has no form that is known here")
 
 
-def _executable(data: bytes) -> Parts:
+def _executable(data: bytes, depth: int = 0) -> Parts:
+    if depth > _DEEPEST:
+        raise ValueError("containers are nested too deeply")
     if data.startswith(SIGNATURE):
         # The records of a split message, to be merged: https://github.com/openxla/xla/tree/main/xla/util/split_proto
         for record in sorted(records(data), key=len, reverse=True):
             try:
-                return _executable(record)
+                return _executable(record, depth + 1)
             except (ValueError, IndexError):
                 continue
         raise ValueError("no record of the Riegeli file is an executable")
     found = {number: content for number, _, content in fields(data) if number in (1, 2)}
     if found.get(1, b"").startswith(SIGNATURE):
-        return _executable(found[1])
+        return _executable(found[1], depth + 1)
     module = {number: content for number, _, content in fields(found.get(1, b"")) if number == 1}.get(1, b"")
     if _is_module(module) and found.get(2):
         return Parts(module, found[2], tuple(content for number, _, content in fields(data) if number == _THUNK))
     if found.get(1):
-        return _executable(found[1])
+        return _executable(found[1], depth + 1)
     raise ValueError("no executable")
 
 

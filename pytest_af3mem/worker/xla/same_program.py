@@ -49,14 +49,23 @@ def options(job: Job) -> list[Any]:
     return [hashlib.sha256(found.SerializeAsString()).hexdigest(), *map(list, overrides)]
 
 
+@dataclass(frozen=True)
+class _Stored:
+    """A program, and the number of the line of each place in its listing."""
+
+    program: Compiled
+    lines: tuple[int, ...]
+
+
 def stored(program: Compiled, listing: Listing) -> dict[str, Any]:
     """For a cache, from which `found` takes it."""
-    return {"program": typed.plain(program), "lines": [line for _, line in listing.places]}
+    return typed.write(_Stored(program, tuple(line for _, line in listing.places)))
 
 
 def read(value: Any) -> tuple[Compiled, list[int]]:
-    """What `stored` made. Raises InputError, KeyError or TypeError for anything else."""
-    return typed.read(Compiled, value["program"]), list(value["lines"])
+    """What `stored` made. Raises InputError for anything else."""
+    known = typed.read(_Stored, value)
+    return known.program, list(known.lines)
 
 
 def found(stored: tuple[Compiled, list[int]], listing: Listing) -> Compiled | None:
@@ -85,7 +94,7 @@ def _moved(found: Iterable[_Placed], moved: Mapping[tuple[str, int], set[int]]) 
     for one in found:
         if one.source:
             file, _, line = one.source.rpartition(":")
-            places = [new for (path, old), new in moved.items() if old == int(line) and f"/{path}".endswith(f"/{file}")]
+            places = [new for (path, old), new in moved.items() if str(old) == line and f"/{path}".endswith(f"/{file}")]
             lines = set().union(*places)
             if len(lines) != 1:
                 return None

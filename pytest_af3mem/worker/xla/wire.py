@@ -18,19 +18,21 @@ SIGNATURE = bytes.fromhex("83af70d10d884a3f00000000000000004000000000000000")
 """How each Riegeli file begins."""
 
 
+_MOST_BYTES = 2**30  # of what is unpacked
 _BLOCK, _BLOCK_HEADER, _CHUNK_HEADER = 1 << 16, 24, 40
 
 
 def varint(data: bytes, at: int) -> tuple[int, int]:
-    """A number in base 128, and where the next thing begins."""
+    """A number in base 128, and where the next thing begins. Raises ValueError for one of more bytes than 64 bits need."""
     value = shift = 0
-    while True:
+    while shift < 70:
         byte = data[at]
         at += 1
         if byte < 128:
             return value | byte << shift, at
         value |= (byte & 127) << shift
         shift += 7
+    raise ValueError(f"a number of more than ten bytes ends at byte {at}, or later")
 
 
 def fields(data: bytes) -> Iterator[tuple[int, int, bytes]]:
@@ -106,10 +108,10 @@ def numbers(value: int, packed: bytes) -> list[int]:
 
 
 def unsnapped(data: bytes) -> bytes:
-    """Decompresses Snappy's raw format."""
+    """Decompresses Snappy's raw format. Raises ValueError for what is not of the size that it says, or above 1 GiB."""
     size, at = varint(data, 0)
     out, end = bytearray(), len(data)
-    while at < end:
+    while at < end and len(out) <= min(size, _MOST_BYTES):
         tag = data[at]
         at += 1
         kind, length = tag & 3, tag >> 2

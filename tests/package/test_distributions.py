@@ -1,0 +1,82 @@
+"""What is published: built twice alike, and with all that it needs and nothing else. `tox -e package` has what this takes."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("build")
+pytest.importorskip("hatchling")
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "pytest_af3mem"
+VERSION = re.search(r'^__version__ = "(.+)"$', (PACKAGE / "__init__.py").read_text(), re.MULTILINE)[1]
+LEFT_OUT = shutil.ignore_patterns(".git", ".hypothesis", ".tox", ".venv", ".*_cache", "__pycache__", "build", "dist")
+
+
+def build(sources, folder):
+    """The source distribution, and the wheel that is built of that."""
+    command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(folder), str(sources)]
+    environment = {**os.environ, "SOURCE_DATE_EPOCH": "1700000000"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder / f"pytest_af3mem-{VERSION}.tar.gz", folder / f"pytest_af3mem-{VERSION}-py3-none-any.whl"
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    return build(ROOT, tmp_path_factory.mktemp("dist"))
+
+
+@pytest.fixture(scope="module")
+def wheel(built):
+    with zipfile.ZipFile(built[1]) as archive:
+        yield archive
+
+
+def test_a_copy_elsewhere_at_another_time_gives_the_same_bytes(built, tmp_path):
+    copy = tmp_path / "elsewhere"
+    shutil.copytree(ROOT, copy, ignore=LEFT_OUT)
+    for path in copy.rglob("*"):
+        os.utime(path, (1, 1))
+    for first, second in zip(built, build(copy, tmp_path / "dist"), strict=True):
+        assert first.read_bytes() == second.read_bytes()
+
+
+def test_the_wheel_has_the_package_and_what_it_reads(wheel):
+    names = set(wheel.namelist())
+    sources = {path.relative_to(ROOT).as_posix() for path in PACKAGE.rglob("*.py")}
+    others = {"pytest_af3mem/py.typed", "pytest_af3mem/reports/report.schema.json", "pytest_af3mem/reports/page.html.jinja"}
+    assert names >= sources | others
+    records = {name for name in names if name.startswith("pytest_af3mem/calibrations/")}
+    about = f"pytest_af3mem-{VERSION}.dist-info/"
+    assert {name for name in names - sources - others - records if not name.startswith(about)} == set()
+    assert {f"{about}{name}" for name in ("METADATA", "WHEEL", "RECORD", "entry_points.txt", "licenses/LICENSE")} <= names
+
+
+def test_the_wheel_is_small(built):
+    """It has text alone; what is large, as plotly.js or the dictionary, is of other packages."""
+    assert built[1].stat().st_size < 500_000
+
+
+def test_the_doors_are_in_the_wheel(wheel):
+    doors = wheel.read(f"pytest_af3mem-{VERSION}.dist-info/entry_points.txt").decode()
+    assert "af3mem = pytest_af3mem.commands.cli:main" in doors
+    assert "[pytest11]\naf3mem = pytest_af3mem.plugin.hooks" in doors
+
+
+def test_the_sources_have_the_tests_and_the_docs(built):
+    with tarfile.open(built[0]) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    assert {"LICENSE", "README.md", "CHANGELOG.md", "tox.ini", "docs/truth.md", "tests/unit/test_peak.py"} <= names
+    assert not any(name.startswith((".ci", ".git/", "dist")) or "__pycache__" in name for name in names)
+
+
+def test_the_citation_is_of_this_version():
+    assert f"\nversion: {VERSION}\n" in (ROOT / "CITATION.cff").read_text()
