@@ -21,6 +21,14 @@ from pytest_af3mem.storage.scratch import TREE, Scratch
 _ANSWER_SECONDS = 60
 _ARCHIVE_SECONDS = 900  # of a clone that fetches its files when they are needed
 _SUBMODULE = "160000"  # the mode of its entry
+# Whatever a user's config says.
+_DIFF = (
+    *("-c", "core.quotePath=false", "-c", "diff.relative=false", "diff", "-M", "-U3", "--inter-hunk-context=0"),
+    *("--no-color", "--no-ext-diff", "--no-textconv"),
+)
+_PREFIXES = ("--src-prefix=a/", "--dst-prefix=b/")
+_PYTHON = ":(top)*.py"
+_MOST_UNTRACKED = 200
 _trees: dict[tuple[str, str], Scratch] = {}
 
 
@@ -30,6 +38,15 @@ def tree(checkout: Path, revision: str) -> Path:
     What git does not hold, such as compiled modules, is not there. Raises UsageError for what is no repository, for an unknown
     revision, and where Python would look for packages in a submodule, of which git holds nothing; SetupError where git fails.
     """
+    key = resolved(checkout, revision)
+    if key not in _trees:
+        _check_submodules(checkout, revision, key[0])
+        _trees[key] = _extracted(checkout, key[0])
+    return _trees[key].path / TREE
+
+
+def resolved(checkout: Path, revision: str) -> tuple[str, str]:
+    """The name of a revision's commit, and the folder of `checkout` in its repository, such as `src/`. Raises as `tree`."""
     inside = git(checkout, "rev-parse", "--show-prefix")
     if inside.status:
         if "not a git repository" in inside.words:
@@ -39,11 +56,25 @@ def tree(checkout: Path, revision: str) -> Path:
     if found.status:
         known = git(checkout, "for-each-ref", "--format=%(refname:short)").output.split()
         raise UsageError(f"{str(checkout)!r} has no revision {revision!r}{near(revision, known)}")
-    key = found.output.strip(), inside.output.removesuffix("\n")
-    if key not in _trees:
-        _check_submodules(checkout, revision, key[0])
-        _trees[key] = _extracted(checkout, key[0])
-    return _trees[key].path / TREE
+    return found.output.strip(), inside.output.removesuffix("\n")
+
+
+def diff(checkout: Path, old: str | None, new: str | None) -> str | None:
+    """What differs in Python's files between two commits, one of which may be None: the files in `checkout` as they are.
+
+    With untracked files, but for ignored ones. None where git cannot tell, as of a commit of another repository.
+    """
+    commits = (old, new) if old and new else ("-R", new) if new else (old,)
+    prefixes = _PREFIXES if old else ("--src-prefix=b/", "--dst-prefix=a/")  # which -R swaps
+    said = git(checkout, *_DIFF, *prefixes, *filter(None, commits), "--", _PYTHON)
+    if said.status:
+        return None
+    if old and new:
+        return said.output
+    top = Path(git(checkout, "rev-parse", "--show-toplevel").output.removesuffix("\n"))
+    others = git(checkout, "ls-files", "--others", "--exclude-standard", "--full-name", "-z", "--", _PYTHON).output
+    pairs = [("/dev/null", path)[:: 1 if old else -1] for path in sorted(filter(None, others.split("\0")))[:_MOST_UNTRACKED]]
+    return said.output + "".join(git(top, *_DIFF, "--no-index", *_PREFIXES, "--", *pair).output for pair in pairs)
 
 
 def _check_submodules(checkout: Path, revision: str, commit: str) -> None:
