@@ -1,4 +1,6 @@
-"""A git revision of a model's sources as a folder, without touching the checkout: the only module that runs git.
+"""A git revision of a model's sources as a folder, without touching the checkout, and what differs between two.
+
+Other plans run git by `git` of this module.
 
 Each process takes the files out anew, into a temporary folder of its own: in a place that lasts, half a tree or an edited one
 would be taken for the revision.

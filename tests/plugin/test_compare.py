@@ -165,14 +165,14 @@ def test_git_revisions(compare, repository, monkeypatch):
 
 
 def test_which_of_my_edits_it_was(compare, repository, wider, monkeypatch):
-    """The tree is dirty: the hunk that git shows holds all that is new, and is annotated at its first changed line."""
+    """The tree is dirty, with three edits: one hunk holds all that is new, and is annotated at its first changed line."""
     file = repository / "python" / "analytic.py"
     file.write_text("# a line more\n" + wider.replace("width = settings", "width = 1 * settings"))
     (changed,) = [number for number, line in enumerate(file.read_text().splitlines(), start=1) if "jnp.stack" in line]
     status, output, errors = compare(f"{repository}/python@v1", f"{repository}/python", "--tokens", "100")
     assert (status, errors) == (commands.OVER, "")
     lines = [line.strip() for line in output.splitlines()]
-    place = f"python/analytic.py:{changed - 10}-{changed + 3}"  # git shows two edits as one hunk where they are near
+    place = f"python/analytic.py:{changed - 3}-{changed + 3}"  # with three lines of context, as git shows it
     assert lines[lines.index("at 100 tokens:") + 3 :][:3] == [
         f"{'by hunk':{len(place)}}     before       after  difference",
         f"{place}  64.50 KiB  128.50 KiB  +64.00 KiB",
@@ -180,10 +180,10 @@ def test_which_of_my_edits_it_was(compare, repository, wider, monkeypatch):
     ]
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
     status, output, errors = compare(f"{repository}/python@v1", f"{repository}/python", "--tokens", "100", "--json", "-")
-    assert errors.startswith("::error file=python/analytic.py,line=")
+    assert errors.startswith(f"::error file=python/analytic.py,line={changed},title=GPU memory%3A +64.00 KiB at 100 tokens::")
     assert errors.endswith(f"::{place} holds +64.00 KiB of the peak at 100 tokens: 64.50 KiB -> 128.50 KiB\n")
     hunk, elsewhere = json.loads(output)["comparisons"][0]["by_hunk"]
-    assert (hunk["file"], hunk["first_line"], hunk["last_line"]) == ("python/analytic.py", changed - 10, changed + 3)
+    assert (hunk["file"], hunk["first_line"], hunk["last_line"]) == ("python/analytic.py", changed - 3, changed + 3)
     assert (hunk["before_bytes"], hunk["after_bytes"], hunk["difference_bytes"]) == (66048, 131584, 65536)
     assert (elsewhere["hunk"], elsewhere["file"], elsewhere["difference_bytes"]) == ("elsewhere", None, 0)
 
