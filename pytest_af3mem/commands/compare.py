@@ -60,6 +60,6 @@ def run(parsed: argparse.Namespace, settings: Settings) -> int:
     found = compare(old, new, parsed.tokens, job_options(parsed), parsed.tolerance, show, edits)
     deliver(settings, report.render_text(found), report.render_json(found))
     if on_github(os.environ):
-        for line in report.annotations(found):
+        for line in report.annotate(found):
             print(line, file=sys.stderr)  # the report may stand on standard output
     return STATUS_OF[found.outcome]

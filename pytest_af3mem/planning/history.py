@@ -114,8 +114,9 @@ def read(file: Path, last: int, show: Callable[[str], None] = lambda text: None)
     SetupError where git fails.
     """
     place = Path(os.path.realpath(file))  # the gate also writes the file that a link names
-    if not place.parent.is_dir():
-        raise UsageError(f"{str(file)!r}: there is no folder {str(place.parent)!r}: give the committed file of --af3-baseline")
+    if place.is_dir() or not place.parent.is_dir():
+        reason = "is a folder" if place.is_dir() else "is in no folder that there is"
+        raise UsageError(f"{str(file)!r} {reason}: give the committed file of --af3-baseline")
     found: list[tuple[Commit, Baseline]] = []
     skipped: list[Skipped] = []
     known: dict[str, Baseline | str] = {}

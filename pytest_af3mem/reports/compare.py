@@ -61,7 +61,7 @@ def render_json(found: Comparison) -> str:
     )
 
 
-def annotations(found: Comparison) -> list[str]:
+def annotate(found: Comparison) -> list[str]:
     """One for each hunk whose lines hold more, at its first changed line; the ten that grew most, as GitHub shows of a step."""
     grown: dict[Hunk, list[tuple[OldAndNew, Share]]] = {}
     for pair in found.pairs:

@@ -190,8 +190,7 @@ def test_a_link_leads_to_the_file_that_is_committed(repository, text_of, tmp_pat
 # -- What cannot be shown
 
 
-def test_not_in_git(run, tmp_path, monkeypatch):
-    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+def test_not_in_git(run, tmp_path):
     (tmp_path / "memory.json").write_text("{}")
     file = str(tmp_path / "memory.json")
     line = f"af3mem: {file!r} is in no git repository: give the file of --af3-baseline where it is committed\n"
@@ -215,10 +214,10 @@ def test_no_baseline_at_all(repository, run):
     assert run(file="other.txt") == (commands.USAGE, "", line)
 
 
-def test_no_folder(run, tmp_path):
-    status, output, errors = run(file=str(tmp_path / "none" / "memory.json"))
-    assert (status, output) == (commands.USAGE, "")
-    assert errors.endswith("none': give the committed file of --af3-baseline\n")
+@pytest.mark.parametrize(("name", "reason"), [("none/memory.json", "is in no folder that there is"), (".", "is a folder")])
+def test_no_file(run, tmp_path, name, reason):
+    line = f"af3mem: {str(tmp_path / name)!r} {reason}: give the committed file of --af3-baseline\n"
+    assert run(file=str(tmp_path / name)) == (commands.USAGE, "", line)
 
 
 def test_an_unknown_test(repository, run, text_of):
