@@ -1,8 +1,13 @@
-"""Measures the same inputs on two sides, and says what grew. Exit status 1 where NEW needs more than OLD and the tolerance."""
+"""Measures the same inputs on two sides, and says what grew. Exit status 1 where NEW needs more than OLD and the tolerance.
+
+Where both are source trees of one git repository, as DIR@HEAD and DIR, it also says which of the edits hold more or less.
+"""
 
 from __future__ import annotations
 
 import argparse
+import os
+import sys
 
 from pytest_af3mem.commands import MEASURING, NOT_JUDGED, OVER, STATUS_OF
 from pytest_af3mem.commands.arguments import JOB_OPTIONS, Parser, deliver, job_options, show, whole_numbers
@@ -10,12 +15,14 @@ from pytest_af3mem.gpus.size import read_tolerance
 from pytest_af3mem.planning import sides
 from pytest_af3mem.planning.compare import compare
 from pytest_af3mem.reports import compare as report
+from pytest_af3mem.reports.write import on_github
 from pytest_af3mem.session.settings import Settings
 
 HELP = "compare two interpreters, source trees, git revisions, models or settings"
 EXAMPLES = (
     'af3mem compare installed ../alphafold3 --tolerance "0.5 %"',
     'af3mem compare ../alphafold3@v3.0.3 "../alphafold3@main num_samples=1"',
+    "af3mem compare ../alphafold3@HEAD ../alphafold3 --tokens 1024",
 )
 STATUSES = {OVER: "NEW needs more", NOT_JUDGED: "some are not judged"}
 TAKES = MEASURING
@@ -49,6 +56,10 @@ def prepare(parser: Parser) -> None:
 def run(parsed: argparse.Namespace, settings: Settings) -> int:
     old = sides.read(parsed.old, "OLD", settings, parsed.set)
     new = sides.read(parsed.new, "NEW", settings, parsed.set)
-    found = compare(old, new, parsed.tokens, job_options(parsed), parsed.tolerance, show)
+    edits = sides.edits(old, new)
+    found = compare(old, new, parsed.tokens, job_options(parsed), parsed.tolerance, show, edits)
     deliver(settings, report.render_text(found), report.render_json(found))
+    if on_github(os.environ):
+        for line in report.annotate(found):
+            print(line, file=sys.stderr)  # the report may stand on standard output
     return STATUS_OF[found.outcome]

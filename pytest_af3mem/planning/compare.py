@@ -10,6 +10,7 @@ from typing import Any
 from pytest_af3mem.errors import NotJudged, SetupError, UsageError
 from pytest_af3mem.gpus.size import Size
 from pytest_af3mem.planning.ask import Show, ask
+from pytest_af3mem.planning.hunks import Edits, Share
 from pytest_af3mem.records.peak import Peak
 from pytest_af3mem.records.request import Request
 from pytest_af3mem.records.verdict import Outcome, worst
@@ -58,13 +59,21 @@ class OldAndNew:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Both sides and their pairs, by tokens; `notes` are what users should know of the caches."""
+    """Both sides and their pairs, by tokens; `notes` are what users should know of the caches, `edits` what git says differs."""
 
     old: Side
     new: Side
     tolerance: Size
     pairs: tuple[OldAndNew, ...]
     notes: tuple[str, ...] = ()
+    edits: Edits | None = None
+
+    def by_hunk(self, pair: OldAndNew) -> list[Share]:
+        """The peaks of a pair by the hunks of the diff, the rest last; empty without a diff, or without known holders."""
+        if not (self.edits and self.edits.diff) or pair.peaks is None or not all(peak.holders for peak in pair.peaks):
+            return []
+        old, new = pair.peaks
+        return self.edits.by_hunk(old.holders, new.holders)
 
     @property
     def outcome(self) -> Outcome:
@@ -81,7 +90,15 @@ class Comparison:
         return {name: (old.get(name, ""), new.get(name, "")) for name in {**old, **new} if old.get(name) != new.get(name)}
 
 
-def compare(old: Side, new: Side, tokens: Sequence[int], options: Mapping[str, Any], tolerance: Size, show: Show) -> Comparison:
+def compare(
+    old: Side,
+    new: Side,
+    tokens: Sequence[int],
+    options: Mapping[str, Any],
+    tolerance: Size,
+    show: Show,
+    edits: Edits | None = None,
+) -> Comparison:
     """Generated inputs of so many tokens on both sides. Raises UsageError and SetupError, with the name of the side."""
     found: dict[str, list[tuple[Request, Peak | NotJudged]]] = {}
     notes: list[str] = []
@@ -100,7 +117,7 @@ def compare(old: Side, new: Side, tokens: Sequence[int], options: Mapping[str, A
                     found[side.name] = list(ask(session, requests, side.shown(show)).items())
             notes += session.pool.notes
     pairs = [OldAndNew((a, b), before, after) for (a, before), (b, after) in zip(found[old.name], found[new.name], strict=True)]
-    return Comparison(old, new, tolerance, tuple(pairs), tuple(notes))
+    return Comparison(old, new, tolerance, tuple(pairs), tuple(notes), edits)
 
 
 @contextmanager

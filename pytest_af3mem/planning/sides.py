@@ -13,6 +13,7 @@ from typing import Any
 from pytest_af3mem.errors import UsageError
 from pytest_af3mem.planning import revisions
 from pytest_af3mem.planning.compare import Side
+from pytest_af3mem.planning.hunks import Edits
 from pytest_af3mem.session.reproduce import setting
 from pytest_af3mem.session.settings import OPTIONS, Settings
 
@@ -27,15 +28,50 @@ def read(text: str, name: str, settings: Settings, model_settings: Mapping[str, 
 
     `installed` is without a source tree, and `@main` a revision of the current folder. Raises UsageError.
     """
+    for word in _words(text, name):
+        settings, model_settings = _changed(word, name, settings, model_settings)
+    return Side(name, text, settings, model_settings)
+
+
+def edits(old: Side, new: Side) -> Edits | None:
+    """What differs between two source trees of one repository, at least one of them a revision; None for all others."""
+    places = [_place(old, "OLD"), _place(new, "NEW")]
+    if None in places:
+        return None
+    (at, before, old_folder), (to, after, new_folder) = filter(None, places)
+    if not (before or after):
+        return None
+    found = revisions.diff(at if after and not before else to, before, after)
+    return None if found is None else Edits(found, old_folder, new_folder)
+
+
+def _place(side: Side, name: str) -> tuple[Path, str | None, str] | None:
+    """A side's checkout, its commit (None: the files as they are), and the folder of its sources in the repository."""
+    if side.settings.path is None:
+        return None
+    found: tuple[Path, str] | None = None
+    for word in _words(side.text, name):
+        if os.path.isdir(word):  # noqa: PTH112
+            found = None
+        elif not os.path.isfile(word):  # noqa: PTH113
+            found = _revision(word) or found
+    if found is None:
+        said = revisions.git(side.settings.path, "rev-parse", "--show-prefix")
+        return None if said.status else (side.settings.path, None, said.output.removesuffix("\n"))
+    commit, folder = revisions.resolved(*found)
+    inside = os.path.relpath(side.settings.path, revisions.tree(*found))
+    return found[0], commit, folder if inside == "." else f"{folder}{inside}/"
+
+
+def _words(text: str, name: str) -> list[str]:
+    """The parts that a side is made of. Raises UsageError where there are none."""
     try:
         words = [text] if os.path.exists(text) else shlex.split(text)  # noqa: PTH110 (which raises for text that is no path)
     except ValueError as error:
         raise UsageError(f"{name} {text!r}: {error}") from error
     if not words:
         raise UsageError(f"{name} {text!r} must be {FORMS}")
-    for word in words:
-        settings, model_settings = _changed(word, name, settings, model_settings)
-    return Side(name, text, settings, model_settings)
+    return words
 
 
 def _changed(word: str, name: str, settings: Settings, model_settings: Mapping[str, Any]) -> tuple[Settings, Mapping[str, Any]]:

@@ -5,26 +5,24 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Generator, Sequence
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pytest_af3mem.errors import Af3memError, UsageError
-from pytest_af3mem.gpus.size import EXACT, Size
+from pytest_af3mem.gpus.size import Size
 from pytest_af3mem.plugin import baseline_file
 from pytest_af3mem.plugin.accepting import Ending, count
 from pytest_af3mem.plugin.full_run import Ran, Run
 from pytest_af3mem.plugin.results import Attached
-from pytest_af3mem.records.baseline import Baseline, Entry
+from pytest_af3mem.records.baseline import Baseline, Entry, usual_tolerance
 from pytest_af3mem.records.measurement import Measurement
 from pytest_af3mem.records.peak import Peak
 from pytest_af3mem.records.request import Request
 from pytest_af3mem.records.verdict import Outcome, Reference
 from pytest_af3mem.session.settings import OPTIONS, Settings
 
-_TOLERANCE_OF_RUNS = Size(percent=Decimal(1))  # a compiled program needs what it needs; a run depends on its GPU's state
 _WRITTEN = {"json", "markdown", "html", "new_baseline"}  # which the command that accepts a peak has no need of
 _COLLECTING = {"norecursedirs", "python_classes", "python_files", "python_functions", "testpaths"}  # settings of pytest
 
@@ -59,7 +57,7 @@ class BaselineHooks:
         return Reference(
             entry=found,
             reason=None if found else self._baseline.why_none(measured),
-            tolerance=tolerance or (_TOLERANCE_OF_RUNS if request.method == "run" else EXACT),
+            tolerance=tolerance or usual_tolerance(request.method),
             tolerance_below=self._settings.tolerance_below,
             accepting=self._settings.update_baseline,
             accept=_accept(self._config, self._names.plain(item.nodeid)),

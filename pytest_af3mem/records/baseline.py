@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from functools import cached_property
 from typing import Any
 
 from pytest_af3mem.errors import InputError
-from pytest_af3mem.gpus.size import MOST
+from pytest_af3mem.gpus.size import EXACT, MOST, Size
 from pytest_af3mem.records import holders
 from pytest_af3mem.records.peak import Kernels, Peak
 from pytest_af3mem.records.request import conditions
@@ -23,6 +24,7 @@ from pytest_af3mem.storage.typed import Filled, Positive, Signed, at
 SCHEMA = 1
 UPDATE = "run with --af3-update-baseline"
 
+_TOLERANCE_OF_RUNS = Size(percent=Decimal(1))
 _FIRST_LINE = ("test", "tokens", "bucket", "target", "method", "total_bytes", "live_bytes")
 _EMPTY = f'{{"schema": {SCHEMA}, "measurements": []}}\n'
 
@@ -179,6 +181,11 @@ class Baseline:
             found[entry.key] = node
             entries.append(entry)
         return cls(tuple(entries))
+
+
+def usual_tolerance(method: str) -> Size:
+    """The growth that passes where none is stated: a compiled program needs what it needs, a run depends on its GPU's state."""
+    return _TOLERANCE_OF_RUNS if method == "run" else EXACT
 
 
 def differing_versions(before: Entry, after: Entry) -> list[str]:

@@ -1,16 +1,23 @@
-"""A comparison of two sides in, text and JSON out."""
+"""A comparison of two sides in; text, JSON and annotations for GitHub out."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
+from typing import Any
 
 from pytest_af3mem.errors import NotJudged
 from pytest_af3mem.gpus.size import format_bytes
 from pytest_af3mem.planning.compare import Comparison, OldAndNew
+from pytest_af3mem.planning.hunks import Hunk, Share
 from pytest_af3mem.records.holders import by_component, grown
+from pytest_af3mem.records.verdict import Outcome
 from pytest_af3mem.reports import growth
 from pytest_af3mem.reports.columns import aligned, change, printed, signed
+from pytest_af3mem.reports.github import annotation
 from pytest_af3mem.reports.json import document, row
+
+_MOST_HUNKS = _MOST_ANNOTATIONS = 10
 
 
 def render_text(found: Comparison) -> str:
@@ -20,7 +27,7 @@ def render_text(found: Comparison) -> str:
     lines += aligned([*rows, *(_row(pair, found) for pair in found.pairs)], right={0, 1, 3, 4, 5})
     sizes_of: dict[tuple[str, ...], list[str]] = {}
     for pair in found.pairs:
-        sizes_of.setdefault(tuple(_details(pair)), []).append(str(pair.asked[0].tokens))
+        sizes_of.setdefault((*_details(pair), *_by_hunk(found.by_hunk(pair))), []).append(str(pair.asked[0].tokens))
     for details, sizes in sizes_of.items():  # often the same at all sizes, above all where a side cannot be measured
         lines += ["", f"at {', '.join(sizes)} tokens:", *(f"  {line}" for line in details)] if details else []
     lines += _differing(found)
@@ -40,6 +47,7 @@ def render_json(found: Comparison) -> str:
                 "difference_bytes": pair.difference_bytes,
                 "verdict": pair.outcome(found.tolerance).value,
                 "grown": [dataclasses.asdict(one) for one in changes],
+                "by_hunk": [_share(one) for one in found.by_hunk(pair)] or None,
             }
         )
     return document(
@@ -51,6 +59,58 @@ def render_json(found: Comparison) -> str:
         differing={name: {"old": old, "new": new} for name, (old, new) in found.differing.items()},
         measurements=rows,
     )
+
+
+def annotate(found: Comparison) -> list[str]:
+    """One for each hunk whose lines hold more, at its first changed line; the ten that grew most, as GitHub shows of a step."""
+    grown: dict[Hunk, list[tuple[OldAndNew, Share]]] = {}
+    for pair in found.pairs:
+        for share in found.by_hunk(pair):
+            if share.hunk and share.hunk.new.file and share.difference_bytes > 0:
+                grown.setdefault(share.hunk, []).append((pair, share))
+    most = {hunk: max(shares, key=lambda one: one[1].difference_bytes) for hunk, shares in grown.items()}
+    lines = []
+    for hunk in sorted(grown, key=lambda one: -most[one][1].difference_bytes)[:_MOST_ANNOTATIONS]:
+        is_over = any(pair.outcome(found.tolerance) is Outcome.OVER for pair, _ in grown[hunk])
+        pair, share = most[hunk]
+        title = f"{signed(share.difference_bytes)} at {pair.asked[1].tokens} tokens"
+        messages = (
+            f"{hunk} holds {signed(one.difference_bytes)} of the peak at {at.asked[1].tokens} tokens: "
+            f"{format_bytes(one.before_bytes)} -> {format_bytes(one.after_bytes)}"
+            for at, one in grown[hunk]
+        )
+        lines.append(annotation("error" if is_over else "notice", hunk.new.file, hunk.changed, title, "\n".join(messages)))
+    return lines
+
+
+def _by_hunk(shares: Sequence[Share]) -> list[str]:
+    """A table of the hunks whose lines hold something, and of what no hunk touches; nothing where no bytes moved."""
+    if not any(one.difference_bytes for one in shares):
+        return []
+    *hunks, elsewhere = shares
+    named = [(str(one.hunk), one) for one in hunks[:_MOST_HUNKS]]
+    if rest := hunks[_MOST_HUNKS:]:
+        sums = sum(one.before_bytes for one in rest), sum(one.after_bytes for one in rest)
+        named.append((f"{len(rest)} other hunks", Share(None, *sums)))
+    rows = [("by hunk", "before", "after", "difference")]
+    for name, one in [*named, ("elsewhere", elsewhere)]:
+        difference = signed(one.difference_bytes) if one.difference_bytes else "none"
+        rows.append((name, format_bytes(one.before_bytes), format_bytes(one.after_bytes), difference))
+    return aligned(rows, right={1, 2, 3})
+
+
+def _share(one: Share) -> dict[str, Any]:
+    hunk = one.hunk
+    lines = hunk and (hunk.new if hunk.new.count else hunk.old)
+    return {
+        "hunk": str(hunk) if hunk else "elsewhere",
+        "file": lines and lines.file,
+        "first_line": lines and lines.first,
+        "last_line": lines and lines.first + lines.count - 1,
+        "before_bytes": one.before_bytes,
+        "after_bytes": one.after_bytes,
+        "difference_bytes": one.difference_bytes,
+    }
 
 
 def _row(pair: OldAndNew, found: Comparison) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from typing import Any
 
 from pytest_af3mem import gpus
 from pytest_af3mem.gpus.size import format_bytes
+from pytest_af3mem.planning.history import History
 from pytest_af3mem.records.measurement import Measurement
 from pytest_af3mem.records.verdict import Outcome
 from pytest_af3mem.reports import series
@@ -247,6 +248,39 @@ def _band(index: int, key: Key, bars: Sequence[Bar]) -> _Trace:
 def _shares(bar: Bar, keys: Sequence[Key]) -> str:
     held = sorted(zip(bar.bytes, keys, strict=True), key=lambda pair: -pair[0])
     return ", ".join(f"{key.label} {size / bar.total_bytes:.0%}" for size, key in held[:3] if size)
+
+
+def over_commits(found: History, names: Sequence[str]) -> Plot:
+    """Peaks over the commits of a baseline, each in percent of its test's first, so that changes of small and large ones show.
+
+    `names` are those of its courses.
+    """
+    places = {commit: place for place, commit in enumerate(found.commits)}
+    colored = list(zip(names, found.courses, cycle(_COLORS)))
+    traces = []
+    for name, course, color in colored:
+        texts = [f"{name}\n{format_bytes(entry.total_bytes)}\n{commit}\n{commit.subject}" for commit, entry in course.points]
+        traces.append(
+            {
+                "mode": "lines+markers",
+                "x": [places[commit] for commit, _ in course.points],
+                "y": [round(size / course.sizes[0] * 100, 6) for size in course.sizes],
+                "line": {"color": color, "width": 2, "shape": "hv"},
+                "marker": {"color": color, "size": 7},
+                "hoverinfo": "text",
+                "text": list(map(_escaped, texts)),
+            }
+        )
+    each = -(-len(found.commits) // _MOST_TICKS)
+    ticks = [(place, commit.short) for commit, place in places.items() if place % each == 0]
+    layout = {
+        "height": 460,
+        "xaxis": {**_AXIS, "tickvals": [place for place, _ in ticks], "ticktext": [text for _, text in ticks]},
+        "yaxis": {**_AXIS, "ticksuffix": " %", "title": {"text": "of the test's first peak"}},
+    }
+    words = (f"{name}: {format_bytes(course.sizes[0])} to {format_bytes(course.sizes[-1])}" for name, course, _ in colored)
+    keys = [Key("line", color, name) for name, _, color in colored]
+    return Plot({"data": traces, "layout": _LAYOUT | layout}, keys, f"GPU memory over commits. {'; '.join(words)}.")
 
 
 def _gib(number: int) -> float:

@@ -1,4 +1,4 @@
-"""Failed tests in, workflow commands of GitHub Actions out, which annotate the lines of a pull request.
+"""Failed tests in, workflow commands of GitHub Actions out, which annotate the lines of a pull request; and one such command.
 
 https://docs.github.com/en/actions/reference/workflows-and-actions/workflow-commands#setting-an-error-message
 """
@@ -21,11 +21,16 @@ def commands(failures: Sequence[Failure], root: Path) -> list[str]:
         path = file.relative_to(root) if file.is_relative_to(root) else file
         name = found[0].test.partition("::")[2] or found[0].test
         others = f" and {len(found) - 1} more" if len(found) > 1 else ""
-        properties = {"file": path.as_posix(), "line": str(line), "title": f"GPU memory: {name}{others}"}
-        stated = ",".join(f"{key}={_escaped(value, ':,')}" for key, value in properties.items())
         messages = "\n".join(one.message for one in found)
-        lines.append(f"::error {stated}::{_escaped(messages)}")
+        lines.append(annotation("error", path.as_posix(), line, f"{name}{others}", messages))
     return lines
+
+
+def annotation(level: str, file: str, line: int, title: str, message: str) -> str:
+    """An annotation at a line, of the level `error`, `warning` or `notice`; `file` is named from the repository's top folder."""
+    properties = {"file": file, "line": str(line), "title": f"GPU memory: {title}"}
+    stated = ",".join(f"{key}={_escaped(value, ':,')}" for key, value in properties.items())
+    return f"::{level} {stated}::{_escaped(message)}"
 
 
 def _escaped(text: str, more: str = "") -> str:

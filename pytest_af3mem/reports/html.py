@@ -8,8 +8,10 @@ import gzip
 import os
 import re
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import jinja2
 import markupsafe
@@ -25,29 +27,32 @@ from pytest_af3mem.reports import figures, growth, series, terminal
 from pytest_af3mem.reports.columns import signed
 from pytest_af3mem.reports.failures import Failure
 
+_EMPTY = dict.fromkeys(
+    "stories changes lost padded bars several unattributed tables headings rows numbers versions witnesses conditions".split(), ()
+)
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of text, the first their headings; the columns numbered in `right` stand to the right."""
+
+    name: str
+    rows: Sequence[Sequence[str]]
+    right: Collection[int]
+
 
 def render(measurements: Sequence[Measurement], failures: Sequence[Failure] = (), buckets: Sequence[int] = ()) -> str:
     """The page. `failures` are the failed tests, and `buckets` the padding sizes of the model, where it has some."""
     found = series.split(measurements)
     composition, bars = figures.composition(found) if found else (None, [])
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"size": format_bytes, "signed": signed, "breakable": _breakable}
+    plots = {"curve": figures.curve(found, buckets), "composition": composition} if composition else {}
     headings, *rows = terminal.rows(failing.first(measurements)) if measurements else [()]
-    page: str = environment.get_template("page.html.jinja").render(
-        version=__version__,
-        made=_made(os.environ),
+    return _page(
         headline=failing.headline(measurements, failures),
+        plots=plots,
         stories=failing.stories(measurements, failures),
         lost=list(dict.fromkeys(f"{one.tokens:,} tokens on {one.target}" for one in measurements if one.peak is None)),
         padded=bool(buckets),
-        curve=figures.curve(found, buckets) if found else None,
-        composition=composition,
         bars=bars,
         several=len(found) > 1,
         headings=headings,
@@ -58,8 +63,33 @@ def render(measurements: Sequence[Measurement], failures: Sequence[Failure] = ()
         versions=growth.versions(measurements),
         unattributed=sorted({one.peak.unattributed for one in measurements if one.peak} - {""}),
         conditions=_conditions(measurements),
+    )
+
+
+def render_history(headline: str, plot: figures.Plot | None, tables: Sequence[Table], notes: Sequence[str]) -> str:
+    """The page of a baseline's history."""
+    return _page(headline=headline, plots={"history": plot} if plot else {}, tables=tables, versions=notes)
+
+
+def _page(*, headline: str, plots: Mapping[str, figures.Plot], **parts: Any) -> str:
+    """The template's page; parts that are left out are empty."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"size": format_bytes, "signed": signed, "breakable": _breakable}
+    page: str = environment.get_template("page.html.jinja").render(
+        {**_EMPTY, **parts},
+        version=__version__,
+        made=_made(os.environ),
+        headline=headline,
+        plots=plots,
+        figures={name: plot.figure for name, plot in plots.items()},
         # The page unpacks it: plotly.js is 4.8 MB, and 2 MB in this form; plotly ships no smaller bundle.
-        plotly=base64.b64encode(gzip.compress(get_plotlyjs().encode(), mtime=0)).decode() if found else "",
+        plotly=base64.b64encode(gzip.compress(get_plotlyjs().encode(), mtime=0)).decode() if plots else "",
     )
     return page
 

@@ -69,6 +69,11 @@ def summarize(measurements: Sequence[Measurement], failures: Sequence[Failure], 
 
 def annotate(failures: Sequence[Failure], root: Path, environment: Mapping[str, str]) -> list[str]:
     """Lines that GitHub Actions shows at the tests' own; none elsewhere. `root` is where paths begin if nothing says so."""
-    if environment.get("GITHUB_ACTIONS") != "true":
+    if not on_github(environment):
         return []
     return github.commands(failures, Path(environment.get("GITHUB_WORKSPACE") or root).resolve())
+
+
+def on_github(environment: Mapping[str, str]) -> bool:
+    """Whether GitHub Actions reads what is printed."""
+    return environment.get("GITHUB_ACTIONS") == "true"

@@ -1,18 +1,26 @@
-"""The workflows in docs/ci.md: what a newcomer pastes must not pass what it should stop."""
+"""The workflows in docs/ci.md, the action and the hook: what a newcomer pastes must not pass what it should stop."""
 
 import re
 import shlex
+import subprocess
+import textwrap
 from pathlib import Path
 
 import pytest
 
 from pytest_af3mem.commands import cli, compare
 from pytest_af3mem.commands.arguments import whole_numbers
+from pytest_af3mem.session.settings import OPTIONS
 
 yaml = pytest.importorskip("yaml")
-TEXT = Path(__file__).parents[2].joinpath("docs", "ci.md").read_text()
+ROOT = Path(__file__).parents[2]
+TEXT = ROOT.joinpath("docs", "ci.md").read_text()
 BLOCKS = {name: yaml.safe_load(block) for name, block in re.findall(r"```yaml\n# (\S+)\n(.*?)```", TEXT, re.DOTALL)}
 GATE, ACCEPT = (BLOCKS[f".github/workflows/{name}.yml"] for name in ("memory", "accept-memory"))
+ACTION = yaml.safe_load((ROOT / "action.yml").read_text())
+(HOOK,) = yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text())
+PARTS = [yaml.safe_load(textwrap.dedent(block)) for block in re.findall(r"```yaml\n( +.*?)```", TEXT, re.DOTALL)]
+COMMENT = next(part["comment"] for part in PARTS if "comment" in part)
 
 
 def steps(workflow, job):
@@ -54,6 +62,7 @@ def test_no_text_from_outside_is_pasted_into_a_shell():
     scripts = [
         step["run"] for workflow in (GATE, ACCEPT) for job in workflow["jobs"] for step in steps(workflow, job) if "run" in step
     ]
+    scripts += [step["run"] for step in (*ACTION["runs"]["steps"], *COMMENT["steps"]) if "run" in step]
     assert scripts
     assert not [script for script in scripts if "${{" in script]
 
@@ -76,3 +85,72 @@ def test_the_cache_of_the_gate_does_not_grow_with_each_commit():
     parsed = cli._parser().parse_args(arguments)
     assert (parsed.older_than, parsed.keep_under) == ("30d", "1 GiB")
     assert freed in BLOCKS[".gitlab-ci.yml"]["gpu-memory"]["script"]
+
+
+# -- The action and the hook
+
+
+def test_all_that_the_action_sets_are_settings_and_all_that_it_takes_is_used():
+    inputs = ACTION["inputs"]
+    assert all(isinstance(one["default"], str) and one["description"] for one in inputs.values())
+    (gate,) = [step for step in ACTION["runs"]["steps"] if step.get("id") == "gate"]
+    stated = {name for name in gate["env"] if name.startswith("AF3MEM_")}
+    assert stated <= {"AF3MEM_GPU", *(option.variable for option in OPTIONS)}
+    assert {"AF3MEM_GPU", "AF3MEM_TARGET", "AF3MEM_BASELINE", "AF3MEM_JSON", "AF3MEM_MARKDOWN"} <= stated
+    used = set(re.findall(r"inputs\.([\w-]+)", (ROOT / "action.yml").read_text()))
+    assert used == set(inputs)
+    assert gate["run"].splitlines()[-1] == 'python -m pytest "${arguments[@]}"'
+
+
+def test_the_action_keeps_the_cache_of_the_gate_in_the_docs():
+    def cached(found):
+        (cache,) = [step["with"] for step in found if step.get("uses", "").startswith("actions/cache@")]
+        (now,) = [step["run"] for step in found if step.get("id") == "now"]
+        (freed,) = [step["run"] for step in found if step.get("run", "").startswith("af3mem cache")]
+        return cache, now.replace("python -m pip", "pip"), freed
+
+    assert cached(ACTION["runs"]["steps"]) == cached(steps(GATE, "gate"))
+
+
+def test_each_script_of_the_action_names_its_shell():
+    assert [step["shell"] for step in ACTION["runs"]["steps"] if "run" in step] == ["bash"] * 4
+
+
+def test_the_arguments_of_the_action_are_one_a_line(tmp_path):
+    """As bash reads them: blanks stay, and nothing is expanded."""
+    (gate,) = [step for step in ACTION["runs"]["steps"] if step.get("id") == "gate"]
+    (tmp_path / "python").write_text('#!/bin/sh\nshift 2\nfor one; do printf "%s\\n" "<$one>"; done\n')
+    (tmp_path / "python").chmod(0o755)
+    said = {"TESTS": "tests/a b\n\ntests/*", "OPTIONS": "-k\nx and $(id)", "AF3MEM_MARKDOWN": "r/memory.md"}
+    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", "GITHUB_OUTPUT": str(tmp_path / "output"), **said}
+    command = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", gate["run"]]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["<tests/a b>", "<tests/*>", "<-k>", "<x and $(id)>"]
+    assert (tmp_path / "output").read_text() == "markdown=r/memory.md\n"
+
+
+def options_of(text):
+    return set(re.findall(r"--af3(?:-[a-z]+)+", text))
+
+
+def test_options_of_the_hook_and_of_the_docs_exist():
+    known = {"--af3-gpu", *(option.flag for option in OPTIONS)}
+    (repo,) = BLOCKS[".pre-commit-config.yaml"]["repos"]
+    (pasted,) = repo["hooks"]
+    assert pasted["id"] == HOOK["id"]
+    assert options_of(str(HOOK)) >= {"--af3-gpu", "--af3-baseline"}
+    assert options_of(str(HOOK)) | options_of(TEXT) <= known
+    assert HOOK["entry"] == "pytest --af3-gpu"
+    assert (HOOK["pass_filenames"], HOOK["stages"]) == (False, ["pre-push"])
+
+
+def test_what_comments_runs_nothing_of_the_pull_request():
+    assert COMMENT["permissions"] == {"pull-requests": "write"}
+    assert "head.repo.full_name == github.repository" in COMMENT["if"]
+    assert not [step for step in COMMENT["steps"] if "checkout" in step.get("uses", "")]
+
+
+def test_the_chart_is_made_of_a_command_that_exists():
+    *_, made, chart = steps(BLOCKS[".github/workflows/memory-chart.yml"], "chart")
+    parsed = cli._parser().parse_args(shlex.split(made["run"])[1:])
+    assert (str(parsed.benchmark_json), chart["with"]["tool"]) == (chart["with"]["output-file-path"], "customSmallerIsBetter")

@@ -164,6 +164,42 @@ def test_git_revisions(compare, repository, monkeypatch):
     assert "  setting width: 32 -> 64" in output.splitlines()
 
 
+def test_which_of_my_edits_it_was(compare, repository, wider, monkeypatch):
+    """The tree is dirty, with three edits: one hunk holds all that is new, and is annotated at its first changed line."""
+    file = repository / "python" / "analytic.py"
+    file.write_text("# a line more\n" + wider.replace("width = settings", "width = 1 * settings"))
+    (changed,) = [number for number, line in enumerate(file.read_text().splitlines(), start=1) if "jnp.stack" in line]
+    status, output, errors = compare(f"{repository}/python@v1", f"{repository}/python", "--tokens", "100")
+    assert (status, errors) == (commands.OVER, "")
+    lines = [line.strip() for line in output.splitlines()]
+    place = f"python/analytic.py:{changed - 3}-{changed + 3}"  # with three lines of context, as git shows it
+    assert lines[lines.index("at 100 tokens:") + 3 :][:3] == [
+        f"{'by hunk':{len(place)}}     before       after  difference",
+        f"{place}  64.50 KiB  128.50 KiB  +64.00 KiB",
+        f"{'elsewhere':{len(place)}}      640 B       640 B        none",
+    ]
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    status, output, errors = compare(f"{repository}/python@v1", f"{repository}/python", "--tokens", "100", "--json", "-")
+    assert errors.startswith(f"::error file=python/analytic.py,line={changed},title=GPU memory%3A +64.00 KiB at 100 tokens::")
+    assert errors.endswith(f"::{place} holds +64.00 KiB of the peak at 100 tokens: 64.50 KiB -> 128.50 KiB\n")
+    hunk, elsewhere = json.loads(output)["comparisons"][0]["by_hunk"]
+    assert (hunk["file"], hunk["first_line"], hunk["last_line"]) == ("python/analytic.py", changed - 3, changed + 3)
+    assert (hunk["before_bytes"], hunk["after_bytes"], hunk["difference_bytes"]) == (66048, 131584, 65536)
+    assert (elsewhere["hunk"], elsewhere["file"], elsewhere["difference_bytes"]) == ("elsewhere", None, 0)
+
+
+def test_a_commit_that_needs_less_annotates_nothing(compare, repository, monkeypatch):
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    status, output, errors = compare(f"{repository}/python@v2", f"{repository}/python@v1")
+    assert (status, errors) == (commands.OK, "")
+    assert "128.50 KiB  64.50 KiB  -64.00 KiB" in output
+
+
+def test_without_a_revision_there_are_no_hunks(compare, trees):
+    _, output, _ = compare(trees / "as_it_is", trees / "wider", "--json", "-")
+    assert [one["by_hunk"] for one in json.loads(output)["comparisons"]] == [None]
+
+
 def test_what_is_not_judged_is_neither_within_nor_over(compare, trees):
     (trees / "wider" / "analytic.py").write_text(
         (trees / "wider" / "analytic.py").read_text().replace("width = settings", "raise KeyError(3) #")
