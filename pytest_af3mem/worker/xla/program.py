@@ -105,9 +105,14 @@ def of_plan(
         program = read(plan)
     except (ValueError, IndexError, KeyError) as error:
         raise NotJudged(f"XLA's plan of the buffers cannot be read: {first_line(error)}") from error
-    found = replace(_sizes(program), kernels=kernels(program.instructions.values(), forward.left_to_xla))
+    return of_program(program, fingerprint.places(packages), forward.left_to_xla)
+
+
+def of_program(program: Program, places: Sequence[str], left_to_xla: Collection[str] = ()) -> Compiled:
+    """What a program comes to that was read whole. Source lines are those of `places`, folders or files."""
+    found = replace(sizes(program), kernels=kernels(program.instructions.values(), left_to_xla))
     try:
-        return _attributed(found, program, packages)
+        return _attributed(found, program, places)
     except MemoryError:
         raise
     except Exception as error:
@@ -132,7 +137,8 @@ def of_executable(compiled: Any, forward: Forward, packages: Sequence[str]) -> C
     )
     try:
         program = executable.read(compiled.runtime_executable().serialize())
-        return _attributed(replace(found, constant_bytes=_sizes(program).constant_bytes), program, packages)
+        known = replace(found, constant_bytes=sizes(program).constant_bytes)
+        return _attributed(known, program, fingerprint.places(packages))
     except MemoryError:
         raise
     except Exception as error:
@@ -156,7 +162,7 @@ def kernels(instructions: Iterable[Instruction], left_to_xla: Collection[str] = 
     return Kernels(triton, tuple(sorted(fallbacks)), mosaic)
 
 
-def _sizes(program: Program) -> Compiled:
+def sizes(program: Program) -> Compiled:
     """As XLA's `memory_analysis` counts them, and constants, which it leaves out."""
 
     def total(chosen: Callable[[Allocation], bool]) -> int:
@@ -173,8 +179,7 @@ def _sizes(program: Program) -> Compiled:
     )
 
 
-def _attributed(found: Compiled, program: Program, packages: Sequence[str]) -> Compiled:
-    places = fingerprint.places(packages)
+def _attributed(found: Compiled, program: Program, places: Sequence[str]) -> Compiled:
     attribution = attribute(program, places, found.total_bytes, found.live_bytes)
     known = replace(found.limits, large_arrays=limits.large_arrays(program, places))
     return replace(found, attribution=attribution, live_bytes=attribution.live_bytes, limits=known)

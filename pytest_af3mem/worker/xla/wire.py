@@ -22,15 +22,16 @@ _BLOCK, _BLOCK_HEADER, _CHUNK_HEADER = 1 << 16, 24, 40
 
 
 def varint(data: bytes, at: int) -> tuple[int, int]:
-    """A number in base 128, and where the next thing begins."""
+    """A number in base 128, and where the next thing begins. Raises ValueError for one of more than 64 bits."""
     value = shift = 0
-    while True:
+    while shift < 64:
         byte = data[at]
         at += 1
         if byte < 128:
             return value | byte << shift, at
         value |= (byte & 127) << shift
         shift += 7
+    raise ValueError(f"a number of more than 64 bits before byte {at}")
 
 
 def fields(data: bytes) -> Iterator[tuple[int, int, bytes]]:
@@ -150,6 +151,8 @@ def records(data: bytes) -> list[bytes]:
         size = int.from_bytes(stream[at + 8 : at + 16], "little")
         kind, count = stream[at + 24 : at + 25], int.from_bytes(stream[at + 25 : at + 32], "little")
         start = at + _CHUNK_HEADER
+        if start + size > len(stream):
+            raise ValueError(f"a Riegeli chunk of {size} bytes ends after the file")
         if kind == b"r":
             found += _simple(stream[start : start + size], count)
         elif kind not in b"smp":
