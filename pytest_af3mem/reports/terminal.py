@@ -141,13 +141,13 @@ def holders(peak: Planned) -> list[str]:
     if not peak.holders:
         return [f"  {peak.unattributed}"] if peak.unattributed else []
     lines = [f"  who holds the peak ({explained(peak) * 100:.1f} % of it in named components):"]
-    sums = by_component(peak)
+    sums, total = by_component(peak), peak.total_bytes or 1
     for name in [*sums][:_TOP]:
         own = [holder for holder in peak.holders if holder.component == name]
         what = " ".join(filter(None, (own[0].kind, own[0].array, own[0].source)))
         more = sum(holder.count for holder in own) - own[0].count
         what_else = "" if what == name else f"  {what}{f' and {more} more' if more else ''}"
-        lines.append(f"  {format_bytes(sums[name]):>12} {sums[name] / peak.total_bytes * 100:5.1f} %  {name}{what_else}")
+        lines.append(f"  {format_bytes(sums[name]):>12} {sums[name] / total * 100:5.1f} %  {name}{what_else}")
     if rest := [*sums.values()][_TOP:]:
-        lines.append(f"  {format_bytes(sum(rest)):>12} {sum(rest) / peak.total_bytes * 100:5.1f} %  in {len(rest)} others")
+        lines.append(f"  {format_bytes(sum(rest)):>12} {sum(rest) / total * 100:5.1f} %  in {len(rest)} others")
     return lines

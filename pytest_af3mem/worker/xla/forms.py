@@ -33,7 +33,8 @@ FLAVOR = re.compile(r"\.(?:sm_(?P<sm>\d+\.\d+)\w?_gpu|(?P<rocm>gfx\w+)_gpu|(?P<o
 _DAMAGED = (ValueError, IndexError, KeyError, RecursionError)
 _ZSTD, _TIME_BYTES, _PIECE_BYTES, _MOST_HEADER_BYTES = b"\x28\xb5\x2f\xfd", 4, 2**12, 2**24
 _CUT = "is cut off: what wrote it did not get to its end, or it was copied in part"
-_NOT_READ = "which is not read here"  # of what `wire` says
+_ENDS = "ends after"  # as `wire` says it of what is cut off
+_MODULE = re.compile(rb"\n[\x80-\xff]{0,5}[\x00-\x7f]\n")  # how a dump begins: with a module, which begins with its name
 _NAMED = {
     b"\x1f\x8b": "is packed by gzip: gunzip it first",
     b"\xfd7zXZ\x00": "is packed by xz: unxz it first",
@@ -87,9 +88,9 @@ def found(content: bytes, name: str = "") -> Found:
 
 
 def _found(content: bytes, name: str) -> Found:
-    for start, text in _NAMED.items():
+    for start, what in _NAMED.items():
         if content.startswith(start):
-            raise Unreadable(text)
+            raise Unreadable(what)
     if _PICKLE.match(content):
         raise Unreadable(
             "is a pickle, which is not loaded, for that would run what it says: write compiled.runtime_executable().serialize() "
@@ -132,12 +133,12 @@ def _unpacked(content: bytes) -> bytes | None:
 
 def _zstd() -> Any:
     """What unpacks zstd: Python's own from 3.14 on, before that the package that JAX takes, too."""
-    for module, kind in (("compression.zstd", "ZstdDecompressor"), ("zstandard", "ZstdDecompressor")):
+    for name in ("compression.zstd", "zstandard"):
         try:
-            unpacker = getattr(importlib.import_module(module), kind)()
+            unpacker = importlib.import_module(name).ZstdDecompressor()
         except ImportError:
             continue
-        return unpacker if module != "zstandard" else unpacker.decompressobj()
+        return unpacker.decompressobj() if name == "zstandard" else unpacker
     raise Unreadable(
         f"is packed by zstd, which {sys.executable} cannot unpack: pip install zstandard there, or name with --python the one "
         "that wrote it"
@@ -182,7 +183,7 @@ def _why_not(content: bytes, form: str) -> str:
         for one in inside:
             records(one)
     except _DAMAGED as error:
-        if _NOT_READ not in str(error):
+        if isinstance(error, IndexError) or _ENDS in str(error):
             return _CUT
     version = f" of version {header['version']} of {header['runtime']}" if header["runtime"] else ""
     is_newer = header["version"] > _KNOWN_VERSION
@@ -217,9 +218,7 @@ def _of_plan(content: bytes, name: str) -> Found:
     try:
         parts = {number: inner for number, _, inner in fields(content) if number in (1, 3)}
     except _DAMAGED as error:
-        length, at = varint(content, 1)
-        named = content[at : at + 1] == b"\n" and length > len(content) // 100
-        raise Unreadable(_CUT if named else f"is nothing that is known here: {AGAIN}") from error
+        raise Unreadable(_CUT if _MODULE.match(content) else f"is nothing that is known here: {AGAIN}") from error
     module = parts.get(1, b"")
     if not executable.is_module(module):
         raise Unreadable(f"is no dump of a program: give NAME_after_optimizations.hlo.pb, which {FLAGS} writes")

@@ -54,8 +54,8 @@ def _in_folder(folder: Path, progress: Callable[[str], None]) -> ReadProgram:
         if total_bytes > best_bytes:
             best, best_bytes = (folder / name, found), total_bytes
     if best is None:
-        which = "one program" if len(names) == 1 else f"{len(names)} programs, and the first"
-        raise Unreadable(f"holds {which}, {unread[0]}")
+        which = "one program" if len(names) == 1 else f"{len(names)} programs, none of which is read, the first of them"
+        raise Unreadable(f"holds {which}: {unread[0]}")
     return dataclasses.replace(_told(*best), others=readable - 1, unread=tuple(unread))
 
 
