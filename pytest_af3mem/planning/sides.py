@@ -71,7 +71,21 @@ def _is_program(word: str) -> bool:
     if os.path.isdir(word):  # noqa: PTH112
         with contextlib.suppress(OSError):
             return any(map(_PROGRAM.search, os.listdir(word)))  # noqa: PTH208
-    return os.path.isfile(word) and (bool(_PROGRAM.search(word)) or not os.access(word, os.X_OK))  # noqa: PTH113
+    if not os.path.isfile(word):  # noqa: PTH113
+        return False
+    return bool(_PROGRAM.search(word)) or not (os.access(word, os.X_OK) or _is_text(Path(word)))
+
+
+def _is_text(path: Path) -> bool:
+    """Whether it begins as text, as a script does, or cannot be read."""
+    try:
+        with path.open("rb") as file:
+            file.read(1024).decode()
+    except UnicodeDecodeError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def _revision(word: str) -> tuple[Path, str] | None:

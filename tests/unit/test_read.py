@@ -17,6 +17,7 @@ from pytest_af3mem.records.read_program import ReadProgram
 from pytest_af3mem.reports.read import render_json, render_text
 from pytest_af3mem.session.settings import Settings
 from pytest_af3mem.worker.xla import forms, program_file
+from pytest_af3mem.worker.xla.executable import Allocation
 
 KEPT = Path(__file__).parents[2] / "fixtures" / "programs"
 PLAN, EXECUTABLE = KEPT / "module_0001.jit_fitted.sm_9.0a_gpu_after_optimizations.hlo.pb", KEPT / "executable"
@@ -168,7 +169,17 @@ def test_a_side_of_a_comparison(tmp_path, make, is_program):
             sides.read(str(path), "OLD", Settings(), {})
 
 
-def test_a_folder_of_sources_is_no_program(tmp_path):
+def test_neither_sources_nor_scripts_are_programs(tmp_path):
     (tmp_path / "model.py").touch()
     side = sides.read(str(tmp_path), "OLD", Settings(), {})
     assert (side.program, side.settings.path) == (None, tmp_path)
+    with pytest.raises(UsageError, match="is not a program that can be run"):
+        sides.read(str(tmp_path / "model.py"), "OLD", Settings(), {})
+
+
+def test_sizes_that_no_program_has_are_refused(a_file, monkeypatch):
+    allocation = Allocation(2**63, False, False, None, True, ())
+    program = dataclasses.replace(forms.found(EXECUTABLE.read_bytes()).program, allocations=(allocation,))
+    monkeypatch.setattr(forms, "found", lambda content, name: forms.Found(forms.DUMP, "jit_f", program))
+    with pytest.raises(UsageError, match=r"is damaged .*output_bytes: 9223372036854775808 must be"):
+        read(a_file(b"any"))

@@ -27,7 +27,7 @@ FLAGS = "XLA_FLAGS='--xla_dump_to=DIR --xla_dump_hlo_as_proto'"
 
 AGAIN = f"{FLAGS} makes a dump that is read"
 
-FLAVOR = re.compile(r"\.(?:sm_(?P<sm>\d+\.\d+)\w?_gpu|(?P<rocm>gfx\w+)_gpu|(?P<other>(?!after)[a-z]+))_after_optimizations")
+FLAVOR = re.compile(r"\.(?:sm_(?P<sm>\d+\.\d+)\w?_gpu|(?P<rocm>gfx\w+)_gpu|(?P<other>cpu|tpu))_after_optimizations")
 """What XLA compiled for, in the name of a file that it dumps: `module_0001.jit_f.sm_9.0a_gpu_after_optimizations.hlo.pb`."""
 
 _DAMAGED = (ValueError, IndexError, KeyError, RecursionError)

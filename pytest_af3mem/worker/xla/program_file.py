@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from pytest_af3mem.errors import UsageError, shown
+from pytest_af3mem.errors import InputError, UsageError, shown
 from pytest_af3mem.gpus import Gpu, described
 from pytest_af3mem.records.program_limits import Rematerialization
 from pytest_af3mem.records.read_program import ReadProgram
@@ -22,8 +22,8 @@ _BEFORE = "before_optimizations.hlo.pb"
 _MOST_TEXT_BYTES = 2**20
 _BESIDE = (".gpu_target_config.pbtxt", ".config.pbtxt")
 _ALPHAFOLD3 = re.compile(r"(.*/alphafold3)/")
-_INSTALLED = re.compile(r"(.*/(?:site|dist)-packages/(\w+))/|/lib/python3\.\d+/|<")
-_NOT_OWN = {"None", "equinox", "flax", "haiku", "jax", "jaxlib", "tokamax"}
+_INSTALLED = re.compile(r"(.*/(?:site|dist)-packages/(\w+))/|.*/lib/python3\.\d+/|<")
+_NOT_OWN = {"equinox", "flax", "haiku", "jax", "jaxlib", "tokamax"}
 
 
 def read(path: Path, progress: Callable[[str], None]) -> ReadProgram:
@@ -91,7 +91,7 @@ def _told(path: Path, found: Found) -> ReadProgram:
     compiled = program.of_program(found.program, _own_sources(found.program))
     limit_bytes = around.limit_bytes(compiled.argument_bytes, compiled.output_bytes)
     capability = ".".join(map(str, around.gpu.compute_capability)) if around.gpu else ""
-    return ReadProgram(
+    told = ReadProgram(
         file=str(path),
         form=found.form,
         module=found.module,
@@ -109,6 +109,10 @@ def _told(path: Path, found: Found) -> ReadProgram:
         compute_capability=found.compute_capability or capability,
         gpu=around.gpu.description if around.gpu else "",
     )
+    try:
+        return ReadProgram.from_json(told.to_json())
+    except InputError as error:  # sizes that no program has
+        raise Unreadable(f"is damaged ({error}): {forms.AGAIN}") from error
 
 
 @dataclass(frozen=True)
@@ -153,6 +157,6 @@ def _own_sources(read: Program) -> list[str]:
     """Where the lines lie that say most of a program: AlphaFold 3, scripts, then packages but JAX's and those of layers."""
     files = dict.fromkeys(file for file, *_ in read.frames.values())
     alphafold3 = dict.fromkeys(match[1] for file in files if (match := _ALPHAFOLD3.match(file)))
-    installed = {file: _INSTALLED.match(file) or _INSTALLED.search(file) for file in files}
-    packages = dict.fromkeys(match[1] for match in installed.values() if match and str(match[2]) not in _NOT_OWN)
+    installed = {file: _INSTALLED.match(file) for file in files}
+    packages = dict.fromkeys(match[1] for match in installed.values() if match and match[2] and match[2] not in _NOT_OWN)
     return [*alphafold3, *(file for file, match in installed.items() if not match), *packages]
