@@ -229,7 +229,7 @@ def test_records_of_several_chunks_that_block_headers_interrupt():
 def test_what_has_no_end_or_ends_too_soon_is_refused():
     with pytest.raises(ValueError, match="a number of more than 64 bits"):
         varint(b"\xff" * 1_000_000, 0)
-    with pytest.raises(ValueError, match="a Riegeli chunk of 1003 bytes ends after the file"):
+    with pytest.raises(ValueError, match="a Riegeli chunk of 1004 bytes ends after the file"):
         records(riegeli(simple(b"x" * 1_000))[:-1])
 
 
