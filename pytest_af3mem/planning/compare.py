@@ -1,31 +1,39 @@
-"""The same inputs measured on two sides that differ in interpreter, sources, model or settings: is NEW worse than OLD?"""
+"""The same inputs measured on two sides that differ in interpreter, sources, model or settings: is NEW worse than OLD?
+
+A side may also be a program that is compiled already, which is read and not measured.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from pytest_af3mem import gpus
 from pytest_af3mem.errors import NotJudged, SetupError, UsageError
 from pytest_af3mem.gpus.size import Size
 from pytest_af3mem.planning.ask import Show, ask
 from pytest_af3mem.planning.hunks import Edits, Share
 from pytest_af3mem.records.peak import Peak
+from pytest_af3mem.records.read_program import Planned, ReadProgram
 from pytest_af3mem.records.request import Request
 from pytest_af3mem.records.verdict import Outcome, worst
+from pytest_af3mem.session.pool import Pool
 from pytest_af3mem.session.session import Session
 from pytest_af3mem.session.settings import Settings
 
 
 @dataclass(frozen=True)
 class Side:
-    """OLD or NEW: its `name`, how it was asked for, where it is measured, and what its model is set to."""
+    """OLD or NEW: its `name`, how it was asked for, where it is measured, what its model is set to; or a compiled `program`."""
 
     name: str
     text: str
     settings: Settings
     model_settings: Mapping[str, Any]
+    program: Path | None = None
 
     def shown(self, show: Show) -> Show:
         """As `show`, with the side's name."""
@@ -34,16 +42,16 @@ class Side:
 
 @dataclass(frozen=True)
 class OldAndNew:
-    """One input, asked for and answered on both sides."""
+    """One input, asked for and answered on both sides; None where neither was asked for, as both are compiled programs."""
 
-    asked: tuple[Request, Request]
-    old: Peak | NotJudged
-    new: Peak | NotJudged
+    asked: tuple[Request, Request] | None
+    old: Planned | NotJudged
+    new: Planned | NotJudged
 
     @property
-    def peaks(self) -> tuple[Peak, Peak] | None:
+    def peaks(self) -> tuple[Planned, Planned] | None:
         """Both peaks; None where one of them was not judged."""
-        return (self.old, self.new) if isinstance(self.old, Peak) and isinstance(self.new, Peak) else None
+        return None if isinstance(self.old, NotJudged) or isinstance(self.new, NotJudged) else (self.old, self.new)
 
     @property
     def difference_bytes(self) -> int | None:
@@ -81,11 +89,22 @@ class Comparison:
         return worst(pair.outcome(self.tolerance) for pair in self.pairs)
 
     @property
+    def has_programs(self) -> bool:
+        """Whether a side is a compiled program."""
+        return bool(self.old.program or self.new.program)
+
+    @property
     def differing(self) -> dict[str, tuple[str, str]]:
-        """What differs besides memory: the model, its sources, its settings, versions; empty text for what a side lacks."""
+        """What differs besides memory: the model, its sources, its settings, versions; empty text for what a side lacks.
+
+        Where a side is a compiled program, only what is known of both counts.
+        """
         peaks = next((pair.peaks for pair in self.pairs if pair.peaks), None)
         if peaks is None:
             return {}
+        if self.has_programs:
+            old, new = map(_compiled_for, peaks)
+            return {name: (text, new[name]) for name, text in old.items() if text != new.get(name, text)}
         old, new = map(_described, peaks)
         return {name: (old.get(name, ""), new.get(name, "")) for name in {**old, **new} if old.get(name) != new.get(name)}
 
@@ -99,13 +118,24 @@ def compare(
     show: Show,
     edits: Edits | None = None,
 ) -> Comparison:
-    """Generated inputs of so many tokens on both sides. Raises UsageError and SetupError, with the name of the side."""
-    found: dict[str, list[tuple[Request, Peak | NotJudged]]] = {}
+    """Generated inputs of so many tokens on both sides. Raises UsageError and SetupError, with the name of the side.
+
+    One compiled program is held against one size; of two no tokens are known.
+    """
+    found: dict[str, list[tuple[Request | None, Planned | NotJudged]]] = {}
     notes: list[str] = []
-    for settings in dict.fromkeys((old.settings, new.settings)):
+    measured = [side for side in (old, new) if not side.program]
+    for side in (one for one in (old, new) if one.program):
+        if measured and len(tokens) != 1:
+            rule = (
+                f"is one compiled program: state with --tokens N the size that it is of, for which {measured[0].name} is measured"
+            )
+            raise UsageError(f"{side.name} {side.text!r} {rule}")
+        found[side.name] = [(None, _read(side, show))]
+    for settings in dict.fromkeys(side.settings for side in measured):
         asked: list[tuple[Side, list[Request]]] = []
         with closing(Session(settings)) as session:
-            for side in (one for one in (old, new) if one.settings == settings):
+            for side in (one for one in measured if one.settings == settings):
                 given: dict[str, Any] = {"options": options, "model_settings": side.model_settings}
                 with _named(side):
                     requests = [session.request(tokens=count, **given) for count in tokens]
@@ -116,8 +146,27 @@ def compare(
                 with _named(side):
                     found[side.name] = list(ask(session, requests, side.shown(show)).items())
             notes += session.pool.notes
-    pairs = [OldAndNew((a, b), before, after) for (a, before), (b, after) in zip(found[old.name], found[new.name], strict=True)]
+    pairs = [
+        OldAndNew(_asked(a or b, b or a), before, after)
+        for (a, before), (b, after) in zip(found[old.name], found[new.name], strict=True)
+    ]
     return Comparison(old, new, tolerance, tuple(pairs), tuple(notes), edits)
+
+
+def _asked(old: Request | None, new: Request | None) -> tuple[Request, Request] | None:
+    return (old, new) if old and new else None
+
+
+def _read(side: Side, show: Show) -> ReadProgram | NotJudged:
+    assert side.program is not None
+    side.shown(show)("reading")
+    try:
+        with closing(Pool(side.settings)) as pool:
+            return pool.read(side.program)
+    except NotJudged as error:
+        return error
+    except UsageError as error:
+        raise UsageError(f"{side.name} {error}") from error
 
 
 @contextmanager
@@ -129,8 +178,17 @@ def _named(side: Side) -> Iterator[None]:
         raise kind(f"{side.name} {side.text!r}: {error}") from error
 
 
-def _described(peak: Peak) -> dict[str, str]:
+def _compiled_for(program: Planned) -> dict[str, str]:
+    """What is known of a program that a file may say, too, as text."""
+    if isinstance(program, Peak):
+        return {"compute capability": ".".join(map(str, gpus.find(program.target).compute_capability))}
+    known = {"module": program.module, "compute capability": program.compute_capability, "GPU": program.gpu}
+    return {name: text for name, text in known.items() if text}
+
+
+def _described(peak: Planned) -> dict[str, str]:
     """All that a peak was measured with, as text."""
+    assert isinstance(peak, Peak)
     return {
         "model": f"{peak.model.name}, {peak.model.distribution}",
         "sources": peak.model.fingerprint,

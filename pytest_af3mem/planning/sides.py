@@ -1,7 +1,11 @@
-"""What can stand for OLD and NEW: an interpreter, a source tree, a git revision, a model, settings of it, or several of these."""
+"""What can stand for OLD and NEW: an interpreter, a source tree, a git revision, a model, settings of it, or several of these.
+
+And a program that is compiled already, alone.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shlex
@@ -17,9 +21,13 @@ from pytest_af3mem.planning.hunks import Edits
 from pytest_af3mem.session.reproduce import setting
 from pytest_af3mem.session.settings import OPTIONS, Settings
 
-FORMS = "a Python, a folder with the model's sources, FOLDER@REVISION, a model, NAME=VALUE, 'installed', or several in quotes"
+FORMS = (
+    "a Python, a folder with the model's sources, FOLDER@REVISION, a model, NAME=VALUE, 'installed', or several in quotes; "
+    "or a compiled program, as af3mem read takes it"
+)
 _READ = {option.name: option.read for option in OPTIONS}
 _PYTHON = re.compile(r"python[\d.]*")
+_PROGRAM = re.compile(r"after_optimizations(\.hlo\.pb|.*\.txt)$|(^|/)jit_[^/]*-cache$|\.pb$")
 _SETTING = re.compile(r"[A-Za-z_][\w.]*=.*", re.DOTALL)
 
 
@@ -28,7 +36,12 @@ def read(text: str, name: str, settings: Settings, model_settings: Mapping[str, 
 
     `installed` is without a source tree, and `@main` a revision of the current folder. Raises UsageError.
     """
-    for word in _words(text, name):
+    words = _words(text, name)
+    if any(map(_is_program, words)):
+        if len(words) > 1:
+            raise UsageError(f"{name} {text!r} holds a compiled program, which stands alone: nothing of it can be set")
+        return Side(name, text, settings, model_settings, program=Path(words[0]))
+    for word in words:
         settings, model_settings = _changed(word, name, settings, model_settings)
     return Side(name, text, settings, model_settings)
 
@@ -47,7 +60,7 @@ def edits(old: Side, new: Side) -> Edits | None:
 
 def _place(side: Side, name: str) -> tuple[Path, str | None, str] | None:
     """A side's checkout, its commit (None: the files as they are), and the folder of its sources in the repository."""
-    if side.settings.path is None:
+    if side.settings.path is None or side.program:
         return None
     found: tuple[Path, str] | None = None
     for word in _words(side.text, name):
@@ -88,6 +101,28 @@ def _changed(word: str, name: str, settings: Settings, model_settings: Mapping[s
     if os.sep in word:
         raise UsageError(f"{name} {word!r} is no file or folder: it must be {FORMS}")
     return replace(settings, model=word), model_settings
+
+
+def _is_program(word: str) -> bool:
+    """Whether `af3mem read` takes it: a file that is no interpreter, or a folder that XLA or JAX kept programs in."""
+    if os.path.isdir(word):  # noqa: PTH112
+        with contextlib.suppress(OSError):
+            return any(map(_PROGRAM.search, os.listdir(word)))  # noqa: PTH208
+    if not os.path.isfile(word):  # noqa: PTH113
+        return False
+    return bool(_PROGRAM.search(word)) or not (os.access(word, os.X_OK) or _is_text(Path(word)))
+
+
+def _is_text(path: Path) -> bool:
+    """Whether it begins as text, as a script does, or cannot be read."""
+    try:
+        with path.open("rb") as file:
+            file.read(1024).decode()
+    except UnicodeDecodeError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def _revision(word: str) -> tuple[Path, str] | None:

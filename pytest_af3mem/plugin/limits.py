@@ -36,6 +36,10 @@ class Against:
     def __init__(self, settings: Settings):
         assert settings.against is not None
         self._side = sides.read(settings.against, "--af3-against", settings, {})
+        if self._side.program:
+            raise UsageError(
+                f"--af3-against {settings.against!r} is one compiled program: af3mem compare holds it against others"
+            )
         if self._side.settings == settings and not self._side.model_settings:
             rule = "is what the tests measure: name another Python, source tree or revision ('installed' leaves --af3-path out)"
             raise UsageError(f"--af3-against {settings.against!r} {rule}")

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pytest_af3mem.records.peak import Peak
+from pytest_af3mem.records.read_program import Planned
 
 FRAGMENTATION = "fragmentation"
 """Component and kind of memory that is asked for and lies idle at the peak."""
@@ -29,7 +29,7 @@ class Change:
         return self.after_bytes - self.before_bytes
 
 
-def by_component(peak: Peak) -> dict[str, int]:
+def by_component(peak: Planned) -> dict[str, int]:
     """Bytes at the peak of each component, the largest first; they add up to `total_bytes`. Empty where nobody was named."""
     sums: Counter[str] = Counter()
     for holder in peak.holders:
@@ -52,7 +52,7 @@ def grown(before: Mapping[str, int], after: Mapping[str, int]) -> list[Change]:
     return sorted(moved, key=lambda change: (-abs(change.difference_bytes), change.component))
 
 
-def explained(peak: Peak) -> float:
+def explained(peak: Planned) -> float:
     """The share of the peak, from 0 to 1, that named components hold: neither fragmentation nor outside of all scopes."""
     named = sum(holder.bytes for holder in peak.holders if holder.component not in (UNNAMED, FRAGMENTATION))
     return named / peak.total_bytes if peak.total_bytes else 0.0

@@ -53,7 +53,8 @@ def signed(difference_bytes: int) -> str:
 def change(before_bytes: int, after_bytes: int, digits: int) -> str:
     """`"+12.00 MiB (+1.50 %)"` with so many digits of the percentage, `"none"` where nothing changed."""
     difference = after_bytes - before_bytes
-    return f"{signed(difference)} ({difference / before_bytes * 100:+.{digits}f} %)" if difference else "none"
+    share = f" ({difference / before_bytes * 100:+.{digits}f} %)" if before_bytes else ""
+    return f"{signed(difference)}{share}" if difference else "none"
 
 
 def origin(peak: Peak) -> str:

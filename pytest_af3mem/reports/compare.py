@@ -11,8 +11,9 @@ from pytest_af3mem.gpus.size import format_bytes
 from pytest_af3mem.planning.compare import Comparison, OldAndNew
 from pytest_af3mem.planning.hunks import Hunk, Share
 from pytest_af3mem.records.holders import by_component, grown
+from pytest_af3mem.records.read_program import Planned, ReadProgram
 from pytest_af3mem.records.verdict import Outcome
-from pytest_af3mem.reports import growth
+from pytest_af3mem.reports import growth, read
 from pytest_af3mem.reports.columns import aligned, change, printed, signed
 from pytest_af3mem.reports.github import annotation
 from pytest_af3mem.reports.json import document, row
@@ -23,13 +24,16 @@ _MOST_HUNKS = _MOST_ANNOTATIONS = 10
 def render_text(found: Comparison) -> str:
     """Both sides, a line a size, what grew at each, and what differs besides."""
     lines = [f"OLD  {found.old.text}", f"NEW  {found.new.text}", ""]
-    rows = [("tokens", "bucket", "target", "old", "new", "difference", "verdict")]
-    lines += aligned([*rows, *(_row(pair, found) for pair in found.pairs)], right={0, 1, 3, 4, 5})
+    rows = [("tokens", "bucket", "target", "old", "new", "difference", "verdict"), *(_row(pair, found) for pair in found.pairs)]
+    if not any(pair.asked for pair in found.pairs):
+        rows = [row[3:] for row in rows]  # of compiled programs no tokens are known
+    lines += aligned(rows, right={at for at, heading in enumerate(rows[0]) if heading not in ("target", "verdict")})
     sizes_of: dict[tuple[str, ...], list[str]] = {}
     for pair in found.pairs:
-        sizes_of.setdefault((*_details(pair), *_by_hunk(found.by_hunk(pair))), []).append(str(pair.asked[0].tokens))
+        sizes_of.setdefault((*_details(pair), *_by_hunk(found.by_hunk(pair))), []).append(_tokens(pair))
     for details, sizes in sizes_of.items():  # often the same at all sizes, above all where a side cannot be measured
-        lines += ["", f"at {', '.join(sizes)} tokens:", *(f"  {line}" for line in details)] if details else []
+        where = f"at {', '.join(sizes)} tokens:" if any(sizes) else "at the peak:"
+        lines += ["", where, *(f"  {line}" for line in details)] if details else []
     lines += _differing(found)
     return printed([*found.notes, *lines])
 
@@ -38,12 +42,12 @@ def render_json(found: Comparison) -> str:
     """As the JSON report of measurements, with the `side` of each; `comparisons` holds them against each other."""
     rows, comparisons = [], []
     for pair in found.pairs:
-        for side, request, answer in zip(("old", "new"), pair.asked, (pair.old, pair.new), strict=True):
-            rows.append(row("compare", request, answer, side=side))
+        for at, (side, answer) in enumerate((("old", pair.old), ("new", pair.new))):
+            rows.append(_measurement(found, pair, at, answer, side=side))
         changes = grown(*map(by_component, pair.peaks)) if pair.peaks else []
         comparisons.append(
             {
-                "tokens": pair.asked[0].tokens,
+                "tokens": pair.asked[0].tokens if pair.asked else None,
                 "difference_bytes": pair.difference_bytes,
                 "verdict": pair.outcome(found.tolerance).value,
                 "grown": [dataclasses.asdict(one) for one in changes],
@@ -73,9 +77,9 @@ def annotate(found: Comparison) -> list[str]:
     for hunk in sorted(grown, key=lambda one: -most[one][1].difference_bytes)[:_MOST_ANNOTATIONS]:
         is_over = any(pair.outcome(found.tolerance) is Outcome.OVER for pair, _ in grown[hunk])
         pair, share = most[hunk]
-        title = f"{signed(share.difference_bytes)} at {pair.asked[1].tokens} tokens"
+        title = f"{signed(share.difference_bytes)} at {_tokens(pair)} tokens"
         messages = (
-            f"{hunk} holds {signed(one.difference_bytes)} of the peak at {at.asked[1].tokens} tokens: "
+            f"{hunk} holds {signed(one.difference_bytes)} of the peak at {_tokens(at)} tokens: "
             f"{format_bytes(one.before_bytes)} -> {format_bytes(one.after_bytes)}"
             for at, one in grown[hunk]
         )
@@ -113,12 +117,28 @@ def _share(one: Share) -> dict[str, Any]:
     }
 
 
+def _measurement(found: Comparison, pair: OldAndNew, at: int, answer: Planned | NotJudged, side: str) -> dict[str, Any]:
+    """One answer as JSON; of a compiled program as `af3mem read` has it."""
+    program = (found.old, found.new)[at].program
+    if isinstance(answer, ReadProgram):
+        return read.row(answer, side=side)
+    if program or pair.asked is None:
+        return {"side": side, "file": str(program), "total_bytes": None, "reason": str(answer)}
+    return row("compare", pair.asked[at], answer, side=side)
+
+
+def _tokens(pair: OldAndNew) -> str:
+    """Of the input on both sides; empty for compiled programs, of which they are not known."""
+    return f"{pair.asked[0].tokens}" if pair.asked else ""
+
+
 def _row(pair: OldAndNew, found: Comparison) -> tuple[str, ...]:
-    old, new = pair.asked
+    of = ("-", "-", "-")
+    if pair.asked:
+        old, new = pair.asked
+        of = (f"{old.tokens}", f"{old.bucket}" if old.bucket == new.bucket else f"{old.bucket} -> {new.bucket}", old.target)
     return (
-        str(old.tokens),
-        str(old.bucket) if old.bucket == new.bucket else f"{old.bucket} -> {new.bucket}",
-        old.target,
+        *of,
         *(("-" if isinstance(one, NotJudged) else format_bytes(one.total_bytes)) for one in (pair.old, pair.new)),
         change(pair.peaks[0].total_bytes, pair.peaks[1].total_bytes, 2) if pair.peaks else "not judged",
         pair.outcome(found.tolerance).value,
@@ -143,10 +163,12 @@ def _differing(found: Comparison) -> list[str]:
     """What differs between the sides besides memory. Digests of sources say nothing to people but that they differ."""
     if not any(pair.peaks for pair in found.pairs):
         return []
-    if not found.differing:
+    if not found.differing and not found.has_programs:
         return ["", "OLD and NEW have the same sources, settings and versions"]
     lines = [
         "the model's sources" if name == "sources" else f"{name}: {old or 'none'} -> {new or 'none'}"
         for name, (old, new) in found.differing.items()
     ]
-    return ["", "what differs:", *(f"  {line}" for line in lines)]
+    unknown = ["", "what else differs is not known: a compiled program says neither settings nor versions"]
+    differing = ["", "what differs:", *(f"  {line}" for line in lines)] if lines else []
+    return differing + (unknown if found.has_programs else [])

@@ -10,12 +10,13 @@ from pytest_af3mem.records.baseline import Entry, changed_defaults, differing_ve
 from pytest_af3mem.records.holders import Change, by_component, for_review, grown
 from pytest_af3mem.records.measurement import Measurement
 from pytest_af3mem.records.peak import Kernels, Peak
+from pytest_af3mem.records.read_program import Planned
 from pytest_af3mem.reports.columns import signed
 
 _TOP, FEW = 10, 3
 
 
-def changes(before: Peak, after: Peak) -> list[str]:
+def changes(before: Planned, after: Planned) -> list[str]:
     """All that differs between who held two peaks; empty where nothing does, or where it is unknown who held one of them."""
     lines = kernels(before.kernels, after.kernels)
     if not (before.holders and after.holders):
@@ -26,7 +27,7 @@ def changes(before: Peak, after: Peak) -> list[str]:
     return lines + components(at_peak) + elsewhere(at_peak, before.high_water, after.high_water)
 
 
-def _place(peak: Peak) -> str:
+def _place(peak: Planned) -> str:
     """The component that has most of the temporaries at the peak."""
     sums: Counter[str] = Counter()
     for holder in peak.holders:

@@ -6,19 +6,21 @@ from collections.abc import Iterator
 
 from pytest_af3mem.gpus.size import format_bytes
 from pytest_af3mem.records.peak import Peak
+from pytest_af3mem.records.read_program import Planned
 
 _FEW = 5
 
 
-def lines(peak: Peak) -> Iterator[str]:
+def lines(peak: Planned) -> Iterator[str]:
     """Where XLA stayed above its limit, arrays beyond 32-bit indexing, and what kernels need that were checked."""
     limits = peak.program_limits
+    target = peak.target if isinstance(peak, Peak) else peak.compiled_for
     xla, launch, arrays = limits.rematerialization, limits.launch, limits.large_arrays or ()
     if xla.limit_bytes is not None and xla.reached_bytes is not None:
         yield (
             f"  XLA came down to {format_bytes(xla.reached_bytes)} of temporaries and outputs, "
             f"{format_bytes(xla.reached_bytes - xla.limit_bytes)} above its own limit of {format_bytes(xla.limit_bytes)} for "
-            f"{peak.target}: a warning of XLA's, no error (95 % of what arguments and outputs leave of 80 % of the memory)"
+            f"{target}: a warning of XLA's, no error (95 % of what arguments and outputs leave of 80 % of the memory)"
         )
     for one in arrays[:_FEW]:
         where = " ".join(filter(None, (one.component, one.source)))

@@ -8,7 +8,7 @@ from pytest_af3mem.errors import shown
 from pytest_af3mem.gpus.size import format_bytes
 from pytest_af3mem.records.holders import by_component, explained
 from pytest_af3mem.records.measurement import Measurement, grouped
-from pytest_af3mem.records.peak import Peak
+from pytest_af3mem.records.read_program import Planned
 from pytest_af3mem.records.verdict import percent
 from pytest_af3mem.reports import agreement as agreement_report
 from pytest_af3mem.reports import growth, program_limits
@@ -76,19 +76,7 @@ def body(measurement: Measurement) -> str:
     peak = measurement.peak
     if peak is None:
         return ""
-    parts = (
-        ("arguments", peak.argument_bytes, "parameters and features"),
-        ("outputs", peak.output_bytes, ""),
-        ("temporaries", peak.temp_bytes, "one slab"),
-        ("aliased", -peak.alias_bytes, "outputs in the place of arguments"),
-        ("constants", peak.constant_bytes, "arrays that are part of the program"),
-    )
-    lines = agreement_report.lines(peak)
-    lines += [f"  {name:<12}{format_bytes(number):>12}  {note}".rstrip() for name, number, note in parts if number]
-    if peak.live_bytes is not None:
-        lines.append(f"  {'live peak':<12}{format_bytes(peak.live_bytes):>12}  the same without fragmentation")
-        if peak.packing_bytes:
-            lines.append(f"  {'packing':<12}{format_bytes(peak.packing_bytes):>12}  gaps between buffers, lost to fragmentation")
+    lines = [*agreement_report.lines(peak), *memory(peak)]
     if peak.least_bytes is not None:
         lines.append(
             f"  {'at the least':<12}{format_bytes(peak.least_bytes):>12}  as the GPU chooses between Triton and cuBLASLt"
@@ -97,16 +85,38 @@ def body(measurement: Measurement) -> str:
         lines.append(
             f"  {'tuning':<12}{format_bytes(peak.tuning_bytes):>12}  inputs of kernels that tokamax may keep: not in the total"
         )
-    lines.append(f"  {'kernels':<12}{peak.kernels}")
-    for operation, found in growth.by_operation(peak.kernels.xla_fallbacks).items():
-        places = ", ".join(found) if len(found) <= growth.FEW else f"{len(found)} components"
-        lines.append(f"  fell back to XLA: {operation} in {places}")
-    lines += program_limits.lines(peak)
+    lines += [*kernels(peak), *program_limits.lines(peak)]
     lines.append(f"  {'model':<12}{peak.model.distribution}, jax {peak.software.get('jax', '?')}")
-    lines += _holders(peak)
+    lines += holders(peak)
     if measurement.baseline:
         lines += [f"  {line}" for line in growth.differences(measurement.baseline, peak)]
     return _printed(lines)
+
+
+def memory(peak: Planned) -> list[str]:
+    """Where the bytes are, a line for each part."""
+    parts = (
+        ("arguments", peak.argument_bytes, "parameters and features"),
+        ("outputs", peak.output_bytes, ""),
+        ("temporaries", peak.temp_bytes, "one slab"),
+        ("aliased", -peak.alias_bytes, "outputs in the place of arguments"),
+        ("constants", peak.constant_bytes, "arrays that are part of the program"),
+    )
+    lines = [f"  {name:<12}{format_bytes(number):>12}  {note}".rstrip() for name, number, note in parts if number]
+    if peak.live_bytes is not None:
+        lines.append(f"  {'live peak':<12}{format_bytes(peak.live_bytes):>12}  the same without fragmentation")
+        if peak.packing_bytes:
+            lines.append(f"  {'packing':<12}{format_bytes(peak.packing_bytes):>12}  gaps between buffers, lost to fragmentation")
+    return lines
+
+
+def kernels(peak: Planned) -> list[str]:
+    """How many there are, and what fell back from one to XLA."""
+    lines = [f"  {'kernels':<12}{peak.kernels}"]
+    for operation, found in growth.by_operation(peak.kernels.xla_fallbacks).items():
+        places = ", ".join(found) if len(found) <= growth.FEW else f"{len(found)} components"
+        lines.append(f"  fell back to XLA: {operation} in {places}")
+    return lines
 
 
 def _printed(lines: Sequence[str]) -> str:
@@ -126,18 +136,18 @@ def once(text: str, bodies: Sequence[str], test: str, printed: dict[str, str]) -
     return text
 
 
-def _holders(peak: Peak) -> list[str]:
+def holders(peak: Planned) -> list[str]:
     """The components that hold most of the peak, with the largest array of each and the line that makes it."""
     if not peak.holders:
         return [f"  {peak.unattributed}"] if peak.unattributed else []
     lines = [f"  who holds the peak ({explained(peak) * 100:.1f} % of it in named components):"]
-    sums = by_component(peak)
+    sums, total = by_component(peak), peak.total_bytes or 1
     for name in [*sums][:_TOP]:
         own = [holder for holder in peak.holders if holder.component == name]
         what = " ".join(filter(None, (own[0].kind, own[0].array, own[0].source)))
         more = sum(holder.count for holder in own) - own[0].count
         what_else = "" if what == name else f"  {what}{f' and {more} more' if more else ''}"
-        lines.append(f"  {format_bytes(sums[name]):>12} {sums[name] / peak.total_bytes * 100:5.1f} %  {name}{what_else}")
+        lines.append(f"  {format_bytes(sums[name]):>12} {sums[name] / total * 100:5.1f} %  {name}{what_else}")
     if rest := [*sums.values()][_TOP:]:
-        lines.append(f"  {format_bytes(sum(rest)):>12} {sum(rest) / peak.total_bytes * 100:5.1f} %  in {len(rest)} others")
+        lines.append(f"  {format_bytes(sum(rest)):>12} {sum(rest) / total * 100:5.1f} %  in {len(rest)} others")
     return lines

@@ -16,6 +16,7 @@ from pytest_af3mem.errors import InputError, NotJudged, SetupError
 from pytest_af3mem.records import answering
 from pytest_af3mem.records.identity import known_peak, known_signature
 from pytest_af3mem.records.peak import Peak
+from pytest_af3mem.records.read_program import ReadProgram
 from pytest_af3mem.records.request import Installation, Request
 from pytest_af3mem.session.answers import Answers, fail, succeed
 from pytest_af3mem.session.child import Died
@@ -93,6 +94,10 @@ class Pool:
 
     def signature(self, request: Request) -> str:
         return known_signature(self.cache, self.installation, request) or str(self.featurise(request)["signature"])
+
+    def read(self, path: Path) -> ReadProgram:
+        """A compiled program that lies in a file or folder. Raises UsageError where none is read there."""
+        return ReadProgram.from_json(self._children.ask({"do": "read", "path": str(path)}))
 
     def compile(self, request: Request) -> Peak:
         """The peak, now: a worker compiles it, or finds it in the cache."""

@@ -45,6 +45,10 @@ def _serve(options: Mapping[str, Any], messages: Iterable[str], replies: IO[str]
     worker: GpuWorker | None = None
     for message in map(json.loads, messages):
         try:
+            if message["do"] == "read":
+                found = _read(Path(message["path"]), lambda text: say({"progress": text}))
+                say({"number": message["number"], "value": found})
+                continue
             worker = worker or _made(options, lambda text: say({"progress": text}))
             value = _answer(worker, message)
         except Exception as error:
@@ -69,6 +73,13 @@ def _made(options: Mapping[str, Any], progress: Callable[[str], None]) -> GpuWor
         progress=progress,
         path=Path(options["path"]) if options["path"] else None,
     )
+
+
+def _read(path: Path, progress: Callable[[str], None]) -> dict[str, Any]:
+    """What a compiled program comes to that lies in a file; it takes no model, which may not be installed."""
+    from pytest_af3mem.worker.xla import program_file  # as in `_made`
+
+    return program_file.read(path, progress).to_json()
 
 
 def _as_known(error: Exception) -> Af3memError:

@@ -22,6 +22,7 @@ VALUES: dict[str, tuple[type, ...]] = {
     "run": (dict,),
     "rehearse": (dict,),
     "sequence": (list,),
+    "read": (dict,),
 }
 """What can be asked, and the types of its answer."""
 

@@ -252,6 +252,13 @@ def test_records_of_several_chunks_that_block_headers_interrupt():
     assert records(file) == [b"a", b"", b"bc", large, large]
 
 
+def test_what_has_no_end_or_ends_too_soon_is_refused():
+    with pytest.raises(ValueError, match="a number of more than 64 bits"):
+        varint(b"\xff" * 1_000_000, 0)
+    with pytest.raises(ValueError, match="a Riegeli chunk of 1004 bytes ends after the file"):
+        records(riegeli(simple(b"x" * 1_000))[:-1])
+
+
 def test_chunks_of_other_kinds_are_refused():
     with pytest.raises(ValueError, match="a Riegeli chunk of type b't'"):
         records(riegeli((b"t", 1, b"...")))

@@ -52,6 +52,9 @@ def test_component_of_an_operation(op_name, expected):
         ("parameters['encoder']['layers'][3]['kernel']", "encoder/layers/3"),
         ("parameters.encoder.kernel", "encoder"),
         ("parameters['weights']", ""),
+        ("params['diffuser/~/head']['weights']", "diffuser/head"),  # of other programs: as Haiku and Flax call them, or anyhow
+        ("state[1].mean", "state/1/mean"),
+        ("x", "x"),
         ("features['token_atoms_to_queries:gather_mask']", "batch/token_atoms_to_queries:gather_mask"),
         ("key", ""),
         ("", ""),

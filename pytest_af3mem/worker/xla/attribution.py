@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pytest_af3mem.records.holders import FRAGMENTATION
 from pytest_af3mem.records.peak import Holder
 from pytest_af3mem.worker.xla.executable import ALLOCATE, SHARE, Allocation, Buffer, Program
-from pytest_af3mem.worker.xla.scopes import ARGUMENTS, Names
+from pytest_af3mem.worker.xla.scopes import PARAMETERS, Names, argument
 
 _TINY = 1_000  # arrays below a thousandth of the total are counted together
 
@@ -64,7 +64,7 @@ def _kept(allocation: Allocation, program: Program, names: Names) -> Holder | No
     if allocation.parameter is not None:
         chosen = next((one for one in buffers if names.is_argument(program.instructions[one.instruction])), buffers[0])
         name = program.instructions[chosen.instruction].op_name
-        kind = "parameter" if name.startswith(ARGUMENTS[0]) else "input"
+        kind = "parameter" if argument(name) in PARAMETERS else "input"
     elif allocation.output:
         root = program.roots[program.entry]
         chosen = next((one for one in buffers if root in (one.instruction, *one.places)), buffers[0])

@@ -85,11 +85,15 @@ _DEEPEST = 10  # containers in containers
 
 @dataclass(frozen=True)
 class Parts:
-    """Of a GpuExecutableProto: an HloModuleProto, a BufferAssignmentProto, and ThunkProtos, which older versions lack."""
+    """Of a GpuExecutableProto: an HloModuleProto, a BufferAssignmentProto, and ThunkProtos, which older versions lack.
+
+    `others` are its other fields by number, among them what it was compiled for.
+    """
 
     module: bytes
     assignment: bytes
     thunks: tuple[bytes, ...]
+    others: Mapping[int, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -151,7 +155,11 @@ _ASSIGNMENT: Fields = {
 
 def read(serialized: bytes) -> Program:
     """What `compiled.runtime_executable().serialize()` says. Raises ValueError where it is of no known form."""
-    found = parts(serialized)
+    return of_parts(parts(serialized))
+
+
+def of_parts(found: Parts) -> Program:
+    """What the parts of an executable say. Raises ValueError, IndexError or KeyError where they are damaged."""
     return _program(found.module, found.assignment)
 
 
@@ -206,18 +214,18 @@ def _executable(data: bytes, depth: int = 0) -> Parts:
             except (ValueError, IndexError):
                 continue
         raise ValueError("no record of the Riegeli file is an executable")
-    found = {number: content for number, _, content in fields(data) if number in (1, 2)}
+    found = {number: content for number, _, content in fields(data) if number != _THUNK}
     if found.get(1, b"").startswith(SIGNATURE):
         return _executable(found[1], depth + 1)
     module = {number: content for number, _, content in fields(found.get(1, b"")) if number == 1}.get(1, b"")
-    if _is_module(module) and found.get(2):
-        return Parts(module, found[2], tuple(content for number, _, content in fields(data) if number == _THUNK))
+    if is_module(module) and found.get(2):
+        return Parts(module, found.pop(2), tuple(content for number, _, content in fields(data) if number == _THUNK), found)
     if found.get(1):
         return _executable(found[1], depth + 1)
     raise ValueError("no executable")
 
 
-def _is_module(data: bytes) -> bool:
+def is_module(data: bytes) -> bool:
     """Whether this is an HloModuleProto: its computations hold instructions."""
     computation = next((content for number, _, content in fields(data) if number == 3), b"")
     return any(number == 2 and content for number, _, content in fields(computation))

@@ -32,16 +32,24 @@ _TOO_MUCH_SHARED = (
 def rematerialization(said: str, gpu: Gpu, argument_bytes: int, output_bytes: int) -> Rematerialization:
     """What XLA `said` of its limit while it compiled for `gpu`.
 
-    The limit is 0.95 x (0.8 x memory - arguments - outputs) of temporaries, or 0, as gpu_hlo_schedule.cc has it. XLA prints it
-    with the outputs added, and what it reached counts them, too: so does `limit_bytes`. Both are rounded down to a byte. The
-    limit that XLA prints counts, which is another one with another `--xla_gpu_memory_limit_slop_factor`.
+    The limit is that of 80 % of the memory. The one that XLA prints counts, which is another one with another
+    `--xla_gpu_memory_limit_slop_factor`.
     """
-    left = max(0, gpu.memory_bytes * 80 // 100 - argument_bytes - output_bytes)
-    limit_bytes = left * 95 // 100 + output_bytes
+    limit_bytes = limit(gpu.memory_bytes * 80 // 100, argument_bytes, output_bytes)
     found = [*_IRREDUCIBLE.finditer(said)]
     if not found:
         return Rematerialization(limit_bytes)
     return Rematerialization(*map(int, found[-1].group("limit", "reached", "original")))
+
+
+def limit(memory_bytes: int, argument_bytes: int, output_bytes: int, percent: int = 95) -> int:
+    """XLA's limit for temporaries and outputs, where a program may have `memory_bytes`.
+
+    It is `percent` of (memory - arguments - outputs) of temporaries, or 0, as gpu_hlo_schedule.cc has it. XLA prints it with the
+    outputs added, and what it reached counts them, too: so does this. Both are rounded down to a byte.
+    """
+    left = max(0, memory_bytes - argument_bytes - output_bytes)
+    return left * percent // 100 + output_bytes
 
 
 def large_arrays(program: Program, packages: Sequence[str]) -> tuple[LargeArray, ...]:

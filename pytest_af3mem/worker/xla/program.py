@@ -105,8 +105,13 @@ def of_plan(
         program = read(plan)
     except (ValueError, IndexError, KeyError) as error:
         raise NotJudged(f"XLA's plan of the buffers cannot be read: {first_line(error)}") from error
-    found = replace(_sizes(program), kernels=kernels(program.instructions.values(), forward.left_to_xla))
-    return _attributed(found, program, packages)
+    return of_program(program, fingerprint.places(packages), forward.left_to_xla)
+
+
+def of_program(program: Program, places: Sequence[str], left_to_xla: Collection[str] = ()) -> Compiled:
+    """What a program comes to that was read whole. Source lines are those of `places`, folders or files."""
+    found = replace(sizes(program), kernels=kernels(program.instructions.values(), left_to_xla))
+    return _attributed(found, program, places)
 
 
 def of_executable(compiled: Any, forward: Forward, packages: Sequence[str]) -> Compiled:
@@ -132,7 +137,8 @@ def of_executable(compiled: Any, forward: Forward, packages: Sequence[str]) -> C
         instructions = (one for module in modules for one in executable.instructions(module).values())
         return _unattributed(replace(found, kernels=kernels(instructions, forward.left_to_xla)), error)
     known = kernels(program.instructions.values(), forward.left_to_xla)
-    return _attributed(replace(found, kernels=known, constant_bytes=_sizes(program).constant_bytes), program, packages)
+    found = replace(found, kernels=known, constant_bytes=sizes(program).constant_bytes)
+    return _attributed(found, program, fingerprint.places(packages))
 
 
 def kernels(instructions: Iterable[Instruction], left_to_xla: Collection[str] = ()) -> Kernels:
@@ -152,7 +158,7 @@ def kernels(instructions: Iterable[Instruction], left_to_xla: Collection[str] = 
     return Kernels(triton, tuple(sorted(fallbacks)), mosaic)
 
 
-def _sizes(program: Program) -> Compiled:
+def sizes(program: Program) -> Compiled:
     """As XLA's `memory_analysis` counts them, and constants, which it leaves out."""
 
     def total(chosen: Callable[[Allocation], bool]) -> int:
@@ -169,9 +175,8 @@ def _sizes(program: Program) -> Compiled:
     )
 
 
-def _attributed(found: Compiled, program: Program, packages: Sequence[str]) -> Compiled:
+def _attributed(found: Compiled, program: Program, places: Sequence[str]) -> Compiled:
     """With who holds the peak, or why that is not known."""
-    places = fingerprint.places(packages)
     try:
         attribution = attribute(program, places, found.total_bytes, found.live_bytes)
         known = replace(found.limits, large_arrays=limits.large_arrays(program, places))

@@ -12,6 +12,9 @@ from pytest_af3mem.worker.xla.executable import Buffer, Instruction, Program
 ARGUMENTS = ("parameters", "key", "features")
 """The arguments of a program as it is compiled; the names of XLA's parameters begin with them."""
 
+PARAMETERS = (ARGUMENTS[0], "params")
+"""What the argument that holds the parameters is called: ours, and as Haiku and Flax call it."""
+
 
 _NO_MODULE = re.compile(
     r"jit\(.*|while|body|cond|closed_call|checkpoint|rematted_computation|eval_jaxpr|branch_\d+_fun|"  # JAX's
@@ -50,12 +53,17 @@ def _scope(op_name: str) -> str:
 
 def of_argument(op_name: str) -> str:
     """The component of an argument: the module of a parameter, `parameters['a/~/b']['weights']` -> `a/b`; `batch/` and the name
-    of a feature."""
-    argument = re.split(r"[\[.]", op_name, maxsplit=1)[0]
+    of a feature; of a program that is not ours its own name, `state[1].mean` -> `state/1/mean`."""
+    name = argument(op_name)
     keys = ["".join(groups) for groups in _KEY.findall(op_name)]
-    if argument == ARGUMENTS[0]:
+    if name in PARAMETERS:
         return component("/".join(keys[:-1]))
-    return "/".join(("batch", *keys)) if argument == ARGUMENTS[2] else ""
+    return "" if name == ARGUMENTS[1] else "/".join(("batch" if name == ARGUMENTS[2] else name, *keys))
+
+
+def argument(op_name: str) -> str:
+    """The argument that an XLA parameter is, or is part of: `parameters['a']['b']` -> `parameters`."""
+    return re.split(r"[\[.]", op_name, maxsplit=1)[0]
 
 
 class Names:

@@ -152,6 +152,8 @@ def records(data: bytes) -> list[bytes]:
         size = int.from_bytes(stream[at + 8 : at + 16], "little")
         kind, count = stream[at + 24 : at + 25], int.from_bytes(stream[at + 25 : at + 32], "little")
         start = at + _CHUNK_HEADER
+        if start + size > len(stream):
+            raise ValueError(f"a Riegeli chunk of {size} bytes ends after the file")
         if kind == b"r":
             found += _simple(stream[start : start + size], count)
         elif kind not in b"smp":
