@@ -21,7 +21,7 @@ from pytest_af3mem.records.holders import Change
 from pytest_af3mem.records.measurement import Measurement
 from pytest_af3mem.reports import agreement as agreement_report
 from pytest_af3mem.reports import failures as failing
-from pytest_af3mem.reports import figures, growth, series, terminal
+from pytest_af3mem.reports import figures, growth, series, terminal, timeline
 from pytest_af3mem.reports.columns import signed
 from pytest_af3mem.reports.failures import Failure
 
@@ -49,6 +49,8 @@ def render(measurements: Sequence[Measurement], failures: Sequence[Failure] = ()
         curve=figures.curve(found, buckets) if found else None,
         composition=composition,
         bars=bars,
+        timelines=timeline.drawn(found, composition.keys if composition else ()),
+        tall=timeline.TALL,
         several=len(found) > 1,
         headings=headings,
         rows=rows,

@@ -107,7 +107,7 @@ def of_plan(
         raise NotJudged(f"XLA's plan of the buffers cannot be read: {first_line(error)}") from error
     found = replace(_sizes(program), kernels=kernels(program.instructions.values(), forward.left_to_xla))
     try:
-        return _attributed(found, program, packages)
+        return _attributed(found, program, forward, packages)
     except MemoryError:
         raise
     except Exception as error:
@@ -132,7 +132,7 @@ def of_executable(compiled: Any, forward: Forward, packages: Sequence[str]) -> C
     )
     try:
         program = executable.read(compiled.runtime_executable().serialize())
-        return _attributed(replace(found, constant_bytes=_sizes(program).constant_bytes), program, packages)
+        return _attributed(replace(found, constant_bytes=_sizes(program).constant_bytes), program, forward, packages)
     except MemoryError:
         raise
     except Exception as error:
@@ -173,9 +173,9 @@ def _sizes(program: Program) -> Compiled:
     )
 
 
-def _attributed(found: Compiled, program: Program, packages: Sequence[str]) -> Compiled:
+def _attributed(found: Compiled, program: Program, forward: Forward, packages: Sequence[str]) -> Compiled:
     places = fingerprint.places(packages)
-    attribution = attribute(program, places, found.total_bytes, found.live_bytes)
+    attribution = attribute(program, places, found.total_bytes, found.live_bytes, forward.stages)
     known = replace(found.limits, large_arrays=limits.large_arrays(program, places))
     return replace(found, attribution=attribution, live_bytes=attribution.live_bytes, limits=known)
 
