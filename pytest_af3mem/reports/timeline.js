@@ -19,11 +19,10 @@ for (const [index, figure] of document.querySelectorAll(".timeline").entries()) 
     const all = held.reduce((sum, [bytes]) => sum + bytes, 0);
     const stage = stages.findLast(([, first]) => first <= step)?.[0];
     const lines = held.filter(([bytes]) => bytes).sort(([a], [b]) => b - a).slice(0, 5);
-    contents.textContent = [
-      `step ${step + 1} of ${steps}${stage ? `, ${stage}` : ""}: ${sized(all)} alive`,
-      ...lines.map(([bytes, name, array]) => `${sized(bytes)} ${name}${array ? `, its largest array ${array}` : ""}`),
-    ].join("\n");
-    slider.setAttribute("aria-valuetext", contents.textContent.split("\n", 1)[0]);
+    const alive = `step ${step + 1} of ${steps}${stage ? `, ${stage}` : ""}: ${sized(all)} alive`;
+    const parts = lines.map(([bytes, name, array]) => `${sized(bytes)} ${name}${array ? `, its largest array ${array}` : ""}`);
+    contents.replaceChildren(...[alive, ...parts].map((line) => Object.assign(document.createElement("div"), { textContent: line })));
+    slider.setAttribute("aria-valuetext", alive);
     cursor.style.left = `${(100 * (step + 0.5)) / steps}%`;
   };
   const point = (event) => {

@@ -5,9 +5,8 @@ A picture is as wide as it has steps and `TALL` units high; what lies in it besi
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from pytest_af3mem.gpus.size import format_bytes
@@ -57,7 +56,10 @@ class Strip:
 
 @dataclass(frozen=True)
 class Picture:
-    """One timeline: `at` is where its peak lies, in percent of the width, and `data` what the page's script reads."""
+    """One timeline: `at` is where its peak lies, in percent of the width, and `data` what the page's script reads.
+
+    `unit` says what one pair tensor is; empty for a model without. `holders` are the largest buffers at the peak, with their size.
+    """
 
     name: str
     alt: str
@@ -68,6 +70,7 @@ class Picture:
     sizes: Sequence[Tick]
     pairs: Sequence[Tick]
     strips: Sequence[Strip]
+    unit: str
     data: Mapping[str, Any]
     holders: Sequence[tuple[Holder, str]] = ()
 
@@ -101,7 +104,6 @@ class _Side:
     bucket: int
     timeline: Timeline
     peak: Peak | None
-    along: Mapping[str, Sequence[int]] = field(default_factory=dict)
 
     @property
     def asked_bytes(self) -> int | None:
@@ -133,7 +135,8 @@ def _sides(found: Sequence[Series]) -> Iterator[_Side]:
     """What a measurement was compared with stands before it."""
     for one in found:
         for bucket, peak in one.by_bucket.items():
-            before = next((each.baseline_timeline for each in one.measurements if each.bucket == bucket and each.baseline_timeline), None)
+            compared = (each.baseline_timeline for each in one.measurements if each.bucket == bucket)
+            before = next(filter(None, compared), None)
             if before:
                 yield _Side(f"{one.label}, before", bucket, before, None)
             if peak.timeline:
@@ -167,9 +170,7 @@ def _picture(side: _Side, bands: Mapping[str, str], colors: Mapping[str, str], t
     within = next((one.name for one in reversed(timeline.stages) if one.first <= peak), "")
     label = f"{_sized(highest, timeline)} alive at the peak{f', in {within}' if within else ''}"
     grid = "".join(f"M0 {height(size)}H{steps}" for size in few_sizes(top))
-    lines = {"grid": grid, "peak": f"M{peak + 0.5} 0V{TALL}"}
-    if side.asked_bytes:
-        lines["asked"] = f"M0 {height(side.asked_bytes)}H{steps}"
+    asked = f"M0 {height(side.asked_bytes)}H{steps}" if side.asked_bytes else ""
     meanwhile = "".join(f"; {one.name} up to {one.most}" for one in stages)
     return Picture(
         name=side.name,
@@ -177,10 +178,11 @@ def _picture(side: _Side, bands: Mapping[str, str], colors: Mapping[str, str], t
         label=label,
         at=round(100 * (peak + 0.5) / steps, 2),
         layers=layers[::-1],
-        lines=lines,
+        lines={"grid": grid, "asked": asked, "peak": f"M{peak + 0.5} 0V{height(highest)}"},
         sizes=[Tick(_percent(size / top), round_size(size)) for size in few_sizes(top)],
         pairs=_pair_ticks(timeline, top),
         strips=stages,
+        unit=_unit(timeline, side.bucket),
         data={
             "steps": steps,
             "peak": peak,
@@ -229,7 +231,14 @@ def _pair_ticks(timeline: Timeline, top: float) -> list[Tick]:
         return []
     most = top / timeline.pair_bytes
     step = next(size for power in range(12) for size in (10**power, 2 * 10**power, 5 * 10**power) if most / size <= 6)
-    return [Tick(_percent(count / most), f"{count:,}×") for count in range(0, int(most) + 1, step)]
+    return [Tick(_percent(count / most), f"{count:,}x") for count in range(0, int(most) + 1, step)]
+
+
+def _unit(timeline: Timeline, tokens: int) -> str:
+    if not timeline.pair_bytes:
+        return ""
+    channels = timeline.pair_bytes // (2 * tokens**2)  # bfloat16 has two bytes
+    return f"{tokens:,} x {tokens:,} x {channels} in bfloat16, {round_size(timeline.pair_bytes)}"
 
 
 def _sized(size: int, timeline: Timeline) -> str:
@@ -239,12 +248,11 @@ def _sized(size: int, timeline: Timeline) -> str:
 
 
 def _holders(side: _Side) -> list[tuple[Holder, str]]:
-    """The largest buffers at the peak with their size, and all others as one."""
+    """The largest buffers at the peak, and all others as one."""
     holders = side.peak.holders if side.peak else ()
     shown, rest = list(holders[:_MOST_HOLDERS]), holders[_MOST_HOLDERS:]
     if rest:
-        count = Counter(one.count for one in rest).total()
-        shown.append(Holder("all others", "", sum(one.bytes for one in rest), count=count))
+        shown.append(Holder("all others", "", sum(one.bytes for one in rest), count=sum(one.count for one in rest)))
     return [(one, _sized(one.bytes, side.timeline)) for one in shown]
 
 
