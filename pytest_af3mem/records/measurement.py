@@ -30,11 +30,11 @@ class Measurement:
     """One line of every report: which test asked, what was measured, how it was judged (None: against nothing).
 
     `peak` is None when nothing was measured; the verdict is then NOT_JUDGED, or OVER where a real GPU ran out of memory.
-    `settings` are those of the model that markers and options stated. `baseline` is the entry that the peak was compared with, and
-    `baseline_timeline` that of its peak: a file of baselines keeps none, another side that is measured now has one. `accept` is
-    the command that makes a peak that it refuses the new one, and `accept_all`, where nothing else refuses the peak, the one that
-    accepts all of the run. `command` measures the same again, `input` is the file with the AlphaFold 3 JSON of a failed one, and
-    `detail` what a failed worker printed last, for the terminal alone.
+    `settings` are those of the model that markers and options stated. `baseline` is the entry that the peak was compared with,
+    and `baseline_timeline` that of its peak: a file of baselines keeps none, another side that is measured now has one. `accept`
+    is the command that makes a peak that it refuses the new one, and `accept_all`, where nothing else refuses the peak, the one
+    that accepts all of the run. `command` measures the same again, `input` is the file with the AlphaFold 3 JSON of a failed one,
+    and `detail` what a failed worker printed last, for the terminal alone.
     """
 
     test: str

@@ -79,8 +79,8 @@ def bands(steps: Sequence[Mapping[str, int]], arrays: Mapping[str, tuple[str, st
 def folded(sides: Sequence[Mapping[str, Sequence[int]]], most: int) -> dict[str, str]:
     """The band in which each component counts, of at most so many and `OTHERS`, the heaviest first.
 
-    The lightest in which nothing stands counts to the module that it stands in, until there are few enough. What a component holds at the peak weighs
-    half as much as what it holds at all steps together, and one of the `sides` as much as another.
+    The lightest in which nothing stands counts to the module that it stands in, until there are few enough. What a component
+    holds at the peak weighs as much as if it held half of that at all steps, and one of the `sides` as much as another.
     """
     weights: Counter[str] = Counter()
     for side in sides:

@@ -58,7 +58,7 @@ class Strip:
 class Picture:
     """One timeline: `at` is where its peak lies, in percent of the width, and `data` what the page's script reads.
 
-    `unit` says what one pair tensor is; empty for a model without. `holders` are the largest buffers at the peak, with their size.
+    `unit` says what one pair tensor is; empty for a model without. `holders` are the largest buffers at the peak and their sizes.
     """
 
     name: str

@@ -9,7 +9,7 @@ import itertools
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from pytest_af3mem.errors import first_line
@@ -21,7 +21,7 @@ from pytest_af3mem.worker.xla.executable import ALLOCATE, SHARE, Allocation, Buf
 from pytest_af3mem.worker.xla.scopes import ARGUMENTS, Names
 
 _TINY = 1_000  # arrays below a thousandth of the total are counted together
-_MOST_STEPS, _MOST_BANDS = 200, 16  # of a timeline
+_MOST_STEPS, _MOST_BANDS, _MOST_POINTS = 200, 16, 600  # of a timeline: some 15 kB of JSON at most
 
 
 @dataclass(frozen=True)
@@ -74,11 +74,16 @@ def _timeline(program: Program, names: Names, replay: _Replay, live_bytes: int, 
         arrays = {}
         for component, buffer in replay.largest.items():
             arrays[component] = (program.instructions[buffer.instruction].array(buffer.index), names.source(buffer))
-        steps = replay.steps or [{}]
-        found = Timeline(len(steps), live_bytes - replay.peak_bytes, bands(steps, arrays, _MOST_BANDS))
+        steps, per_step = replay.steps or [{}], replay.per_step
+        held = bands(steps, arrays, _MOST_BANDS)
+        while sum(len(band.points) for band in held) > _MOST_POINTS:
+            steps = [max(steps[first : first + 2], key=lambda one: sum(one.values())) for first in range(0, len(steps), 2)]
+            per_step *= 2
+            held = bands(steps, arrays, _MOST_BANDS)
+        found = Timeline(len(steps), live_bytes - replay.peak_bytes, held, stages.found(program, named, per_step))
         if max(found.totals) != live_bytes:
             raise ValueError(f"its peak is {max(found.totals)} bytes, and {live_bytes} are alive")
-        return replace(found, stages=stages.found(program, named, replay.per_step))
+        return found
     except (ValueError, IndexError, KeyError) as error:
         return Timeline(reason=f"memory over program order is not known: {first_line(error)}")
 

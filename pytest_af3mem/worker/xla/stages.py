@@ -19,6 +19,8 @@ def found(program: Program, named: Mapping[str, Sequence[str]], per_step: int) -
     operations = {one.name: of_operation(one.op_name) for one in program.instructions.values() if one.name in running}
     labels = [_label(operations.get(event.instruction, ""), named) for event in program.events]
     order = [name for name in named if name in labels]
+    if not order:
+        return ()
     path = _in_order([order.index(label) if label else None for label in labels], len(order))
     begins: dict[str, int] = {}
     for moment, (label, stage) in enumerate(zip(labels, path, strict=True)):
@@ -45,8 +47,8 @@ def _in_order(labels: Sequence[int | None], stages: int) -> list[int]:
         met = [met[best] + (label == stage) for stage, best in enumerate(before)]
         earlier.append(before)
     path: list[int] = []
-    stage = met.index(max(met)) if met else 0
+    stage = met.index(max(met))
     for before in reversed(earlier):
         path.append(stage)
-        stage = before[stage] if before else 0
+        stage = before[stage]
     return path[::-1]
