@@ -108,7 +108,7 @@ class _Side:
     @property
     def asked_bytes(self) -> int | None:
         """What the program asks for: what is alive at the peak, and the gaps."""
-        packing_bytes = self.peak and self.peak.packing_bytes
+        packing_bytes = self.peak.packing_bytes if self.peak else None
         return None if packing_bytes is None else max(self.timeline.totals) + packing_bytes
 
 

@@ -402,7 +402,8 @@ def test_names_in_timelines_are_no_markup(sized):
 
 def full(bucket):
     """A timeline of as many points, with names as long, as there may be."""
-    names = [f"diffuser/evoformer/template_embedding/single_template_embedding/module_{index:02}" for index in range(16)] + [OTHERS]
+    scope = "diffuser/evoformer/template_embedding/single_template_embedding"
+    names = [*(f"{scope}/module_{index:02}" for index in range(16)), OTHERS]
     line = "alphafold3/model/network/template_modules.py:1234"
     changes = [[(step, (index * step * 7_919_993) % (bucket * 2**20)) for step in range(index, 200, 6)] for index in range(17)]
     bands = [Band(name, tuple(points), "bf16[1,5120,5120,128]", line) for name, points in zip(names, changes, strict=True)]

@@ -11,8 +11,8 @@ GIB = 2**30
 SCHEMA_1 = """
     accept accept_all alias_bytes allocator_bytes argument_bytes baseline baseline_bytes baseline_timeline bucket budget_bytes cached command
     constant_bytes explained high_water holders improved input kernels least_bytes line live_bytes method model output_bytes
-    process_bytes program_limits reason run same_program seconds settings software target temp_bytes test tokens total_bytes
-    timeline tuning_bytes unattributed verdict
+    process_bytes program_limits reason run same_program seconds settings software target temp_bytes test timeline tokens
+    total_bytes tuning_bytes unattributed verdict
 """.split()
 CONDITIONS = "[2000 tokens, bucket 2000, l4-24gb, compiled]"
 
@@ -149,6 +149,7 @@ def test_json_report(a_measurement, a_peak):
         "accept": None,
         "accept_all": None,
         "baseline": None,
+        "baseline_timeline": None,
         "settings": {},
     }
     assert sorted(measured) == SCHEMA_1

@@ -62,7 +62,7 @@ NAMED = {"embedding": ("net/",), "trunk": ("net/trunk",), "head": ("net/head", "
     [
         ("net/in net/in net/trunk/a net/trunk/b head", (("embedding", 0), ("trunk", 2), ("head", 4))),
         ("net net/in net net/trunk", (("embedding", 0), ("trunk", 3))),  # what is in no stage goes with the one before
-        ("net/trunk net/in net/trunk net/in net/trunk head net/trunk head", (("trunk", 0), ("head", 7))),  # XLA moved some
+        ("net/trunk net/trunk net/in net/trunk net/in head net/trunk head", (("trunk", 0), ("head", 7))),  # XLA moved some
         ("head net/in net/in net/trunk", (("embedding", 0), ("trunk", 3))),
         ("other", ()),
     ],
