@@ -138,7 +138,8 @@ class AlphaFold3:
             report[configs.KERNEL_TUNING] = tuning
         left_to_xla = frozenset({"attention"} if report["attention"] == "xla" else ())
         flags = configs.container_flags(compute_capability)
-        return Forward(transformed.init, transformed.apply, report, flags, left_to_xla)
+        channels = configs.get(config, "evoformer.pair_channel")
+        return Forward(transformed.init, transformed.apply, report, flags, left_to_xla, configs.STAGES, channels)
 
 
 # Two jobs as different as small ones can be.

@@ -26,6 +26,18 @@ SETTINGS = {
     "return_distogram": "return_distogram",
 }
 
+# The stages of the network in the order in which they run, by how the names of Haiku's modules begin (model/model.py,
+# model/network/evoformer.py). What stands in the Evoformer itself, such as sums of its stacks, is in none.
+STAGES = {
+    "embedding": ("diffuser/evoformer_conditioning", "diffuser/evoformer/"),
+    "templates": ("diffuser/evoformer/template_embedding",),
+    "MSA stack": ("diffuser/evoformer/msa_stack",),
+    "Pairformer": ("diffuser/evoformer/trunk_pairformer",),
+    "diffusion": ("diffuser/diffusion_head",),
+    "confidence": ("diffuser/confidence_head",),
+    "distogram": ("diffuser/distogram_head",),
+}
+
 # What tokamax does about a kernel that its cache has no tuned configuration of: its `tokamax_autotuning_cache_miss_fallback`.
 KERNEL_TUNING = "kernel_tuning"
 TUNINGS = ("heuristics", "autotune")

@@ -36,6 +36,10 @@ class Forward:
     they see abstract arrays and never a value. A run fills each parameter with one number.
     `config` is what a report says of the settings; `compiler_options` are the XLA flags that the model is run with;
     `left_to_xla` names tokamax operations (`attention`) that the settings give to XLA by name, which is no fallback.
+
+    Two more are for the picture of memory over program order. `stages` are the parts of the network in the order in which they
+    run, each with how the components in it begin: `{"trunk": ("net/embed", "net/trunk/"), "head": ("net/head",)}`.
+    `pair_channels` are those of its pair representation, tokens x tokens x channels; None where it has none.
     """
 
     init: Callable[..., Any]
@@ -43,6 +47,8 @@ class Forward:
     config: Mapping[str, Any] = field(default_factory=dict)
     compiler_options: Mapping[str, bool | int | str] = field(default_factory=dict)
     left_to_xla: frozenset[str] = frozenset()
+    stages: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    pair_channels: int | None = None
 
 
 @runtime_checkable

@@ -56,7 +56,7 @@ class Against:
         except Af3memError as error:
             what = "is not judged" if isinstance(error, NotJudged) else "cannot be measured"
             return Reference(None, f"--af3-against {self._side.text!r} {what}: {error}", tolerance)
-        return Reference(Entry.of(item.nodeid, other), tolerance=tolerance)
+        return Reference(Entry.of(item.nodeid, other), tolerance=tolerance, timeline=other.timeline)
 
 
 class Limits:

@@ -13,6 +13,7 @@ from pytest_af3mem.records.baseline import Entry
 from pytest_af3mem.records.holders import explained
 from pytest_af3mem.records.peak import Peak
 from pytest_af3mem.records.request import Request
+from pytest_af3mem.records.timeline import Timeline
 from pytest_af3mem.records.verdict import Outcome, Reference, Verdict, judge, unmeasured
 from pytest_af3mem.storage import typed
 from pytest_af3mem.storage.typed import Filled, Positive
@@ -30,9 +31,10 @@ class Measurement:
 
     `peak` is None when nothing was measured; the verdict is then NOT_JUDGED, or OVER where a real GPU ran out of memory.
     `settings` are those of the model that markers and options stated. `baseline` is the entry that the peak was compared with,
-    `accept` the command that makes a peak that it refuses the new one, and `accept_all`, where nothing else refuses the peak, the
-    one that accepts all of the run. `command` measures the same again, `input` is the file with the AlphaFold 3 JSON of a
-    failed one, and `detail` what a failed worker printed last, for the terminal alone.
+    and `baseline_timeline` that of its peak: a file of baselines keeps none, another side that is measured now has one. `accept`
+    is the command that makes a peak that it refuses the new one, and `accept_all`, where nothing else refuses the peak, the one
+    that accepts all of the run. `command` measures the same again, `input` is the file with the AlphaFold 3 JSON of a failed one,
+    and `detail` what a failed worker printed last, for the terminal alone.
     """
 
     test: str
@@ -49,6 +51,7 @@ class Measurement:
     detail: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
     accept_all: str | None = None
+    baseline_timeline: Timeline | None = None
 
     def to_json(self, holders: int | None = HOLDERS) -> dict[str, Any]:
         """One entry of the JSON report, schema 1, with so many `holders` of the peak, the largest first (None: all)."""
@@ -76,6 +79,7 @@ class Measurement:
             "accept": self.accept,
             "accept_all": self.accept_all,
             "baseline": self.baseline.to_json() if self.baseline else None,
+            "baseline_timeline": typed.plain(self.baseline_timeline),
         }
 
     @classmethod
@@ -113,6 +117,7 @@ class Measurement:
             detail=answer.detail if isinstance(answer, NotJudged) else "",
             settings=typed.plain(dict(request.settings)),
             accept_all=accept_all,
+            baseline_timeline=reference.timeline if reference and isinstance(answer, Peak) else None,
         )
 
     @classmethod
@@ -152,6 +157,7 @@ class _Row:
     improved: bool = False
     settings: Mapping[str, Any] = field(default_factory=dict)
     accept_all: str | None = None
+    baseline_timeline: Timeline | None = None
 
 
 def not_passed(measurements: Sequence[Measurement]) -> list[Measurement]:

@@ -11,6 +11,7 @@ from pytest_af3mem.errors import UsageError
 from pytest_af3mem.gpus.size import Size, format_bytes
 from pytest_af3mem.records.program_limits import ProgramLimits
 from pytest_af3mem.records.request import conditions
+from pytest_af3mem.records.timeline import Timeline
 from pytest_af3mem.storage import typed
 from pytest_af3mem.storage.typed import Filled, Positive, Signed
 
@@ -145,7 +146,8 @@ class Peak:
     live buffers, without fragmentation (None where the JAX version cannot tell). `holders` say who holds the peak, the largest
     first: their bytes add up to `total_bytes`. `high_water` is the most that temporaries of each component ever take, in bytes,
     whenever that is; what is carried through loops and belongs to a component counts. Where the two are not known they are
-    empty, and `unattributed` says why.
+    empty, and `unattributed` says why. `timeline` is what is alive along the program; None in records of
+    earlier versions, and where the holders are not known.
 
     With the method `run` a real GPU was read: `total_bytes` is then what JAX's allocator peaked at, `allocator_bytes` the same,
     `process_bytes` NVML's figure of the process, context and libraries included (None where NVML does not name it), `run` the
@@ -192,6 +194,7 @@ class Peak:
     least_bytes: int | None = None
     tuning_bytes: int | None = None
     program_limits: ProgramLimits = field(default_factory=ProgramLimits)
+    timeline: Timeline | None = None
 
     def __str__(self) -> str:
         return f"GPU peak {format_bytes(self.total_bytes)} {self.conditions}"

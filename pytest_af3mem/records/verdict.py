@@ -10,6 +10,7 @@ from pytest_af3mem.errors import NotJudged, OutOfMemory, shown
 from pytest_af3mem.gpus.size import EXACT, Size, format_bytes
 from pytest_af3mem.records.baseline import Entry, changed_defaults, differing_versions
 from pytest_af3mem.records.peak import Peak
+from pytest_af3mem.records.timeline import Timeline
 
 
 class Outcome(Enum):
@@ -48,7 +49,7 @@ class Reference:
 
     A peak may be `tolerance` larger, and `tolerance_below` smaller (None: as small as it likes); percentages are of the entry.
     When `accepting`, the baseline is being updated and nothing is over it. `accept` is the command that does so for this test,
-    `accept_all` the one that accepts all of the run.
+    `accept_all` the one that accepts all of the run. `timeline` is that of the entry, where it was measured now.
     """
 
     entry: Entry | None
@@ -58,6 +59,7 @@ class Reference:
     accepting: bool = False
     accept: str | None = None
     accept_all: str | None = None
+    timeline: Timeline | None = None
 
 
 @dataclass(frozen=True)

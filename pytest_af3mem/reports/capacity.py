@@ -74,7 +74,7 @@ def render_json(found: Sequence[Capacity], fraction: Size, jobs: Mapping[str, An
 
 
 def _peak(peak: Peak | None) -> dict[str, Any] | None:
-    return None if peak is None else {**peak.to_json(), "holders": [], "high_water": {}}
+    return None if peak is None else {**peak.to_json(), "holders": [], "high_water": {}, "timeline": None}
 
 
 def _row(one: Capacity) -> tuple[str, ...]:

@@ -24,7 +24,7 @@ from pytest_af3mem.reports import series
 from pytest_af3mem.reports.series import Series
 
 _GIB = 2**30
-_COLORS = tuple(f"--color-{index}" for index in range(10))
+COLORS = tuple(f"--color-{index}" for index in range(10))
 _MOST_BANDS = 9  # and one for all other components
 _MOST_TICKS = 9
 _NEAR = 1.2  # capacities that differ by less than this factor would run into each other
@@ -91,7 +91,7 @@ def curve(found: Sequence[Series], buckets: Sequence[int]) -> Plot:
         for bucket, limit in sorted(limits):
             words = {"hoverinfo": "text", "text": f"{name} {format_bytes(limit)}, bucket {bucket:,}"}
             traces.append(_line([_first(bucket, buckets), bucket], [limit, limit], color, 2, "dash", **words, **ends))
-    colored = list(zip(found, cycle(_COLORS)))
+    colored = list(zip(found, cycle(COLORS)))
     for index, (one, color) in enumerate(colored):
         traces += _steps(one, color, buckets, width=3 + 2 * min(4, len(found) - 1 - index))  # so that none hides an equal one
     traces += [_points(one.measurements, "circle", color) for one, color in colored]
@@ -190,7 +190,16 @@ def _log_axis(low: float, high: float, values: Sequence[float], texts: Sequence[
 
 def _ticks(sizes: Sequence[int]) -> tuple[list[float], list[str]]:
     """Values and texts of the ticks of an axis in GiB."""
-    return [_gib(size) for size in sizes], [format_bytes(size).replace(".00", "") for size in sizes]
+    return [_gib(size) for size in sizes], [round_size(size) for size in sizes]
+
+
+def few_sizes(end: float) -> range:
+    """Bytes from 0 to `end` for the ticks of a linear axis, so few that a narrow screen has room for them."""
+    return range(0, int(end) + 1, 2 ** max(0, math.ceil(math.log2(end / 5))))
+
+
+def round_size(size: int) -> str:
+    return format_bytes(size).replace(".00", "")
 
 
 def composition(found: Sequence[Series]) -> tuple[Plot, list[Bar]]:
@@ -207,7 +216,7 @@ def composition(found: Sequence[Series]) -> tuple[Plot, list[Bar]]:
         sizes += [sum(held.values())] if others else []
         bars.append(Bar(f"{peak.bucket:,}", one.label, sizes, peak.total_bytes))
     labels = names + ([f"{others} other components"] if others else [])
-    keys = [Key("box", color, label) for color, label in zip(_COLORS, labels, strict=False)]
+    keys = [Key("box", color, label) for color, label in zip(COLORS, labels, strict=False)]
 
     several = len(found) > 1
     totals = [format_bytes(bar.total_bytes) for bar in bars]
@@ -216,8 +225,7 @@ def composition(found: Sequence[Series]) -> tuple[Plot, list[Bar]]:
     total |= {"textposition": "middle right", "textfont": {"color": "--ink"}, "cliponaxis": False, "hoverinfo": "skip"}
     traces = [{"y": places, **_band(index, key, bars)} for index, key in enumerate(keys)] + [{"y": places, **total}]
     end = 1.4 * max(bar.total_bytes for bar in bars)
-    step = 2 ** math.ceil(math.log2(end / 5))  # few ticks, for a narrow screen
-    values, texts = _ticks(range(0, int(end) + 1, step))
+    values, texts = _ticks(few_sizes(end))
     title = "" if several else "bucket"
     layout = {
         "barmode": "stack",

@@ -23,7 +23,7 @@ from pytest_af3mem.records.holders import Change
 from pytest_af3mem.records.measurement import Measurement
 from pytest_af3mem.reports import agreement as agreement_report
 from pytest_af3mem.reports import failures as failing
-from pytest_af3mem.reports import figures, growth, series, terminal
+from pytest_af3mem.reports import figures, growth, series, terminal, timeline
 from pytest_af3mem.reports.columns import signed
 from pytest_af3mem.reports.failures import Failure
 
@@ -54,6 +54,8 @@ def render(measurements: Sequence[Measurement], failures: Sequence[Failure] = ()
         lost=list(dict.fromkeys(f"{one.tokens:,} tokens on {one.target}" for one in measurements if one.peak is None)),
         padded=bool(buckets),
         bars=bars,
+        timelines=timeline.drawn(found, composition.keys if composition else ()),
+        tall=timeline.TALL,
         several=len(found) > 1,
         headings=headings,
         rows=rows,

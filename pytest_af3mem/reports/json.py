@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +12,8 @@ from pytest_af3mem.records.measurement import HOLDERS, SCHEMA, Measurement
 from pytest_af3mem.records.peak import Peak
 from pytest_af3mem.records.request import Request
 from pytest_af3mem.storage import typed
+
+_NUMBERS = re.compile(r"\[\n[\s\d.,\[\]-]*\]")  # lists of nothing else, which stand on one line; no text has a line break in it
 
 
 def render(measurements: Sequence[Measurement], *, all_holders: bool = False) -> str:
@@ -25,4 +28,5 @@ def row(command: str, request: Request, answer: Peak | NotJudged, **more: Any) -
 
 def document(**parts: Any) -> str:
     """A JSON report of these parts, below its schema and the tool that made it."""
-    return typed.render({"schema": SCHEMA, "tool": f"pytest-af3mem {__version__}", **parts}, indent=2) + "\n"
+    text = typed.render({"schema": SCHEMA, "tool": f"pytest-af3mem {__version__}", **parts}, indent=2)
+    return _NUMBERS.sub(lambda found: re.sub(r"\s+", "", found[0]).replace(",", ", "), text) + "\n"

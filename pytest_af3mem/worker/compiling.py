@@ -37,6 +37,7 @@ from pytest_af3mem.worker.xla import compile_process, same_program, target, trac
 from pytest_af3mem.worker.xla import program as programs
 
 _OLDEST_JAX = (0, 7, 2)  # the first that was seen to compile without a device
+_BFLOAT16_BYTES = 2
 
 
 class Worker:
@@ -177,6 +178,7 @@ class Worker:
             "target": gpu.target_config(),
             "launch": launch,
             "left_to_xla": sorted(forward.left_to_xla),
+            "stages": plain(forward.stages),
             "packages": fingerprint.places(packages),
             "software": self.installation.software,
             "environment": self.installation.environment,
@@ -201,7 +203,9 @@ class Worker:
         options: Mapping[str, bool | int | str] = MappingProxyType({}),
     ) -> Peak:
         """What a program comes to, which was compiled with `options` beside the model's own."""
-        installation = self.installation
+        installation, timeline, channels = self.installation, program.attribution.timeline, forward.pair_channels
+        if timeline and channels and not timeline.reason:
+            timeline = replace(timeline, pair_bytes=batch.bucket**2 * channels * _BFLOAT16_BYTES)
         return Peak(
             tokens=batch.tokens,
             bucket=batch.bucket,
@@ -218,6 +222,7 @@ class Worker:
             holders=program.attribution.holders,
             high_water=program.attribution.high_water,
             unattributed=program.attribution.reason,
+            timeline=timeline,
             model=Model(self._model.name, installation.distribution, installation.fingerprint, plain(forward.config)),
             software={**installation.software, "xla_flags": _flags({**forward.compiler_options, **options})},
             seconds=round(seconds, 3),

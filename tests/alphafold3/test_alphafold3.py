@@ -16,6 +16,7 @@ from pytest_af3mem.models.alphafold3 import AlphaFold3
 from pytest_af3mem.records.holders import by_component, explained
 from pytest_af3mem.session.session import Session
 from pytest_af3mem.session.settings import Settings
+from pytest_af3mem.storage import typed
 
 TARGET = "h100-80gb"
 MODEL = Path(find_spec("alphafold3").origin).parents[1]
@@ -115,6 +116,19 @@ def test_who_holds_the_peak_is_told_to_the_byte_in_the_models_own_names(session)
     sources = {holder.source.partition(":")[0] for holder in peak.holders if holder.kind == "temporary" and holder.source}
     assert {source for source in sources if not (MODEL / source).is_file()} == set()
     assert "alphafold3/model/network/diffusion_transformer.py" in sources
+
+
+def test_memory_over_program_order_has_the_peak_to_the_byte_and_the_stages_of_the_network(session):
+    peak = session.wait(session.pool.submit(session.request(tokens=256)))
+
+    timeline = peak.timeline
+    assert timeline.reason == ""
+    assert max(timeline.totals) == peak.live_bytes
+    assert 100 < timeline.steps <= 200
+    assert timeline.pair_bytes == 256 * 256 * 128 * 2
+    stages = [stage.name for stage in timeline.stages]
+    assert stages == ["embedding", "templates", "MSA stack", "Pairformer", "diffusion", "confidence", "distogram"]
+    assert len(typed.render(timeline)) < 15_000
 
 
 def test_fewer_recycles_and_diffusion_steps_leave_the_program_as_large_as_it_is(session):

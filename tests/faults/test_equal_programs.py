@@ -8,6 +8,7 @@ import pytest
 from pytest_af3mem.errors import InputError
 from pytest_af3mem.records.peak import Holder, Kernels
 from pytest_af3mem.records.program_limits import LargeArray, ProgramLimits
+from pytest_af3mem.records.timeline import Band, Timeline
 from pytest_af3mem.worker.xla.attribution import Attribution
 from pytest_af3mem.worker.xla.program import Compiled
 from pytest_af3mem.worker.xla.same_program import Listing, found, read, stored
@@ -112,6 +113,17 @@ def test_lines_of_large_arrays_are_those_of_the_new_sources():
     program = dataclasses.replace(compiled(), limits=ProgramLimits(large_arrays=arrays))
     again = found(read(stored(program, Listing("", PLACES))), Listing("", (("/lib/net/a.py", 12), *PLACES[1:])))
     assert [one.source for one in again.limits.large_arrays] == ["net/a.py:12", ""]
+    assert found(read(stored(program, Listing("", PLACES))), Listing("", (("/lib/net/c.py", 10), *PLACES[1:]))) is None
+
+
+def test_lines_of_the_timeline_are_those_of_the_new_sources():
+    timeline = Timeline(
+        1, 8, tuple(Band(name, ((0, 8),), "f32[2]", source) for name, source in (("a", "net/a.py:10"), ("b", "")))
+    )
+    program = compiled()
+    program = dataclasses.replace(program, attribution=dataclasses.replace(program.attribution, timeline=timeline))
+    again = found(read(stored(program, Listing("", PLACES))), Listing("", (("/lib/net/a.py", 12), *PLACES[1:])))
+    assert [band.source for band in again.attribution.timeline.bands] == ["net/a.py:12", ""]
     assert found(read(stored(program, Listing("", PLACES))), Listing("", (("/lib/net/c.py", 10), *PLACES[1:]))) is None
 
 

@@ -2,6 +2,9 @@
 
 import pytest
 
+from pytest_af3mem.records.timeline import Timeline
+from pytest_af3mem.storage import typed
+
 GATE = """
     import pytest
 
@@ -31,6 +34,9 @@ def test_more_than_the_other_side_is_over(project, older):
     )
     assert project.junit()["test_peak[100]"].endswith(line)
     result.stdout.fnmatch_lines(["*+32.00 KiB  outer_product  32.00 KiB -> 64.00 KiB"])
+    (row,) = project.measurements()
+    before, now = (max(typed.read(Timeline, row[name]).totals) for name in ("baseline_timeline", "timeline"))
+    assert (before, now) == (row["baseline"]["live_bytes"], row["live_bytes"])
 
 
 @pytest.mark.parametrize("how", ["(tolerance='97 %')", "(tolerance='32 KiB')"])

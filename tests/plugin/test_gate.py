@@ -1,6 +1,8 @@
 from pathlib import Path
 
 from pytest_af3mem import gpus
+from pytest_af3mem.records.timeline import Timeline
+from pytest_af3mem.storage import typed
 
 MODELS = Path(__file__).parents[1] / "models"
 
@@ -59,6 +61,9 @@ def test_a_measurement_in_the_json_report(project, needed_bytes):
     model, software = row.pop("model"), row.pop("software")
     assert row.pop("seconds") >= 0
     assert row.pop("cached") in (True, False)
+    timeline, before = typed.read(Timeline, row.pop("timeline")), row.pop("baseline_timeline")
+    assert (max(timeline.totals), before) == (needed_bytes(512), None)
+    assert timeline.bands[0].component == "outer_product"
     limits = row.pop("program_limits")
     assert (limits["large_arrays"], limits["launch"], limits["rematerialization"]["reached_bytes"]) == ([], None, None)
     assert row == {

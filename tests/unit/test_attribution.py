@@ -6,6 +6,8 @@ import pytest
 
 from pytest_af3mem.records.holders import Change, by_component, explained, grown
 from pytest_af3mem.records.peak import Holder
+from pytest_af3mem.records.timeline import Band, Stage
+from pytest_af3mem.worker.xla import attribution as attributing
 from pytest_af3mem.worker.xla.attribution import Attribution, attribute
 from pytest_af3mem.worker.xla.executable import ALLOCATE, FREE, SHARE, Allocation, Buffer, Event, Instruction, Program
 
@@ -114,6 +116,59 @@ def test_high_water_marks_are_of_each_component_wherever_it_has_its_own(attribut
     assert attribution.high_water == {"net/head": 1_000, "net/trunk": 1_100, "net/trunk/update": 400}
 
 
+def test_memory_over_program_order(attribution):
+    """Each of the ten events is a step of its own; what passes from the loop's carry to its update is never counted twice."""
+    timeline = attribution.timeline
+    kept = 4 + 6 + 50 + 16  # parameter, feature, output and constant
+    assert timeline.totals == [kept + size for size in (100, 500, 1_200, 500, 500, 500, 100, 1_000, 100, 0)]
+    assert timeline.bands == (
+        Band("net/trunk", ((1, 400), (2, 1_100), (3, 400), (4, 0)), "bf16[8,8]", "net/trunk.py:7"),
+        Band("net/head", ((0, 100), (7, 1_000), (8, 100), (9, 0)), "bf16[8,8]", "net/head.py:20"),
+        Band("net/trunk/update", ((4, 400), (6, 0)), "bf16[8,8]"),
+    )
+    assert (timeline.stages, timeline.pair_bytes, timeline.reason) == ((), None, "")
+
+
+def test_the_largest_of_the_timeline_is_what_is_alive_at_the_peak(attribution):
+    assert max(attribution.timeline.totals) == attribution.live_bytes == LIVE
+
+
+def test_a_long_program_is_reduced_and_its_peaks_stay(monkeypatch):
+    monkeypatch.setattr(attributing, "_MOST_STEPS", 4)
+    timeline = attribute(PROGRAM, (), TOTAL, LIVE).timeline
+    assert timeline.steps == 4
+    assert timeline.totals == [76 + size for size in (1_200, 500, 1_000, 0)]  # the fullest of three events each
+
+
+def test_a_restless_program_is_reduced_until_its_record_is_small(monkeypatch):
+    monkeypatch.setattr(attributing, "_MOST_POINTS", 8)
+    timeline = attribute(PROGRAM, (), TOTAL, LIVE).timeline
+    assert timeline.totals == [76 + size for size in (500, 1_200, 500, 1_000, 100)]
+    assert sum(len(band.points) for band in timeline.bands) <= 8
+
+
+def test_few_bands_are_kept_and_the_others_count_to_the_module_that_they_stand_in(monkeypatch):
+    monkeypatch.setattr(attributing, "_MOST_BANDS", 2)
+    timeline = attribute(PROGRAM, (), TOTAL, LIVE).timeline
+    assert [band.component for band in timeline.bands] == ["net/trunk", "net/head"]
+    assert max(timeline.totals) == LIVE
+
+
+def test_a_timeline_that_misses_the_peak_is_left_out_and_says_so(monkeypatch):
+    monkeypatch.setattr(attributing, "bands", lambda *_: (Band("net/trunk", ((0, 1_199),)),))
+    found = attribute(PROGRAM, (), TOTAL, LIVE)
+    assert (
+        found.timeline.reason == "memory over program order is not known: ValueError: its peak is 1275 bytes, and 1276 are alive"
+    )
+    assert (found.timeline.steps, found.timeline.bands) == (0, ())
+    assert found.holders  # which are good without it
+
+
+def test_stages_begin_where_the_model_says():
+    named = {"trunk": ("net/trunk",), "head": ("net/head",), "never": ("net/other",)}
+    assert attribute(PROGRAM, (), TOTAL, LIVE, named).timeline.stages == (Stage("trunk", 0), Stage("head", 8))
+
+
 def test_constants_are_counted_where_the_total_does():
     assert Holder("model", "constant", 16, "f32[]") in attribute(PROGRAM, (), TOTAL + 16, LIVE).holders
 
@@ -140,6 +195,7 @@ def test_alike_arrays_are_counted_and_small_ones_put_together():
 def test_a_program_without_temporaries():
     program = dataclasses.replace(PROGRAM, allocations=PROGRAM.allocations[:2], events=())
     assert attribute(program, (), 10, 10).high_water == {}
+    assert attribute(program, (), 10, 10).timeline.totals == [10]
 
 
 def test_sums_and_the_share_explained(a_peak):

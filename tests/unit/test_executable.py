@@ -200,7 +200,7 @@ def test_varint(data, value):
 
 def test_a_number_of_more_than_64_bits_is_refused():
     assert varint(number(2**64 - 1), 0) == (2**64 - 1, 10)
-    with pytest.raises(ValueError, match="a number of more than ten bytes"):
+    with pytest.raises(ValueError, match="a number of more than 64 bits"):
         varint(b"\xff" * 1_000_000, 0)
 
 

@@ -7,8 +7,10 @@ import pytest
 
 from pytest_af3mem.records.baseline import Entry
 from pytest_af3mem.records.peak import Holder
+from pytest_af3mem.records.timeline import OTHERS, Band, Stage, Timeline
 from pytest_af3mem.records.verdict import judge, not_judged
 from pytest_af3mem.reports import figures, series
+from pytest_af3mem.reports import timeline as timelines
 from pytest_af3mem.reports.failures import Failure
 
 pytest.importorskip("jinja2")
@@ -288,3 +290,131 @@ def test_two_witnesses_stand_side_by_side(a_measurement, a_run):
     page, _ = page_without_library([a_measurement(peak=a_run())])
     (told,) = re.findall(r'<h2 id="witnesses">.*?<pre>(.*?)</pre>', page, re.DOTALL)
     assert "+0.05 %" in told
+
+
+# -- Memory over program order
+
+TRUNK, HEAD = "net/trunk", "net/head"
+TIMELINE = Timeline(
+    steps=10,
+    kept_bytes=GIB,
+    bands=(
+        Band(TRUNK, ((0, GIB), (3, 4 * GIB), (4, GIB), (6, 0)), "bf16[512,512,128]", "net/trunk.py:7"),
+        Band(HEAD, ((6, 2 * GIB),), "f32[512]", "net/head.py:20"),
+    ),
+    stages=(Stage("trunk", 0), Stage("head", 6)),
+    pair_bytes=2 * 512**2 * 128,
+)
+
+
+def over_the_program(page):
+    (section,) = re.findall(r'<h2 id="over-the-program">.*?</section>', page, re.DOTALL)
+    return section
+
+
+def test_memory_over_program_order(sized):
+    holders = (Holder(TRUNK, "temporary", 4 * GIB, "bf16[512,512,128]", "net/trunk.py:7", 2), Holder("net", "parameter", GIB))
+    one = sized(512, 6, timeline=TIMELINE, holders=holders, live_bytes=5 * GIB)
+    page, _ = page_without_library([one], buckets=BUCKETS)
+    section = over_the_program(page)
+    assert "<summary>512 tokens: h100-80gb, 5.00 GiB (80.0 pair tensors) alive at the peak, in trunk</summary>" in section
+    assert "one is 512 x 512 x 128 in bfloat16, 64 MiB." in section
+    (alt,) = re.findall(r'<svg [^>]*role="img" aria-label="([^"]+)"', section)
+    assert alt == (
+        "Memory over program order at 512 tokens, h100-80gb: 5.00 GiB (80.0 pair tensors) alive at the peak, in trunk; "
+        "trunk up to 5.00 GiB (80.0 pair tensors); head up to 3.00 GiB (48.0 pair tensors)."
+    )
+    titles = re.findall("<title>(.*?)</title>", section, re.DOTALL)
+    assert "net/trunk: up to 4.00 GiB (64.0 pair tensors)\nbf16[512,512,128]\nnet/trunk.py:7" in titles
+    cells = re.findall("<td[^>]*>(.*?)</td>", section)
+    assert cells[:3] == ["4.00 GiB (64.0 pair tensors)", "bf16[512,512,128] 2 buffers", "net/<wbr>trunk.py:7"]
+    assert external(page) == []
+    (data,) = json.loads(re.search(r'id="timelines">(.*?)</script>', page)[1])
+    assert data["bands"][1] == [TRUNK, "bf16[512,512,128], net/trunk.py:7", [list(point) for point in TIMELINE.bands[0].points]]
+
+
+def test_areas_lie_one_on_the_other(sized):
+    peak = {"timeline": TIMELINE, "live_bytes": 5 * GIB}
+    ((picture,),) = (group.pictures for group in timelines.drawn(series.split([sized(512, 5, **peak)])).groups)
+    top = round(timelines.TALL / 1.04)
+    height = {gib: round(timelines.TALL * (1 - gib / 5 / 1.04)) for gib in (1, 2, 3, 5)}
+    head, trunk, kept = (layer.path for layer in picture.layers)  # the lowest is drawn last, over the others
+    assert kept == f"M0 1000V{height[1]}H10V1000Z"
+    assert trunk == f"M0 1000V{height[2]}H3V{height[5]}H4V{height[2]}H6V{height[1]}H10V1000Z"
+    assert head == f"M0 1000V{height[2]}H3V{height[5]}H4V{height[2]}H6V{height[3]}H10V1000Z"
+    assert picture.lines["peak"] == f"M3.5 0V{timelines.TALL - top}"
+    assert [(one.left, one.width, one.narrow, one.wide) for one in picture.strips] == [
+        (0, 60, "trunk", "trunk"),
+        (60, 40, "head", "head"),
+    ]
+
+
+def test_a_stage_without_room_for_its_name_has_its_number_or_nothing(sized):
+    narrow = dataclasses.replace(TIMELINE, steps=200, stages=(Stage("embedding", 0), Stage("trunk", 15), Stage("end", 199)))
+    ((picture,),) = (group.pictures for group in timelines.drawn(series.split([sized(512, timeline=narrow)])).groups)
+    assert [(one.narrow, one.wide) for one in picture.strips] == [("1", "1"), ("trunk", "trunk"), ("", "")]
+
+
+def test_before_and_now_have_one_scale_and_the_same_colors(sized):
+    less = dataclasses.replace(TIMELINE, bands=(Band(HEAD, ((6, GIB),)), Band(TRUNK, ((0, GIB), (6, 0)))))
+    one = dataclasses.replace(sized(512, 6, timeline=TIMELINE), baseline_timeline=less)
+    drawn = timelines.drawn(series.split([one]))
+    ((before, now),) = (group.pictures for group in drawn.groups)
+    assert (before.name, now.name) == ("h100-80gb, before", "h100-80gb, now")
+    assert before.sizes == now.sizes
+    assert before.layers[-1] == now.layers[-1]  # what is always there is as much, as high, and of one colour
+    assert {layer.title.partition(":")[0]: layer.color for layer in before.layers} == {
+        layer.title.partition(":")[0]: layer.color for layer in now.layers
+    }
+    page, _ = page_without_library([one])
+    assert over_the_program(page).count("<svg") == 2
+
+
+def test_components_keep_the_colors_of_the_bars(sized):
+    holders = tuple(Holder(name, "temporary", size * GIB) for name, size in (("x", 5), (HEAD, 4), (TRUNK, 3)))
+    found = series.split([sized(512, 12, timeline=TIMELINE, holders=holders)])
+    bars = {key.label: key.color for key in figures.composition(found)[0].keys}
+    colors = {key.label: key.color for key in timelines.drawn(found, figures.composition(found)[0].keys).keys}
+    assert {name: colors[name] for name in (HEAD, TRUNK)} == {name: bars[name] for name in (HEAD, TRUNK)}
+    assert len(set(colors.values())) == len(colors)
+
+
+def test_a_model_that_says_nothing_of_itself(sized):
+    bare = dataclasses.replace(TIMELINE, stages=(), pair_bytes=None)
+    section = over_the_program(page_without_library([sized(512, 5, timeline=bare)])[0])
+    assert "512 tokens: h100-80gb, 5.00 GiB alive at the peak</summary>" in section
+    assert "pair tensor" not in section
+    assert "<ol" not in section
+
+
+def test_why_there_is_no_timeline(sized):
+    page, _ = page_without_library([sized(512, timeline=Timeline(reason="memory over program order is not known: <why>"))])
+    assert "<p>Memory over program order is not known: &lt;why&gt;.</p>" in over_the_program(page)
+    assert "<svg" not in page
+
+
+def test_names_in_timelines_are_no_markup(sized):
+    evil = Timeline(1, 1, (Band(EVIL, ((0, GIB),), EVIL, EVIL),), (Stage(EVIL, 0),), 1)
+    page, _ = page_without_library([sized(512, 4, timeline=evil, holders=(Holder(EVIL, "temporary", GIB, EVIL, EVIL),))])
+    assert page.count("<script") == page.count("</script>") == 5
+    assert "<img" not in page
+
+
+def full(bucket):
+    """A timeline of as many points, with names as long, as there may be."""
+    scope = "diffuser/evoformer/template_embedding/single_template_embedding"
+    names = [*(f"{scope}/module_{index:02}" for index in range(16)), OTHERS]
+    line = "alphafold3/model/network/template_modules.py:1234"
+    changes = [[(step, (index * step * 7_919_993) % (bucket * 2**20)) for step in range(index, 200, 6)] for index in range(17)]
+    bands = [Band(name, tuple(points), "bf16[1,5120,5120,128]", line) for name, points in zip(names, changes, strict=True)]
+    stages = tuple(Stage(f"stage {index}", index * 30) for index in range(7))
+    return Timeline(200, bucket * 2**21, tuple(bands), stages, 2 * bucket**2 * 128)
+
+
+def test_a_page_of_fifteen_buckets_is_small(sized):
+    buckets = (128, 256, 384, 512, 768, 1024, 1280, 1536, 2048, 2560, 3072, 3584, 4096, 4608, 5120)
+    assert sum(len(band.points) for band in full(512).bands) > 500
+    held = tuple(Holder("diffuser/evoformer/msa_stack", "temporary", GIB, f"f32[{index}]", "a.py:1") for index in range(40))
+    page = html.render([sized(bucket, 40, timeline=full(bucket), holders=held) for bucket in buckets], buckets=buckets)
+    assert page.count("<svg viewBox") == 15
+    assert len(page) < 3 * 10**6

@@ -11,6 +11,7 @@ import pytest
 
 from pytest_af3mem.records.baseline import Entry
 from pytest_af3mem.records.peak import Holder
+from pytest_af3mem.records.timeline import Band, Stage, Timeline
 from pytest_af3mem.records.verdict import judge, not_judged
 
 pytest.importorskip("jinja2")
@@ -109,6 +110,17 @@ class Browser:
         self._process.wait(PATIENCE)
 
 
+TIMELINE = Timeline(
+    steps=100,
+    kept_bytes=GIB,
+    bands=(
+        Band(f"diffuser/evoformer/outer_product_mean{'x' * 80}", ((0, GIB), (40, 3 * GIB), (45, GIB)), "f32[8]", "a.py:7"),
+        Band(EVIL, ((60, 2 * GIB),), EVIL, EVIL),
+    ),
+    stages=(Stage("embedding", 0), Stage("MSA stack", 20), Stage("diffusion", 60), Stage("distogram", 97)),
+    pair_bytes=2**25,
+)
+
 if CHROMIUM is None:
     pytest.skip("needs Chromium or Chrome to look at the page", allow_module_level=True)
 
@@ -137,13 +149,15 @@ def page(tmp_path, a_measurement, a_peak):
             kinds = ("parameter", "temporary", "temporary")
             holders = tuple(Holder(name, kind, size) for name, kind, size in zip(names, kinds, held, strict=True))
             size = {"tokens": bucket - 10, "bucket": bucket, "target": target}
-            peak = a_peak(**size, total_bytes=sum(held), holders=holders, software={"xla_flags": "x" * 80 + target})
+            software = {"xla_flags": "x" * 80 + target}
+            peak = a_peak(**size, total_bytes=sum(held), holders=holders, software=software, timeline=TIMELINE)
             measurements.append(
                 a_measurement(**size, test=f"{EVIL}[{bucket}{'x' * 80}]", peak=peak, verdict=judge(peak, 20 * GIB))
             )
     lost = not_judged("the worker died (SIGKILL)", "[5120 tokens]", 20 * GIB)
     measurements.append(a_measurement(tokens=5120, bucket=5120, target="l4-24gb", peak=None, verdict=lost))
-    measurements[4] = dataclasses.replace(measurements[4], baseline=Entry.of(EVIL, measurements[3].peak))
+    baseline = {"baseline": Entry.of(EVIL, measurements[3].peak), "baseline_timeline": TIMELINE}
+    measurements[4] = dataclasses.replace(measurements[4], **baseline)
     path = tmp_path / "page.html"
     path.write_text(html.render(measurements, buckets=(256, 512, 768, 1024, 1280, 2048)))
     return path
@@ -166,6 +180,38 @@ def test_the_page(browser, page, width, scheme):
 
 
 DRAWN = {"curve": ".scatterlayer .js-line", "composition": ".barlayer .point path"}
+
+
+LARGEST = "[...document.querySelectorAll('details')].at(-1).querySelectorAll('.timeline')"  # the one bucket that is open
+
+
+@pytest.mark.parametrize("width", [1180, 420])
+def test_labels_of_memory_over_program_order_are_whole(browser, page, width):
+    browser.open(page, width=width)
+    assert browser.evaluate(f"{LARGEST}.length") == 3  # before and now of one target, and the other target
+    names = "[...document.querySelectorAll('.strips')].at(-1).innerText"
+    first = "1" if width == 420 else "embedding"
+    assert browser.evaluate(names).split() == [first, "MSA", "stack", "diffusion"]
+    cut = """[...document.querySelectorAll('details[open] :is(.strips b, .ticks span, .at-peak span)')].filter((label) => {
+        const one = label.getBoundingClientRect();
+        const room = label.closest('.strips > span')?.getBoundingClientRect() ?? { left: 0, right: innerWidth };
+        return one.width && (one.left < room.left || one.right > room.right);
+    }).map((label) => label.textContent)"""
+    assert browser.evaluate(cut) == []
+
+
+def test_any_step_is_reached_by_the_keyboard(browser, page):
+    browser.open(page, width=420)
+    told = f"{LARGEST}[0].querySelector('output').innerText.split('\\n')"
+    at_peak = browser.evaluate(told)
+    assert at_peak[0] == "step 41 of 100, MSA stack: 4.00 GiB (128.0 pair tensors) alive"
+    assert at_peak[1].startswith("3.00 GiB (96.0 pair tensors) diffuser/evoformer/outer_product_mean")
+    assert at_peak[1].endswith("its largest array f32[8], a.py:7")
+    browser.evaluate(f"{LARGEST}[0].querySelector('input').focus()")
+    for kind in ("keyDown", "keyUp"):
+        browser.call("Input.dispatchKeyEvent", type=kind, key="End", code="End", windowsVirtualKeyCode=35)
+    assert browser.evaluate(told)[0] == "step 100 of 100, distogram: 4.00 GiB (128.0 pair tensors) alive"
+    assert browser.evaluate(f"{LARGEST}[0].querySelector('input').getAttribute('aria-valuetext')") == browser.evaluate(told)[0]
 
 
 def test_plots_follow_the_colors_of_the_system(browser, page):

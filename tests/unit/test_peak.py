@@ -5,6 +5,7 @@ import pytest
 from pytest_af3mem.errors import UsageError
 from pytest_af3mem.gpus.size import Size
 from pytest_af3mem.records.peak import Holder, Kernels, Peak
+from pytest_af3mem.records.timeline import Band, Stage, Timeline
 
 GIB = 2**30
 
@@ -71,9 +72,17 @@ def test_equals_nothing_else(a_peak):
         {"live_bytes": None, "cached": True},
         {"holders": (Holder("evoformer", "carry", 5, "f32[5]", "net.py:7", 2),), "high_water": {"evoformer": 9}},
         {"kernels": Kernels(0, ("x in y",)), "allocator_bytes": 1, "process_bytes": 2},
+        {"timeline": Timeline(2, 5, (Band("evoformer", ((0, 7), (1, 0)), "f32[5]", "net.py:7"),), (Stage("trunk", 0),), 9)},
+        {"timeline": Timeline(reason="memory over program order is not known: why")},
     ],
 )
 def test_json_round_trip(a_peak, changes):
     peak = a_peak(**changes)
     again = Peak.from_json({**json.loads(json.dumps(peak.to_json())), "test": "other keys are left alone"})
     assert vars(again) == vars(peak)
+
+
+def test_a_record_of_an_earlier_version_has_no_timeline(a_peak):
+    record = a_peak().to_json()
+    del record["timeline"]
+    assert Peak.from_json(record).timeline is None

@@ -3,15 +3,16 @@ import json as standard_json
 from pytest_af3mem import __version__
 from pytest_af3mem.records.measurement import not_passed
 from pytest_af3mem.records.peak import Holder, Kernels
+from pytest_af3mem.records.timeline import Band, Timeline
 from pytest_af3mem.records.verdict import judge, not_judged
 from pytest_af3mem.reports import json, terminal
 
 GIB = 2**30
 SCHEMA_1 = """
-    accept accept_all alias_bytes allocator_bytes argument_bytes baseline baseline_bytes bucket budget_bytes cached command
+    accept accept_all alias_bytes allocator_bytes argument_bytes baseline baseline_bytes baseline_timeline bucket budget_bytes cached command
     constant_bytes explained high_water holders improved input kernels least_bytes line live_bytes method model output_bytes
-    process_bytes program_limits reason run same_program seconds settings software target temp_bytes test tokens total_bytes
-    tuning_bytes unattributed verdict
+    process_bytes program_limits reason run same_program seconds settings software target temp_bytes test timeline tokens
+    total_bytes tuning_bytes unattributed verdict
 """.split()
 CONDITIONS = "[2000 tokens, bucket 2000, l4-24gb, compiled]"
 
@@ -148,6 +149,7 @@ def test_json_report(a_measurement, a_peak):
         "accept": None,
         "accept_all": None,
         "baseline": None,
+        "baseline_timeline": None,
         "settings": {},
     }
     assert sorted(measured) == SCHEMA_1
@@ -177,3 +179,12 @@ def test_what_a_gpu_decides_and_what_is_not_in_the_total_have_lines_of_their_own
     lines = terminal.body(a_measurement(peak=a_peak(least_bytes=7 * GIB, tuning_bytes=2 * GIB))).splitlines()
     assert "  at the least    7.00 GiB  as the GPU chooses between Triton and cuBLASLt" in lines
     assert "  tuning          2.00 GiB  inputs of kernels that tokamax may keep: not in the total" in lines
+
+
+def test_numbers_in_a_list_stand_on_one_line(a_measurement, a_peak):
+    """A timeline has hundreds of them. A text that looks like a list stays as it is."""
+    timeline = Timeline(9, 5, (Band("[1,\n 2]", ((0, 7), (3, 0))),))
+    text = json.render([a_measurement(peak=a_peak(timeline=timeline))])
+    assert '"points": [[0, 7], [3, 0]],' in text
+    (row,) = standard_json.loads(text)["measurements"]
+    assert row["timeline"]["bands"][0]["component"] == "[1,\n 2]"

@@ -6,32 +6,46 @@ Pure functions: a `Program` as `executable` reads it, or what peaks hold, in; re
 from __future__ import annotations
 
 import itertools
+import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
+from pytest_af3mem.errors import first_line
 from pytest_af3mem.records.holders import FRAGMENTATION
 from pytest_af3mem.records.peak import Holder
+from pytest_af3mem.records.timeline import Timeline, bands
+from pytest_af3mem.worker.xla import stages
 from pytest_af3mem.worker.xla.executable import ALLOCATE, SHARE, Allocation, Buffer, Program
 from pytest_af3mem.worker.xla.scopes import PARAMETERS, Names, argument
 
 _TINY = 1_000  # arrays below a thousandth of the total are counted together
+_MOST_STEPS, _MOST_BANDS, _MOST_POINTS = 200, 16, 600  # of a timeline: some 15 kB of JSON at most
 
 
 @dataclass(frozen=True)
 class Attribution:
-    """`holders`, `high_water` and `live_bytes` of a `Peak`, or the `reason` why they are not known."""
+    """`holders`, `high_water`, `live_bytes` and `timeline` of a `Peak`, or the `reason` why they are not known."""
 
     holders: tuple[Holder, ...] = ()
     high_water: Mapping[str, int] = field(default_factory=dict)
     reason: str = ""
     live_bytes: int | None = None
+    timeline: Timeline | None = None
 
 
-def attribute(program: Program, packages: Sequence[str], total_bytes: int, live_bytes: int | None) -> Attribution:
-    """Who holds the peak of `program`, and the most that temporaries of each component ever take together.
+def attribute(
+    program: Program,
+    packages: Sequence[str],
+    total_bytes: int,
+    live_bytes: int | None,
+    named: Mapping[str, Sequence[str]] = MappingProxyType({}),
+) -> Attribution:
+    """Who holds the peak of `program`, the most that temporaries of each component ever take together, and all of it over time.
 
-    Source lines are those of `packages`, folders or files with the model's own first. Raises ValueError where the buffers do not
+    Source lines are those of `packages`, folders or files with the model's own first. `named` are the stages of the model, as
+    those of a `Forward`. Raises ValueError where the buffers do not
     add up to what XLA says that it asks for (`total_bytes`) and has alive at the peak (`live_bytes`; None: it does not say).
     """
     names = Names(program, packages)
@@ -50,7 +64,28 @@ def attribute(program: Program, packages: Sequence[str], total_bytes: int, live_
     idle = slab - replay.peak_bytes
     fragmentation = [Holder(FRAGMENTATION, FRAGMENTATION, idle)] if idle else []
     holders = _grouped([*kept, *replay.holders(), *fragmentation], total_bytes // _TINY)
-    return Attribution(tuple(holders), replay.high_water, live_bytes=alive)
+    timeline = _timeline(program, names, replay, alive, named)
+    return Attribution(tuple(holders), replay.high_water, live_bytes=alive, timeline=timeline)
+
+
+def _timeline(program: Program, names: Names, replay: _Replay, live_bytes: int, named: Mapping[str, Sequence[str]]) -> Timeline:
+    """Memory over program order, or why it is not known: the numbers are good without it."""
+    try:
+        arrays = {}
+        for component, buffer in replay.largest.items():
+            arrays[component] = (program.instructions[buffer.instruction].array(buffer.index), names.source(buffer))
+        steps, per_step = replay.steps or [{}], replay.per_step
+        held = bands(steps, arrays, _MOST_BANDS)
+        while sum(len(band.points) for band in held) > _MOST_POINTS:
+            steps = [max(steps[first : first + 2], key=lambda one: sum(one.values())) for first in range(0, len(steps), 2)]
+            per_step *= 2
+            held = bands(steps, arrays, _MOST_BANDS)
+        found = Timeline(len(steps), live_bytes - replay.peak_bytes, held, stages.found(program, named, per_step))
+        if max(found.totals) != live_bytes:
+            raise ValueError(f"its peak is {max(found.totals)} bytes, and {live_bytes} are alive")
+        return found
+    except (ValueError, IndexError, KeyError) as error:
+        return Timeline(reason=f"memory over program order is not known: {first_line(error)}")
 
 
 def is_slab(allocation: Allocation) -> bool:
@@ -82,8 +117,9 @@ def _holder(buffer: Buffer, kind: str, size: int, program: Program, names: Names
 
 
 class _Replay:
-    """XLA's plan for the temporaries, step by step: `peak_bytes` are the most that are alive at once.
+    """XLA's plan for the temporaries, event by event: `peak_bytes` are the most that are alive at once.
 
+    `steps` are what each component holds at the fullest moment of every `per_step` events, and `largest` its largest buffer.
     A buffer that is laid over another one while that is alive takes no memory of its own; the last one alive holds it.
     """
 
@@ -92,6 +128,10 @@ class _Replay:
         self._at_peak = 0  # number of the event
         self.peak_bytes = now = 0
         self.high_water: dict[str, int] = {}
+        self.largest: dict[str, Buffer] = {}
+        self.steps: list[dict[str, int]] = []
+        self.per_step = math.ceil(len(program.events) / _MOST_STEPS)
+        fullest = 0
         holding: Counter[str] = Counter()
         for number, (first, before, owners) in enumerate(self._events(), start=1):
             size = program.buffers[first].size
@@ -102,6 +142,14 @@ class _Replay:
                     now += sign * size
                     if sign > 0:
                         self.high_water[component] = max(self.high_water.get(component, 0), holding[component])
+                        if component not in self.largest or size > self.largest[component].size:
+                            self.largest[component] = program.buffers[owner]
+            if len(self.steps) * self.per_step < number:
+                self.steps.append({})
+                fullest = -1
+            if now > fullest:
+                fullest = now
+                self.steps[-1] = {name: held for name, held in holding.items() if held}
             if now > self.peak_bytes:
                 self.peak_bytes, self._at_peak = now, number
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from pytest_af3mem.errors import NotJudged, first_line
@@ -105,13 +106,18 @@ def of_plan(
         program = read(plan)
     except (ValueError, IndexError, KeyError) as error:
         raise NotJudged(f"XLA's plan of the buffers cannot be read: {first_line(error)}") from error
-    return of_program(program, fingerprint.places(packages), forward.left_to_xla)
+    return of_program(program, fingerprint.places(packages), forward.left_to_xla, forward.stages)
 
 
-def of_program(program: Program, places: Sequence[str], left_to_xla: Collection[str] = ()) -> Compiled:
+def of_program(
+    program: Program,
+    places: Sequence[str],
+    left_to_xla: Collection[str] = (),
+    stages: Mapping[str, Sequence[str]] = MappingProxyType({}),
+) -> Compiled:
     """What a program comes to that was read whole. Source lines are those of `places`, folders or files."""
     found = replace(sizes(program), kernels=kernels(program.instructions.values(), left_to_xla))
-    return _attributed(found, program, places)
+    return _attributed(found, program, places, stages)
 
 
 def of_executable(compiled: Any, forward: Forward, packages: Sequence[str]) -> Compiled:
@@ -138,7 +144,7 @@ def of_executable(compiled: Any, forward: Forward, packages: Sequence[str]) -> C
         return _unattributed(replace(found, kernels=kernels(instructions, forward.left_to_xla)), error)
     known = kernels(program.instructions.values(), forward.left_to_xla)
     found = replace(found, kernels=known, constant_bytes=sizes(program).constant_bytes)
-    return _attributed(found, program, fingerprint.places(packages))
+    return _attributed(found, program, fingerprint.places(packages), forward.stages)
 
 
 def kernels(instructions: Iterable[Instruction], left_to_xla: Collection[str] = ()) -> Kernels:
@@ -175,10 +181,10 @@ def sizes(program: Program) -> Compiled:
     )
 
 
-def _attributed(found: Compiled, program: Program, places: Sequence[str]) -> Compiled:
+def _attributed(found: Compiled, program: Program, places: Sequence[str], stages: Mapping[str, Sequence[str]]) -> Compiled:
     """With who holds the peak, or why that is not known."""
     try:
-        attribution = attribute(program, places, found.total_bytes, found.live_bytes)
+        attribution = attribute(program, places, found.total_bytes, found.live_bytes, stages)
         known = replace(found.limits, large_arrays=limits.large_arrays(program, places))
     except MemoryError:
         raise

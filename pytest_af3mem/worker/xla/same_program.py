@@ -15,11 +15,12 @@ from typing import Any, TypeVar
 
 from pytest_af3mem.records.peak import Holder
 from pytest_af3mem.records.program_limits import LargeArray
+from pytest_af3mem.records.timeline import Band
 from pytest_af3mem.storage import typed
 from pytest_af3mem.worker.xla.compile_process import Job
 from pytest_af3mem.worker.xla.program import Compiled
 
-_Placed = TypeVar("_Placed", Holder, LargeArray)
+_Placed = TypeVar("_Placed", Holder, LargeArray, Band)
 # A place in a file, as MLIR writes each once, on a line of its own: `#loc3 = loc("/net/model.py":49:53 to :71)`.
 _PLACE = re.compile(r'^(#loc\d* = loc\("((?:[^"\\]|\\.)*)"):(\d+):\d+(?: to \d*:\d+)?\)$', re.MULTILINE)
 
@@ -77,13 +78,16 @@ def found(stored: tuple[Compiled, list[int]], listing: Listing) -> Compiled | No
     for (file, new), old in zip(listing.places, lines, strict=True):
         moved.setdefault((file, old), set()).add(new)
     large = program.limits.large_arrays
+    timeline = program.attribution.timeline
     holders, arrays = _moved(program.attribution.holders, moved), _moved(large or (), moved)
-    if holders is None or arrays is None or len({_kind(holder) for holder in holders}) < len(holders):
+    bands = _moved(timeline.bands if timeline else (), moved)
+    if holders is None or arrays is None or bands is None or len({_kind(holder) for holder in holders}) < len(holders):
         return None
     holders.sort(key=lambda one: (-one.bytes, *_kind(one)))
+    timeline = timeline and dataclasses.replace(timeline, bands=tuple(bands))
     return dataclasses.replace(
         program,
-        attribution=dataclasses.replace(program.attribution, holders=tuple(holders)),
+        attribution=dataclasses.replace(program.attribution, holders=tuple(holders), timeline=timeline),
         limits=dataclasses.replace(program.limits, large_arrays=None if large is None else tuple(arrays)),
     )
 

@@ -32,7 +32,7 @@ def varint(data: bytes, at: int) -> tuple[int, int]:
             return value | byte << shift, at
         value |= (byte & 127) << shift
         shift += 7
-    raise ValueError(f"a number of more than ten bytes ends at byte {at}, or later")
+    raise ValueError(f"a number of more than 64 bits before byte {at}")
 
 
 def fields(data: bytes) -> Iterator[tuple[int, int, bytes]]:
