@@ -1,7 +1,7 @@
 """Says how many tokens the inputs have, without AlphaFold 3: one line for each job of each file.
 
 The chemical component dictionary, which comes with AlphaFold 3, is read for inputs with ligands by CCD code, modifications or
-bonds alone.
+bonds alone. Without it the others are counted, and each of these says which component it needs.
 """
 
 from __future__ import annotations
