@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import gzip
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,7 @@ from pytest_af3mem.storage.typed import Filled, Positive
 SCHEMA = 1
 FOLDER = Path(__file__).parents[1] / "answers"
 """In this package; no part of the sources that an identity is of (`models.fingerprint.OWN`)."""
+SWITCH = "AF3MEM_SHIPPED"
 _SUFFIX = ".json.gz"
 
 
@@ -67,6 +69,11 @@ class Table:
         return dataclasses.replace(self, rows=tuple(rows[bucket] for bucket in sorted(rows)))
 
 
+def folder() -> Path | None:
+    """Where answers are looked up; None where the variable `SWITCH` says that none are."""
+    return None if os.environ.get(SWITCH, "").lower() in ("0", "false", "no", "off") else FOLDER
+
+
 def citation(peak: Peak) -> str:
     """What is said of a shipped answer wherever one is used."""
     return f"shipped answer, measured with {peak.model.distribution}, jax {peak.software.get('jax', '?')}"
@@ -89,9 +96,9 @@ def table(folder: Path, target: str) -> Table | None:
     return found if found.target == target else None
 
 
-def tables(folder: Path) -> Iterator[Table]:
+def tables(folder: Path | None) -> Iterator[Table]:
     """All that can be read."""
-    for path in sorted(folder.glob(f"*{_SUFFIX}")):
+    for path in sorted(folder.glob(f"*{_SUFFIX}")) if folder else ():
         try:
             yield _read(path, path.stat().st_mtime_ns, path.stat().st_size)
         except (OSError, InputError):

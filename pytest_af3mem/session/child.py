@@ -106,7 +106,7 @@ class Child:
                     "path": str(settings.path) if settings.path else None,
                     "folder": str(settings.cache_dir.resolve()),
                     "results": str(results.resolve()),
-                    "shipped": None if settings.no_cache else str(shipped.FOLDER),
+                    "shipped": str(answers) if (answers := shipped.folder()) and not settings.no_cache else None,
                     "environment": dict(environment),
                     "nvml": nvml.library(),
                     "replies": replies,

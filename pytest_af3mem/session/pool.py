@@ -39,7 +39,7 @@ class Pool:
         self._stop_using = weakref.finalize(self, in_use(folder).close)
         self._scratch = Scratch()
         results = self._scratch.path / "results" if settings.no_cache else folder
-        self.cache = Cache(results, None if settings.no_cache else shipped.FOLDER)
+        self.cache = Cache(results, None if settings.no_cache else shipped.folder())
         self._children = Children(settings, results, self._scratch.path)
         self.workers = self._children.limit
         self._threads = ThreadPoolExecutor(self.workers, thread_name_prefix="af3mem")

@@ -40,7 +40,7 @@ def replaces_measuring(settings: Settings) -> bool:
     states_a_place = settings.path is not None or settings.python != Settings().python
     if states_a_place or settings.no_cache or is_installed(settings.model):
         return False
-    return any(one.installation.spec == settings.model for one in shipped.tables(shipped.FOLDER))
+    return any(one.installation.spec == settings.model for one in shipped.tables(shipped.folder()))
 
 
 class ShippedAnswers:
@@ -59,7 +59,7 @@ class ShippedAnswers:
     @functools.cached_property
     def installation(self) -> Installation:
         """That of the table of the session's target, else of any."""
-        found = [one for one in shipped.tables(shipped.FOLDER) if one.installation.spec == self._settings.model]
+        found = [one for one in shipped.tables(shipped.folder()) if one.installation.spec == self._settings.model]
         return min(found, key=lambda one: one.target != self._settings.target).installation
 
     @property

@@ -133,5 +133,12 @@ def test_tables_of_the_package_can_be_read():
         assert [row.peak.total_bytes for row in one.rows] == sorted(row.peak.total_bytes for row in one.rows)
 
 
+def test_the_switch(monkeypatch):
+    assert shipped.folder() == shipped.FOLDER
+    monkeypatch.setenv("AF3MEM_SHIPPED", "no")
+    assert shipped.folder() is None
+    assert list(shipped.tables(shipped.folder())) == []
+
+
 def test_citation(a_peak):
     assert shipped.citation(a_peak()) == "shipped answer, measured with alphafold3-colabfold 3.1.18, jax 0.10.2"
