@@ -1,9 +1,9 @@
 """Makes the answers that come with the package: `python benchmarks/shipped_answers.py --targets h100-80gb,a100-80gb`.
 
 Each bucket of each target is compiled as `af3mem measure` does, and the table of the target is written after each: end it and
-start it again, and it goes on. What is in a table of the same versions and sources is not measured again. Make them after the last
-change of the sources that decide a number, which are part of what an answer is found by: `--check` says whether tables are of what
-is here, and measures some sizes again without any cache. Exit status 1 says that something differs, or was not judged.
+start it again, and it goes on. What is in a table of the same versions and sources is not measured again. Make them after the
+last change of the sources that decide a number, which are part of what an answer is found by: `--check` says whether tables are
+of what is here, and measures some sizes again without any cache. Exit status 1 says that something differs, or was not judged.
 
 The tables lie in pytest_af3mem/answers, a file for each target, and are part of the wheel.
 """
