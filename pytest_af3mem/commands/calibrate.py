@@ -28,7 +28,7 @@ from pytest_af3mem.session.session import Session
 from pytest_af3mem.session.settings import Settings
 
 HELP = "hold compiled numbers against this machine's GPU, and keep the record"
-EXAMPLES = ("af3mem calibrate --into records", "af3mem calibrate --dry-run --sizes 256", "af3mem calibrate --from peaks.jsonl")
+EXAMPLES = ("af3mem calibrate --into records", "af3mem calibrate --from peaks.jsonl")
 STATUSES = {NOT_JUDGED: "some are not judged"}
 TAKES = MEASURING
 _SIZES = "256,512,1024,2048,3072"

@@ -161,7 +161,7 @@ def test_without_the_model_commands_answer_at_once(without, tmp_path):
     said = "shipped answer, measured with analytic 1.0, jax "
     status, output, _ = without("measure", "--tokens", "100")
     assert (status, output.startswith(said), "AlphaFold 3 is not installed here" in output) == (commands.OK, True, True)
-    assert "GPU" in without("fit", "--tokens", "100", "--over", "width=16")[1]
+    assert "75.15 GiB to spare" in without("fit", "--tokens", "100", "--over", "width=16")[1]
     status, output, _ = without("tokens", a_job(tmp_path), "--target", "h100-80gb")
     assert (status, output.splitlines()[:2]) == (
         commands.OK,
