@@ -16,6 +16,7 @@ from pytest_af3mem.gpus.size import Size
 from pytest_af3mem.inputs.job import Job
 from pytest_af3mem.planning.cluster import Cluster
 from pytest_af3mem.reports.write import put
+from pytest_af3mem.session import shipped
 from pytest_af3mem.session.backend import Backend
 from pytest_af3mem.session.pool import Pool
 from pytest_af3mem.session.progress import show as show
@@ -158,8 +159,10 @@ def note(where: object, job: Job) -> None:
         print(f"af3mem: note: {shown(str(where))}: {shown(text)}", file=sys.stderr)
 
 
-def asking(settings: Settings, pool: Callable[[Settings], Backend] = Pool) -> closing[Session]:
-    """A session to ask, whose workers end with it."""
+def asking(settings: Settings, pool: Callable[[Settings], Backend] = Pool, *, takes_shipped: bool = False) -> closing[Session]:
+    """A session to ask, whose workers end with it. Without AlphaFold 3, one of shipped answers for who `takes_shipped`."""
+    if takes_shipped and pool is Pool and shipped.replaces_measuring(settings):
+        return closing(Session(settings, shipped.ShippedAnswers))
     return closing(Session(settings, pool))
 
 

@@ -1,4 +1,7 @@
-"""Measures inputs of several sizes compiled and on this machine's GPU, shows both and keeps the record."""
+"""Measures inputs of several sizes compiled and on this machine's GPU, shows both and keeps the record.
+
+With --from, the GPU's side is a file of folds that run_alphafold.py made (pytest_af3mem.production), and no GPU is needed here.
+"""
 
 from __future__ import annotations
 
@@ -11,18 +14,21 @@ from typing import Any
 from pytest_af3mem import gpus
 from pytest_af3mem.commands import MEASURING, NOT_JUDGED, OK
 from pytest_af3mem.commands.arguments import Parser, asking, deliver, show, whole_numbers
-from pytest_af3mem.errors import NotJudged
-from pytest_af3mem.planning import calibrate
+from pytest_af3mem.errors import InputError, NotJudged, UsageError
+from pytest_af3mem.planning import calibrate, production
 from pytest_af3mem.records import calibration
 from pytest_af3mem.records.measurement import Measurement
+from pytest_af3mem.records.peak import Peak
+from pytest_af3mem.records.production import read as read_folds
 from pytest_af3mem.records.verdict import unmeasured
 from pytest_af3mem.reports import json, terminal
+from pytest_af3mem.reports import production as production_report
 from pytest_af3mem.reports.agreement import summary
 from pytest_af3mem.session.session import Session
 from pytest_af3mem.session.settings import Settings
 
 HELP = "hold compiled numbers against this machine's GPU, and keep the record"
-EXAMPLES = ("af3mem calibrate --into records", "af3mem calibrate --dry-run --sizes 256")
+EXAMPLES = ("af3mem calibrate --into records", "af3mem calibrate --from peaks.jsonl")
 STATUSES = {NOT_JUDGED: "some are not judged"}
 TAKES = MEASURING
 _SIZES = "256,512,1024,2048,3072"
@@ -32,10 +38,17 @@ def prepare(parser: Parser) -> None:
     parser.take(
         "--sizes",
         group="input",
-        default=_SIZES,
         metavar="N,N,...",
         help=f"tokens of the inputs (default: {_SIZES})",
         read=lambda text: whole_numbers(text, "--sizes"),
+    )
+    parser.take(
+        "--from",
+        group="input",
+        dest="folds",
+        type=Path,
+        metavar="FILE",
+        help="hold the folds that pytest_af3mem.production recorded in this file against what is compiled",
     )
     parser.take("--into", group="report", type=Path, metavar="DIR", help="folder of the record (default: in the cache folder)")
     parser.take(
@@ -49,10 +62,15 @@ def prepare(parser: Parser) -> None:
 def run(parsed: argparse.Namespace, settings: Settings) -> int:
     pairs, written = [], []
     folder = parsed.into or settings.cache_dir / "calibration"
+    if parsed.folds and (parsed.dry_run or parsed.sizes):
+        raise UsageError(f"--from reads what a GPU folded: leave {'--dry-run' if parsed.dry_run else '--sizes'} out")
+    sizes = parsed.sizes or whole_numbers(_SIZES, "--sizes")
     with asking(settings) as session:
+        if parsed.folds:
+            return _of_production(session, parsed.folds, folder)
         if parsed.dry_run:
-            return _rehearse(session, parsed.sizes)
-        for pair in calibrate.measure(session, parsed.sizes, show):
+            return _rehearse(session, sizes)
+        for pair in calibrate.measure(session, sizes, show):
             pairs.append(pair)
             made = calibrate.record(pairs, datetime.datetime.now(datetime.UTC).date())
             if made is not None:  # after each size, for it cannot be made again without the GPU
@@ -67,6 +85,20 @@ def run(parsed: argparse.Namespace, settings: Settings) -> int:
     lines = [*notes, *terminal.table(rows), *summary(rows), *(line for pair in pairs for line in pair.problems), *written]
     deliver(settings, "\n".join([*lines, ""]), json.render(rows))
     return OK if all(pair.is_whole for pair in pairs) else NOT_JUDGED
+
+
+def _of_production(session: Session, path: Path, folder: Path) -> int:
+    """Exit status 3 where no line could be held against what is compiled."""
+    try:
+        folds = read_folds(path, datetime.datetime.now(datetime.UTC))
+    except InputError as error:
+        raise UsageError(f"--from {str(path)!r} {error}") from error
+    found = production.compare(session, folds, show)
+    made = production.records(found)
+    written = [line for one in made for line in (str(one), f"record: {calibration.write(folder, one)}")]
+    text = production_report.render_text(found, [*session.pool.notes, *written])
+    deliver(session.settings, text, production_report.render_json(found))
+    return OK if any(isinstance(one.answer, Peak) for one in found.programs) else NOT_JUDGED
 
 
 def _rehearse(session: Session, sizes: list[int]) -> int:

@@ -44,7 +44,7 @@ def run(parsed: argparse.Namespace, settings: Settings) -> int:
     options = job_options(parsed)
     if parsed.job and options:
         raise UsageError(f"--{next(iter(options)).replace('_', '-')} shapes a generated input: leave it out beside --job")
-    with asking(settings) as session:
+    with asking(settings, takes_shipped=True) as session:
         if parsed.job:
             job = _only_job(session, parsed.job, strict=parsed.strict)
             note(parsed.job, job)

@@ -1,30 +1,35 @@
 """Says how many tokens the inputs have, without AlphaFold 3: one line for each job of each file.
 
 The chemical component dictionary, which comes with AlphaFold 3, is read for inputs with ligands by CCD code, modifications or
-bonds alone.
+bonds alone. Without it the others are counted, and each of these says which component it needs.
+
+With --target it also says how much memory each needs there, compiled as by `af3mem measure`.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 
-from pytest_af3mem.commands import OK, USAGE
-from pytest_af3mem.commands.arguments import Parser, asking, deliver, note
+from pytest_af3mem.commands import NOT_JUDGED, OK, USAGE
+from pytest_af3mem.commands.arguments import Parser, asking, deliver, note, show
 from pytest_af3mem.errors import SetupError, shown
 from pytest_af3mem.inputs.buckets import bucket
+from pytest_af3mem.inputs.job import Job
 from pytest_af3mem.models.alphafold3 import AlphaFold3
 from pytest_af3mem.models.alphafold3_files import NEWEST_BUCKETS
+from pytest_af3mem.planning.ask import ask
 from pytest_af3mem.planning.job_folder import Place, files, read, why_left_out
 from pytest_af3mem.reports import tokens as report
 from pytest_af3mem.session.session import Session
 from pytest_af3mem.session.settings import Settings
 
 HELP = "tokens and bucket of AlphaFold 3 inputs"
-EXAMPLES = ("af3mem tokens job.json jobs/", "af3mem tokens job.json --buckets 512,1024 --json -")
-STATUSES: dict[int, str] = {}
-TAKES = ("model", "python", "path", "buckets", "json", "timeout", "cache_dir")
+EXAMPLES = ("af3mem tokens job.json jobs/", "af3mem tokens job.json --target a100-40gb --json -")
+STATUSES = {NOT_JUDGED: "with --target: some are not judged"}
+TAKES = ("model", "python", "path", "buckets", "target", "json", "timeout", "cache_dir")
 
 
 def prepare(parser: Parser) -> None:
@@ -35,8 +40,9 @@ def prepare(parser: Parser) -> None:
 def run(parsed: argparse.Namespace, settings: Settings) -> int:
     """Exit status 2 where a file or job has no count; the others are counted all the same."""
     counted: list[report.Counted] = []
+    jobs: list[Job] = []
     broken: list[tuple[Place, str]] = []
-    with asking(settings) as session:
+    with asking(settings, takes_shipped=bool(parsed.target)) as session:
         buckets = _buckets(session)
         for where, job in read(session, files(parsed.files), strict=parsed.strict):
             try:
@@ -49,8 +55,15 @@ def run(parsed: argparse.Namespace, settings: Settings) -> int:
             else:
                 note(where, job)
                 counted.append(report.Counted(where, job.name, tokens, bucket(tokens, buckets), job.notes))
-    deliver(settings, report.render_text(counted), report.render_json(counted, broken, buckets))
-    return USAGE if broken else OK
+                jobs.append(job)
+        if parsed.target:
+            requests = [session.request(job, method="compiled") for job in jobs]
+            answers = ask(session, requests, show)
+            counted = [replace(one, answer=answers[request]) for one, request in zip(counted, requests, strict=True)]
+        notes = session.pool.notes if parsed.target else []
+    text = report.render_text(counted, settings.target if parsed.target else "", notes)
+    deliver(settings, text, report.render_json(counted, broken, buckets))
+    return USAGE if broken else NOT_JUDGED if any(one.reason for one in counted) else OK
 
 
 def _buckets(session: Session) -> tuple[int, ...]:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from pytest_af3mem.gpus.targets import Gpu as Gpu
     from pytest_af3mem.gpus.targets import UnknownTarget as UnknownTarget
     from pytest_af3mem.gpus.targets import carried as carried
+    from pytest_af3mem.gpus.targets import described_as as described_as
     from pytest_af3mem.gpus.targets import find as find
     from pytest_af3mem.gpus.targets import learn as learn
     from pytest_af3mem.gpus.targets import learnt as learnt
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from pytest_af3mem.gpus.targets import spelled as spelled
     from pytest_af3mem.gpus.targets import take as take
 
-_OF_TARGETS = ("Gpu", "UnknownTarget", "carried", "find", "learn", "learnt", "names", "select", "spelled", "take")
+_OF_TARGETS = ("Gpu", "UnknownTarget", "carried", "described_as", "find", "learn", "learnt", "names", "select", "spelled", "take")
 
 
 def __getattr__(name: str) -> Any:

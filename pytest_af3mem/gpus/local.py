@@ -30,7 +30,7 @@ def why_unnamed(gpu: VisibleGpu) -> str:
 
 def _names(gpu: VisibleGpu) -> tuple[list[str], str]:
     """All targets that this GPU is, or why it is none."""
-    found = [name for name in (*gpus.names(), *gpus.learnt()) if gpus.find(name).description == gpu.name]
+    found = gpus.described_as(gpu.name)
     try:
         return found or [_made(gpu, nvml.facts(gpu)).name], ""
     except NotJudged:

@@ -47,6 +47,11 @@ def find(name: str) -> Gpu:
     raise UnknownTarget(f"unknown target {name!r}{unlisted.hint(low, names())} (all: af3mem doctor)")
 
 
+def described_as(device: str) -> list[str]:
+    """The names of the targets that CUDA, and so JAX's `device_kind`, calls by this name."""
+    return [name for name in (*names(), *learnt()) if find(name).description == device]
+
+
 def select(text: str) -> tuple[Gpu, ...]:
     """The targets that `text` names: `l4-24gb,a100*`, `all`, or `gpus` for those that are not slices; in catalogue order.
 

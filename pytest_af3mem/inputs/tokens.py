@@ -6,6 +6,7 @@ The rules lie in its `tokenizer` (model/features.py), `get_link_drop_atoms` (mod
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping, Sequence, Set
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 _AMINO_ACIDS = frozenset(RESIDUES[Protein].values()) | {"UNK", "MSE"}
 _NUCLEOTIDES = frozenset(RESIDUES[Rna].values()) | frozenset(RESIDUES[Dna].values()) | {"N", "DN"}
 _UNKNOWN = frozenset({"UNK", "N", "DN"})
+_CCD_CODE = re.compile(r"[A-Z0-9]{1,3}|[A-Z0-9]{5}")
 
 
 def count(job: Job, components: Store | None = None) -> int:
@@ -163,5 +165,24 @@ def _linked(sequences: Sequence[Chain], bonds: Sequence[tuple[Atom, Atom]], dict
 
 
 def needs_components(job: Job) -> bool:
-    """Whether counting the job's tokens takes a chemical component dictionary."""
+    """Whether a dictionary of chemical components has a say in the job's tokens, or in whether AlphaFold 3 would refuse it."""
+    if job.bonded_atom_pairs:
+        return True
     return any(sequence.ccd_codes if isinstance(sequence, Ligand) else sequence.modifications for sequence in job.sequences)
+
+
+def needed_components(job: Job) -> list[str]:
+    """The CCD codes without which the tokens are not known: none that count as one residue, nor the user's own.
+
+    A component of the user's with an O1 is one where the CCD may have its code too, for a saccharide there loses that atom.
+    """
+    named = {chain: sequence for sequence in job.sequences for chain in sequence.ids}
+    codes = [code_at(named[chain], position) for pair in job.bonded_atom_pairs for chain, position, _ in pair]
+    for sequence in job.sequences:
+        if isinstance(sequence, Ligand):
+            codes += sequence.ccd_codes
+        else:
+            one_token = _AMINO_ACIDS if isinstance(sequence, Protein) else _NUCLEOTIDES
+            codes += [code for code, _ in sequence.modifications if code not in one_token]
+    own = Dictionary(None, job.user_ccd)
+    return [code for code in dict.fromkeys(codes) if code not in own or ("O1" in own.names(code) and _CCD_CODE.fullmatch(code))]

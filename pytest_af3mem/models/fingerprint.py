@@ -19,6 +19,8 @@ from typing import Any
 from pytest_af3mem.errors import SetupError
 
 _OURS = "pytest_af3mem"
+OWN = tuple(f"{_OURS}.{room}" for room in ("errors", "gpus", "inputs", "models", "records", "storage", "worker"))
+"""What of this project a worker runs, and so may decide a number: no more can be imported there (import-linter's contract)."""
 
 
 # The last two are optional, and give newer versions of tokamax their Triton kernels.
@@ -167,7 +169,8 @@ def cuda_plugin() -> str | None:
 
 def software() -> dict[str, str]:
     """Versions, and environment variables that models and compilers read, of this process: what may be shown of them."""
-    variables = [f"{name}={without_paths(value)}" for name, value in _variables() if name in _NAMED or _HARMLESS.fullmatch(value)]
+    named = _variables(os.environ)
+    variables = [f"{name}={without_paths(value)}" for name, value in named if name in _NAMED or _HARMLESS.fullmatch(value)]
     return {
         "python": platform.python_version(),
         **{name: text for name in _DISTRIBUTIONS if (text := installed(name))},
@@ -176,9 +179,9 @@ def software() -> dict[str, str]:
     }
 
 
-def environment() -> str:
-    """A digest of all environment variables that models and compilers read, whatever they hold."""
-    text = "\n".join(f"{name}={value}" for name, value in _variables())
+def environment(variables: Mapping[str, str] | None = None) -> str:
+    """A digest of all environment variables that models and compilers read, whatever they hold; by default this process's."""
+    text = "\n".join(f"{name}={value}" for name, value in _variables(os.environ if variables is None else variables))
     return hashlib.sha256(os.fsencode(text)).hexdigest()
 
 
@@ -187,5 +190,5 @@ def without_paths(flags: str) -> str:
     return " ".join(f"{word.partition('=')[0]}=..." if "/" in word else word for word in flags.split())
 
 
-def _variables() -> list[tuple[str, str]]:
-    return sorted((name, value) for name, value in os.environ.items() if name.startswith(_VARIABLES))
+def _variables(variables: Mapping[str, str]) -> list[tuple[str, str]]:
+    return sorted((name, value) for name, value in variables.items() if name.startswith(_VARIABLES))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
 from collections import Counter
@@ -198,9 +199,9 @@ def plan(
             if isinstance(job, Exception):
                 raise job
             asked.append((where, job, session.request(job, target=ordered[0].name, model_settings=model_settings)))
-        except SetupError:
-            raise
         except Exception as error:
+            if isinstance(error, SetupError):
+                session.installation  # else nothing can be measured, which concerns all  # noqa: B018
             broken.append(Broken(where, why_left_out(error)))
     programs = _programs(session, [request for _, _, request in asked], show)
     examples = {program: request for program, (*_, request) in zip(programs, asked, strict=True) if isinstance(program, str)}
@@ -231,7 +232,8 @@ def why_left_out(error: Exception) -> str:
 
 def _programs(session: Session, requests: Sequence[Request], show: Show) -> list[str | NotJudged]:
     """What decides each job's program on any target, bucket and shapes of features; or why it is not known."""
-    session.pool.components  # made once, before workers would each make it  # noqa: B018
+    with contextlib.suppress(SetupError):  # who needs it will say so
+        session.pool.components  # made once, before workers would each make it  # noqa: B018
     count = itertools.count(1)
 
     def program(request: Request) -> str | NotJudged:

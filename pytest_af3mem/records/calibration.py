@@ -1,6 +1,6 @@
 """What a real GPU once read, beside what was compiled for it without one: records that a compiled number is held against.
 
-One JSON file a GPU, written by `af3mem calibrate`.
+One JSON file a GPU, written by `af3mem calibrate`; another of folds in production, which `--from` reads.
 """
 
 from __future__ import annotations
@@ -21,25 +21,28 @@ from pytest_af3mem.storage.typed import Filled, Positive, at
 _SCHEMA = 1
 _PACKAGE = Path(__file__).parents[1]
 SHIPPED = (_PACKAGE / "calibrations", _PACKAGE.parent / "fixtures" / "calibration")  # in the wheel, in a clone
-_VERSIONS = ("jax", "jaxlib", "tokamax")
+VERSIONS = ("jax", "jaxlib", "tokamax")
+PRODUCTION = "production"
 
 
 @dataclass(frozen=True)
 class Point:
     """Both numbers of one bucket, in bytes: compiled without the GPU, and as read on it (see `Peak` and `Run`).
 
-    `by_phase` is None in records that were written before phases were read.
+    `by_phase` is None in records that were written before phases were read. Of folds in production the allocator's peak alone is
+    known, the highest of so many `folds`.
     """
 
     tokens: Positive
     bucket: Positive
     compiled_bytes: Positive
-    program_bytes: Positive
+    program_bytes: Positive | None
     allocator_bytes: Positive
-    steady_peak_bytes: int
-    pool_bytes: int
+    steady_peak_bytes: int | None
+    pool_bytes: int | None
     process_bytes: int | None
     by_phase: ByPhase | None = None
+    folds: Positive | None = None
 
     @property
     def gap(self) -> float:
@@ -65,7 +68,10 @@ class Point:
 
 @dataclass(frozen=True)
 class Calibration:
-    """One GPU, at several sizes. `date` is the day, as 2026-11-24; `model` the distribution that was measured."""
+    """One GPU, at several sizes. `date` is the day, as 2026-11-24; `model` the distribution that was measured.
+
+    `origin` is "production" for folds of a runner, of which the driver is not known; empty for what `af3mem calibrate` measured.
+    """
 
     target: Filled
     device: str
@@ -74,17 +80,25 @@ class Calibration:
     model: str
     software: Mapping[str, str]
     points: tuple[Point, ...] = field(metadata=at("sizes"))
+    origin: str = ""
 
     def __str__(self) -> str:
         least, most = min(point.gap for point in self.points), max(point.gap for point in self.points)
         tokens = f"{min(point.bucket for point in self.points)} to {max(point.bucket for point in self.points)} tokens"
+        made = f"{sum(point.folds or 0 for point in self.points)} folds" if self.origin else f"driver {self.driver}"
+        gpu = "in production the GPU" if self.origin else "the GPU"
         return (
-            f"{self.target}: the GPU took {least * 100:+.2f} to {most * 100:+.2f} % of what was compiled "
-            f"({tokens}, {self.model}, jax {self.software.get('jax', '?')}, driver {self.driver}, {self.date})"
+            f"{self.target}: {gpu} took {least * 100:+.2f} to {most * 100:+.2f} % of what was compiled "
+            f"({tokens}, {self.model}, jax {self.software.get('jax', '?')}, {made}, {self.date})"
         )
 
     def to_json(self) -> dict[str, Any]:
-        return {"schema": _SCHEMA, **typed.write(self)}
+        written = {"schema": _SCHEMA, **typed.write(self)}
+        if not self.origin:  # as earlier versions read it
+            del written["origin"]
+            for size in written["sizes"]:
+                del size["folds"]
+        return written
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Calibration:
@@ -104,8 +118,8 @@ class _Stated:
 
 
 def read(folders: Iterable[Path]) -> tuple[list[Calibration], list[str]]:
-    """The records in these folders, of one target the later, and what is wrong with those that cannot be read."""
-    found: dict[str, Calibration] = {}
+    """The records in these folders, of one target and origin the later, and what is wrong with those that cannot be read."""
+    found: dict[tuple[str, str], Calibration] = {}
     problems = []
     for path in (path for folder in folders for path in sorted(folder.glob("*.json"))):
         try:
@@ -113,8 +127,9 @@ def read(folders: Iterable[Path]) -> tuple[list[Calibration], list[str]]:
         except (OSError, InputError) as error:
             problems.append(f"calibration {path} is not used: {error.strerror if isinstance(error, OSError) else error}")
             continue
-        if record.target not in found or found[record.target].date <= record.date:
-            found[record.target] = record
+        place = record.target, record.origin
+        if place not in found or found[place].date <= record.date:
+            found[place] = record
     return list(found.values()), problems
 
 
@@ -128,7 +143,12 @@ def beside(measurements: Sequence[Measurement], cache_dir: Path) -> list[str]:
     peaks = [one.peak for one in measurements if one.peak]
     compiled, ran = {one.target: one for one in peaks if not one.run}, {one.target for one in peaks if one.run}
     records, problems = known(cache_dir) if compiled else ([], [])
-    return [*(expectation(name, records, peak.software) for name, peak in compiled.items() if name not in ran), *problems]
+    lines = []
+    for name, peak in compiled.items():
+        of_target = [one for one in records if one.target == name]
+        if name not in ran:
+            lines += [expectation(name, [one], peak.software) for one in of_target] or [expectation(name, [], peak.software)]
+    return [*lines, *problems]
 
 
 def joined(folder: Path, record: Calibration) -> Calibration:
@@ -144,7 +164,7 @@ def joined(folder: Path, record: Calibration) -> Calibration:
 
 
 def _path(folder: Path, record: Calibration) -> Path:
-    return folder / f"{record.target.replace('/', '-')}.json"
+    return folder / f"{record.target.replace('/', '-')}{f'-{record.origin}' if record.origin else ''}.json"
 
 
 def write(folder: Path, record: Calibration) -> Path:
@@ -164,6 +184,6 @@ def expectation(target: str, records: Sequence[Calibration], software: Mapping[s
     record = next((one for one in records if one.target == target), None)
     if record is None:
         return f"{target}: no GPU of it was read yet (af3mem calibrate, on one); docs/truth.md has what published peaks support"
-    then = {name: record.software[name] for name in _VERSIONS if name in record.software}
+    then = {name: record.software[name] for name in VERSIONS if name in record.software}
     other = [f"{name} {version}" for name, version in then.items() if version != software.get(name)]
     return f"{record}; that was with {', '.join(other)}" if other else str(record)

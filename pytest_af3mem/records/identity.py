@@ -6,15 +6,19 @@ import dataclasses
 import functools
 import hashlib
 from collections.abc import Callable, Mapping
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
 from pytest_af3mem import gpus
 from pytest_af3mem.errors import InputError
+from pytest_af3mem.records import shipped
 from pytest_af3mem.records.answering import Answer, why_not_the_answer
 from pytest_af3mem.records.peak import Peak
 from pytest_af3mem.records.request import Installation, Request
 from pytest_af3mem.storage.cache import Cache
 from pytest_af3mem.storage.typed import read_text
+
+_Found = TypeVar("_Found")
 
 
 def find_peak(
@@ -35,6 +39,8 @@ def find_peak(
 def known_signature(cache: Cache, installation: Installation, request: Request) -> str | None:
     """The stored digest of the shapes of a job's features."""
     found: str | None = cache.get("signatures", batch_identity(installation, request), read_text)
+    if found is None and request.generated:  # any input in its bucket would do
+        return _shipped(cache, lambda folder: shipped.signature_of(folder, installation, request.target, request.bucket))
     return found
 
 
@@ -47,7 +53,30 @@ def known_peak(cache: Cache, installation: Installation, request: Request) -> Pe
 def peak_of(cache: Cache, installation: Installation, request: Request, signature: str) -> Peak | None:
     """The stored answer to a request whose features have this signature; None where nothing was stored that can be it."""
     why_not = functools.partial(why_not_the_answer, request, installation)
-    return find_peak(cache, peak_identity(installation, request, signature), request, why_not)
+    identity = peak_identity(installation, request, signature)
+    found = find_peak(cache, identity, request, why_not)
+    if found is None and (peak := _shipped(cache, lambda folder: shipped.peak_of(folder, identity))):
+        found = shipped_answer(peak, request)
+        if reason := why_not(found):
+            cache.problems.append(f"the shipped answer for {request.conditions} is not used: {reason}")
+            return None
+    return found
+
+
+def shipped_answer(peak: Peak, request: Request) -> Peak:
+    """A peak of a shipped table, said of this request's tokens."""
+    return dataclasses.replace(peak, tokens=request.tokens, bucket=request.bucket, seconds=0.0, cached=True, shipped=True)
+
+
+def _shipped(cache: Cache, look_up: Callable[[Path], _Found | None]) -> _Found | None:
+    """What the shipped answers have, where this cache may look there; a table that cannot be read has nothing, which is said."""
+    if cache.shipped is None:
+        return None
+    try:
+        return look_up(cache.shipped)
+    except InputError as error:
+        cache.problems.append(f"shipped answers in {cache.shipped} are not used: {error}")
+        return None
 
 
 def keep(cache: Cache, installation: Installation, request: Request, answer: Answer) -> None:

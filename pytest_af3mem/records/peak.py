@@ -162,7 +162,8 @@ class Peak:
 
     `program_limits` are what the program may run into beside these bytes.
 
-    `cached`: it was measured before. `same_program`: its sources are new, and the program that they make was compiled before.
+    `cached`: it was measured before; `shipped`: by who made this project (`records.shipped`). `same_program`: its sources are
+    new, and the program that they make was compiled before.
 
     Peaks compare with each other and with sizes: `peak <= "12 GiB"`, `peak < "95 %"` (of the target's memory), `a == b`. Those of
     different targets or methods are never equal.
@@ -195,6 +196,7 @@ class Peak:
     tuning_bytes: int | None = None
     program_limits: ProgramLimits = field(default_factory=ProgramLimits)
     timeline: Timeline | None = None
+    shipped: bool = False
 
     def __str__(self) -> str:
         return f"GPU peak {format_bytes(self.total_bytes)} {self.conditions}"

@@ -58,6 +58,6 @@ def change(before_bytes: int, after_bytes: int, digits: int) -> str:
 
 
 def origin(peak: Peak) -> str:
-    """Whether a peak was in the cache, or its program was compiled before, else how long it took."""
+    """Whether a peak came with this project, was in the cache, or its program was compiled before, else how long it took."""
     how = "same program" if peak.same_program else "compiled"
-    return "compiled before" if peak.cached else f"{how}, {peak.seconds:.0f} s"
+    return "shipped answer" if peak.shipped else "compiled before" if peak.cached else f"{how}, {peak.seconds:.0f} s"

@@ -54,9 +54,16 @@ def _cells(alike: Sequence[Measurement]) -> tuple[str, ...]:
         f"{signed(change)} ({percent(change, accepted, '+')})" if change and accepted else "-",
         verdict.outcome.value if verdict else "-",
         str(peak.kernels) if peak else "-",
-        "-" if not peak else "cached" if peak.cached else "same program" if peak.same_program else f"{peak.seconds:.1f} s",
+        _time(peak) if peak else "-",
         measurement.test + (f" ({len(alike)} inputs)" if len(alike) > 1 else ""),
     )
+
+
+def _time(peak: Peak) -> str:
+    """How long it took, or where it was known from."""
+    if peak.cached:
+        return "shipped" if peak.shipped else "cached"
+    return "same program" if peak.same_program else f"{peak.seconds:.1f} s"
 
 
 def section(measurement: Measurement) -> str:

@@ -24,6 +24,7 @@ from typing import Any
 
 from pytest_af3mem.errors import NotJudged, SetupError
 from pytest_af3mem.gpus import nvml
+from pytest_af3mem.records import shipped
 from pytest_af3mem.session.settings import Settings
 from pytest_af3mem.worker import protocol
 
@@ -105,6 +106,7 @@ class Child:
                     "path": str(settings.path) if settings.path else None,
                     "folder": str(settings.cache_dir.resolve()),
                     "results": str(results.resolve()),
+                    "shipped": str(answers) if (answers := shipped.folder()) and not settings.no_cache else None,
                     "environment": dict(environment),
                     "nvml": nvml.library(),
                     "replies": replies,

@@ -13,7 +13,7 @@ from typing import Any
 
 from pytest_af3mem import gpus
 from pytest_af3mem.errors import InputError, NotJudged, SetupError
-from pytest_af3mem.records import answering
+from pytest_af3mem.records import answering, shipped
 from pytest_af3mem.records.identity import known_peak, known_signature
 from pytest_af3mem.records.peak import Peak
 from pytest_af3mem.records.read_program import ReadProgram
@@ -40,11 +40,12 @@ class Pool:
         self._stop_using = weakref.finalize(self, in_use(folder).close)
         self._scratch = Scratch()
         results = self._scratch.path / "results" if settings.no_cache else folder
-        self.cache = Cache(results)
+        self.cache = Cache(results, None if settings.no_cache else shipped.folder())
         self._children = Children(settings, results, self._scratch.path)
         self.workers = self._children.limit
         self._threads = ThreadPoolExecutor(self.workers, thread_name_prefix="af3mem")
-        self._answers = Answers(lambda request: known_peak(self.cache, self.installation, request), self._hand_over)
+        self._cited: dict[str, None] = {}
+        self._answers = Answers(self._known, self._hand_over)
         self.submit, self.forget = self._answers.submit, self._answers.forget
         self.gpu_runs = GpuRuns(self, self._children, self._scratch.path)
         self._featurised: dict[Request, dict[str, Any]] = {}
@@ -57,7 +58,7 @@ class Pool:
 
     @property
     def notes(self) -> list[str]:
-        return list(dict.fromkeys([*self.cache.problems, *self._children.notes]))
+        return list(dict.fromkeys([*self._cited, *self.cache.problems, *self._children.notes]))
 
     @cached_property
     def installation(self) -> Installation:
@@ -102,7 +103,7 @@ class Pool:
     def compile(self, request: Request) -> Peak:
         """The peak, now: a worker compiles it, or finds it in the cache."""
         reply = self._children.ask({"do": "measure", "request": request.to_json()})
-        return answering.accepted(request, self.installation, reply).peak
+        return self._cite(answering.accepted(request, self.installation, reply).peak)
 
     def status(self) -> str:
         """What is going on, in one line: `compiling 512 tokens for h100-80gb (34 s), 3 waiting`."""
@@ -119,6 +120,16 @@ class Pool:
         self._scratch.close()
         self._stop_using()
         housekeeping.tidy(self._settings.cache_dir)
+
+    def _known(self, request: Request) -> Peak | None:
+        found = known_peak(self.cache, self.installation, request)
+        return found and self._cite(found)
+
+    def _cite(self, peak: Peak) -> Peak:
+        """The peak; where it is a shipped answer, that is noted."""
+        if peak.shipped:
+            self._cited[shipped.citation(peak)] = None
+        return peak
 
     def _hand_over(self, request: Request, answer: Future[Peak]) -> None:
         try:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_af3mem import gpus
-from pytest_af3mem.errors import Af3memError, UsageError, near
+from pytest_af3mem.errors import Af3memError, SetupError, UsageError, near
 from pytest_af3mem.gpus import local
 from pytest_af3mem.inputs import ambient, generate, reading
 from pytest_af3mem.inputs import tokens as counting
@@ -70,19 +70,34 @@ class Session:
     def read(self, path: Path, *, strict: bool = False) -> list[Job]:
         """The jobs of a JSON file, as AlphaFold 3 would read them. Raises InputError; if `strict`, for what it would mistake.
 
-        The dictionary, which comes with the model, is asked for by those alone that name a component or an atom.
+        The dictionary, which comes with the model, is asked for by those alone that name a component or an atom. Where there is
+        none, `tokens` says which of them need it.
         """
         jobs = reading.read(path, strict=strict)
-        if any(counting.needs_components(job) or job.bonded_atom_pairs for job in jobs):
-            return reading.read(path, components=self.components, strict=strict)
+        if any(map(counting.needs_components, jobs)):
+            with contextlib.suppress(SetupError):
+                return reading.read(path, components=self.components, strict=strict)
         return jobs
 
     def tokens(self, job: Job) -> int:
-        """Tokens of a job. Raises UsageError for a component that is in no dictionary, and for a job of which none are left."""
-        found = counting.count(job, self.components if counting.needs_components(job) else None)
+        """Tokens of a job. Raises UsageError for a component that is in no dictionary, and for a job of which none are left.
+
+        Raises SetupError, with the components, where it needs a dictionary and none is installed.
+        """
+        found = counting.count(job, self._components_of(job))
         if not found:
             raise UsageError("no chain has a residue that is known: AlphaFold 3 leaves such chains out")
         return found
+
+    def _components_of(self, job: Job) -> Store | None:
+        """The dictionary where a job asks for it; without one, None for a job that can be counted all the same."""
+        try:
+            return self.components if counting.needs_components(job) else None
+        except SetupError as error:
+            codes = counting.needed_components(job)
+            if not codes:
+                return None
+            raise SetupError(f"{', '.join(codes)}: counted by the chemical component dictionary: {error}") from error
 
     def check_settings(self, model_settings: Iterable[str]) -> None:
         """Raises UsageError for a setting that the model does not name; dotted paths are left to the model."""
@@ -110,7 +125,7 @@ class Session:
             options = options or {}
             job = generate.generate(tokens, **options, components=self.components if generate.needs_components(options) else None)
         else:
-            reading.check(job, self.components if counting.needs_components(job) else None)
+            reading.check(job, self._components_of(job))
         target = gpus.find(target).name if target else self.settings.target
         return Request(
             job=job.to_json(),

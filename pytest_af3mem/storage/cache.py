@@ -19,10 +19,11 @@ from pytest_af3mem.storage.files import locked, written_atomically
 
 
 class Cache:
-    """Entries of several kinds in one folder."""
+    """Entries of several kinds in one folder; `shipped` is that of the answers that are looked up where it has none."""
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, shipped: Path | None = None):
         self._folder = folder
+        self.shipped = shipped
         self.problems: list[str] = []
 
     def get(self, kind: str, identity: Mapping[str, Any], read: Callable[[Any], Any] = lambda value: value) -> Any | None:

@@ -44,17 +44,26 @@ class Worker:
     """Answers for one model. What is costly (imports, dictionary, parameter shapes) is kept between requests.
 
     `folder` is for what does not depend on measurements, `results` for what they gave. `path` is the source tree that is to be
-    measured, which is on `sys.path` already; None: what is installed.
+    measured, which is on `sys.path` already; None: what is installed. `shipped` is as in `Cache`.
     """
 
-    def __init__(self, model: str, folder: Path, *, results: Path, progress: Callable[[str], None], path: Path | None = None):
+    def __init__(
+        self,
+        model: str,
+        folder: Path,
+        *,
+        results: Path,
+        progress: Callable[[str], None],
+        path: Path | None = None,
+        shipped: Path | None = None,
+    ):
         self._spec = model
         self._model = registry.load(model)
         self._folder = folder
         self._path = path
         self._progress = progress
         self._features = Features(self._model, folder)
-        self.cache = Cache(results)
+        self.cache = Cache(results, shipped)
         self._parameters = Parameters(self.cache, model, self._keep, lambda text: self._progress(text))
 
     @cached_property
@@ -65,7 +74,7 @@ class Worker:
         _check_jax()
         if self._path is not None:
             fingerprint.check_place(self._path, [*own, *self._model.packages[:1]])
-        self._sources = fingerprint.Sources([*self._model.packages, *own, "pytest_af3mem"])
+        self._sources = fingerprint.Sources([*self._model.packages, *own, *fingerprint.OWN])
         return Installation(
             spec=self._spec,
             model=self._model.name,
@@ -182,7 +191,7 @@ class Worker:
             "packages": fingerprint.places(packages),
             "software": self.installation.software,
             "environment": self.installation.environment,
-            "reader": fingerprint.digest(["pytest_af3mem"]),
+            "reader": fingerprint.digest(fingerprint.OWN),
         }
         stored = self.cache.get("programs", identity, same_program.read)
         found = same_program.found(stored, listing) if stored else None

@@ -72,6 +72,7 @@ def _made(options: Mapping[str, Any], progress: Callable[[str], None]) -> GpuWor
         results=Path(options["results"]),
         progress=progress,
         path=Path(options["path"]) if options["path"] else None,
+        shipped=Path(options["shipped"]) if options.get("shipped") else None,
     )
 
 

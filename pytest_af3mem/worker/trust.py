@@ -16,8 +16,7 @@ _UNNAMED_BYTES = 64 * 2**20
 
 # What JAX reads when it makes its client for a GPU: jaxlib.xla_client.generate_pjrt_gpu_plugin_options (jaxlib 0.10.2) and
 # XLA's own TF_ variables.
-VARIABLES = (
-    "CUDA_VISIBLE_DEVICES",
+ALLOCATOR = (
     "TF_FORCE_UNIFIED_MEMORY",
     "TF_GPU_ALLOCATOR",
     "XLA_CLIENT_MEM_FRACTION",
@@ -25,6 +24,7 @@ VARIABLES = (
     "XLA_PYTHON_CLIENT_MEM_FRACTION",
     "XLA_PYTHON_CLIENT_PREALLOCATE",
 )
+VARIABLES = ("CUDA_VISIBLE_DEVICES", *ALLOCATOR)
 
 
 @dataclass(frozen=True)

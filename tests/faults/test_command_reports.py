@@ -56,7 +56,72 @@ def test_a_ligand_alone_needs_its_dictionary(af3mem, folder):
     (folder / "b.json").write_text(json.dumps(job(ligand={"id": "A", "ccdCodes": ["ATP"]})))
     status, output, errors = af3mem("tokens", folder, "--buckets", "110")
     assert (status, len(output.splitlines())) == (commands.USAGE, 2)
-    assert errors == f"af3mem: '{folder}/b.json': AlphaFold 3 is not installed: pip install it\n"
+    needed = "counted by the chemical component dictionary: AlphaFold 3 is not installed: pip install it"
+    assert errors == f"af3mem: '{folder}/b.json': ATP: {needed}\n"
+
+
+OWN = """data_LIG-1
+_chem_comp.id LIG-1
+_chem_comp.name mine
+_chem_comp.type non-polymer
+_chem_comp.formula ?
+_chem_comp.mon_nstd_parent_comp_id ?
+_chem_comp.pdbx_synonyms ?
+_chem_comp.formula_weight ?
+loop_
+_chem_comp_atom.comp_id
+_chem_comp_atom.atom_id
+_chem_comp_atom.type_symbol
+_chem_comp_atom.charge
+_chem_comp_atom.pdbx_model_Cartn_x_ideal
+_chem_comp_atom.pdbx_model_Cartn_y_ideal
+_chem_comp_atom.pdbx_model_Cartn_z_ideal
+LIG-1 C1 C 0 0.0 0.0 0.0
+LIG-1 O1 O 0 1.2 0.0 0.0
+loop_
+_chem_comp_bond.atom_id_1
+_chem_comp_bond.atom_id_2
+_chem_comp_bond.value_order
+_chem_comp_bond.pdbx_aromatic_flag
+C1 O1 SING N
+"""
+
+
+@pytest.mark.parametrize(
+    ("parts", "tokens", "needed"),
+    [
+        ({"protein": {"modifications": [{"ptmType": "MSE", "ptmPosition": 1}]}}, 100, ""),
+        ({"protein": {"modifications": [{"ptmType": "SEP", "ptmPosition": 1}]}}, None, "SEP"),
+        ({"ligand": {"ccdCodes": ["LIG-1"]}, "userCCD": OWN}, 2, ""),
+        ({"ligand": {"ccdCodes": ["LIG"]}, "userCCD": OWN.replace("LIG-1", "LIG")}, None, "LIG"),
+        ({"ligand": {"ccdCodes": ["LIG-1", "MG", "ATP"]}, "userCCD": OWN}, None, "MG, ATP"),
+        ({"protein": {"sequence": "MCC"}, "bondedAtomPairs": [[["A", 2, "SG"], ["A", 3, "SG"]]]}, None, "CYS"),
+    ],
+)
+def test_a_component_is_needed_only_where_it_decides_the_count(af3mem, folder, parts, tokens, needed):
+    kind, chain = next(iter(parts.items()))
+    usual = {"sequence": "M" * 100} if kind == "protein" else {}
+    more = {name: value for name, value in parts.items() if name != kind}
+    (folder / "a.json").write_text(json.dumps({**job(**{kind: {"id": "A", **usual, **chain}}), "version": 2, **more}))
+    status, output, errors = af3mem("tokens", folder, "--buckets", "110")
+    if needed:
+        assert (status, f"a.json': {needed}: counted by" in errors) == (commands.USAGE, True)
+    else:
+        assert (status, output.splitlines()[1].split()[0], errors) == (commands.OK, str(tokens), "")
+
+
+def test_of_a_file_of_several_jobs_those_are_counted_that_can_be(af3mem, folder):
+    """As AlphaFold Server's, of which one has a ligand."""
+    chains = {
+        "protein": {"proteinChain": {"sequence": "M" * 100, "count": 1}},
+        "ligand": {"ligand": {"ligand": "CCD_ATP", "count": 1}},
+    }
+    (folder / "a.json").write_text(json.dumps([{"name": name, "sequences": [chain]} for name, chain in chains.items()]))
+    status, output, errors = af3mem("tokens", folder, "--buckets", "110")
+    assert (status, [line.split()[0] for line in output.splitlines()]) == (commands.USAGE, ["tokens", "100"])
+    assert errors.startswith(
+        f"af3mem: '{folder}/a.json[1]': ATP: counted by the chemical component dictionary: AlphaFold 3 is not"
+    )
 
 
 def test_tokens_as_json(af3mem, folder):

@@ -12,6 +12,8 @@ from pytest_af3mem import commands
 from pytest_af3mem.commands import cli
 from pytest_af3mem.errors import NotJudged
 from pytest_af3mem.gpus.nvml import visible_gpus
+from pytest_af3mem.models.fingerprint import installed
+from pytest_af3mem.records import calibration
 from pytest_af3mem.records.peak import Run
 from pytest_af3mem.session.gpu_runs import GpuRuns
 
@@ -104,6 +106,113 @@ def test_without_a_gpu_there_is_no_record(af3mem, project):
     assert line in output.splitlines()
     assert "record:" not in output
     assert not list(project.path.glob("*.json"))
+
+
+@pytest.fixture
+def folds(project, needed_bytes):
+    """Writes the file of folds of a runner whose model is the small one of these tests: changes of each line by keyword."""
+    versions = {name: version for name in ("jax", "jaxlib", "tokamax") if (version := installed(name))}
+    usual = {
+        "schema": 1,
+        "time": "2026-11-25T10:00:00+00:00",
+        "process": 7,
+        "tokens": 100,
+        "bucket": 128,
+        "peak_bytes": needed_bytes(128) + 64,
+        "before_bytes": None,
+        "rose": True,
+        "limit_bytes": None,
+        "device": "NVIDIA H100 80GB HBM3",
+        "target": "h100-80gb",
+        "distribution": "analytic 1.0",
+        "software": versions,
+        "xla_flags": "--xla_gpu_enable_triton_gemm=false",
+        "environment": {"XLA_PYTHON_CLIENT_PREALLOCATE": "true"},
+        "settings": {"width": 32},
+    }
+
+    def write(*changes):
+        lines = (json.dumps({**usual, "process": at, **one}) for at, one in enumerate(changes, start=1))
+        path = project.path / "peaks.jsonl"
+        path.write_text("".join(f"{line}\n" for line in lines))
+        return str(path)
+
+    return write
+
+
+def test_folds_of_production(af3mem, project, folds, needed_bytes):
+    of_256 = {"tokens": 200, "bucket": 256, "peak_bytes": needed_bytes(256)}
+    path = folds({}, {"peak_bytes": needed_bytes(128) + 640}, of_256, {"settings": {"width": 64}})
+    status, output, errors = af3mem("calibrate", "--from", path, "--into", str(project.path / "records"))
+    assert (status, errors) == (commands.OK, "")
+    assert output.splitlines() == [
+        "bucket  target     folds    compiled  lowest peak  highest peak      gap  settings",
+        "   128  h100-80gb      2   65.12 KiB    65.19 KiB     65.75 KiB  +0.96 %  -",
+        "   128  h100-80gb      1   65.25 KiB    65.19 KiB     65.19 KiB  -0.10 %  width=64",
+        "   256  h100-80gb      1  258.12 KiB   258.12 KiB    258.12 KiB  +0.00 %  -",
+        "h100-80gb: in production the GPU took +0.00 to +0.96 % of what was compiled "
+        f"(128 to 256 tokens, analytic 1.0, jax {installed('jax')}, 3 folds, 2026-11-25)",
+        f"record: {project.path}/records/h100-80gb-production.json",
+    ]
+    (record,), problems = calibration.read([project.path / "records"])
+    assert (record.origin, [point.folds for point in record.points], problems) == ("production", [2, 1], [])
+
+
+def test_what_a_measurement_says_of_production(af3mem, project, folds, tmp_path):
+    cache = ("--cache-dir", str(tmp_path))
+    af3mem("calibrate", *cache, "--from", folds({}))
+    assert "h100-80gb: in production the GPU took +0.10 to +0.10 %" in af3mem("measure", "--tokens", "100", *cache)[1]
+
+
+def test_folds_that_are_not_used_are_said(af3mem, folds):
+    path = folds(
+        {"before_bytes": 1 << 20, "rose": False, "peak_bytes": 1 << 20},
+        {"environment": {"TF_FORCE_UNIFIED_MEMORY": "true"}},
+        {"environment": {"XLA_PYTHON_CLIENT_ALLOCATOR": "platform"}},
+        {"device": "NVIDIA L4"},
+        {"device": "GeForce 256", "target": ""},
+        {"target": "h1000"},
+        {"distribution": "analytic 2.0"},
+        {"software": {}},
+        {"xla_flags": "--xla_dump_to=..."},
+        {"xla_flags": "-O2"},
+        {"settings": {"widht": 7}},
+    )
+    status, output, _ = af3mem("calibrate", "--from", path)
+    assert status == commands.NOT_JUDGED
+    reasons = dict(line.removeprefix("not used: ").split(": ", 1) for line in output.splitlines() if line.startswith("not used"))
+    assert reasons["line 1"] == "the peak is that of an earlier fold of the same process: this one's own is lower, and not known"
+    assert reasons["line 2"].startswith("unified memory is on (TF_FORCE_UNIFIED_MEMORY=true)")
+    assert reasons["line 3"].startswith("XLA_PYTHON_CLIENT_ALLOCATOR=platform replaces JAX's allocator")
+    assert reasons["line 4"] == "NVIDIA L4 is not h100-80gb"
+    assert reasons["line 5"] == "GeForce 256 is no target of the catalogue"
+    assert reasons["line 6"].startswith("unknown target 'h1000'")
+    assert reasons["line 7"] == "made with analytic 2.0, and analytic 1.0 is here"
+    assert f"jax not installed, and jax {installed('jax')} is here" in reasons["line 8"]
+    assert reasons["line 9"].startswith("a flag of XLA had the path of a file as its value, which is not recorded")
+    assert reasons["line 10"].startswith("what it ran cannot be asked for: xla_flags: '-O2' is neither container")
+    assert reasons["line 11"].startswith("what it ran cannot be asked for: analytic has no setting 'widht'")
+    assert "no line can be held against what is compiled" in output
+
+
+def test_folds_as_json(af3mem, folds, needed_bytes):
+    report = json.loads(af3mem("calibrate", "--from", folds({}, {"rose": False}), "--json", "-")[1])
+    (row,) = report["measurements"]
+    assert (row["folds"], row["highest_peak_bytes"], row["total_bytes"]) == (1, needed_bytes(128) + 64, needed_bytes(128))
+    assert report["unused"] == [{"lines": [2], "reason": "absurd: whether the peak rose contradicts the peaks"}]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (["--from", "none.jsonl"], "--from 'none.jsonl' is no file that is here"),
+        (["--from", "x", "--dry-run"], "--from reads what a GPU folded: leave --dry-run out"),
+        (["--from", "x", "--sizes", "5"], "--from reads what a GPU folded: leave --sizes out"),
+    ],
+)
+def test_a_file_of_folds_that_cannot_be_read(af3mem, arguments, problem):
+    status, _, errors = af3mem("calibrate", *arguments)
+    assert (status, errors) == (commands.USAGE, f"af3mem: {problem}\n")
 
 
 @pytest.mark.parametrize(("sizes", "bad"), [("", ""), ("256,", ""), ("256,x", "x"), ("0", "0"), ("1.5", "1.5")])

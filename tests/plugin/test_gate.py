@@ -101,6 +101,7 @@ def test_a_measurement_in_the_json_report(project, needed_bytes):
         "settings": {},
         "accept_all": None,
         "same_program": False,
+        "shipped": False,
         "least_bytes": None,
         "tuning_bytes": None,
     }

@@ -19,7 +19,9 @@ def loaded(start):
     return run
 
 
-@pytest.mark.parametrize("place", ["", ".plugin.hooks", ".plugin.parts", ".commands.cli", ".worker", ".models.alphafold3"])
+@pytest.mark.parametrize(
+    "place", ["", ".plugin.hooks", ".plugin.parts", ".commands.cli", ".worker", ".models.alphafold3", ".production"]
+)
 def test_all_that_is_imported_is_light(loaded, place):
     assert loaded(f"import pytest_af3mem{place}", HEAVY) == set()
 

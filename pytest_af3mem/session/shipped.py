@@ -1,0 +1,137 @@
+"""Answers where no AlphaFold 3 is installed: those that come with this project, by target and bucket, of the versions they say.
+
+For commands alone: a test is judged by what is installed.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any, NoReturn
+
+from pytest_af3mem import gpus
+from pytest_af3mem.errors import InputError, NotJudged, SetupError
+from pytest_af3mem.models import alphafold3_files, fingerprint
+from pytest_af3mem.models.alphafold3 import INSTALL
+from pytest_af3mem.records import shipped
+from pytest_af3mem.records.identity import shipped_answer
+from pytest_af3mem.records.peak import Peak
+from pytest_af3mem.records.request import Installation, Request
+from pytest_af3mem.records.shipped import Row, Table
+from pytest_af3mem.session.gpu_runs import GpuRuns
+from pytest_af3mem.session.settings import Settings
+from pytest_af3mem.worker.environment import ENVIRONMENT
+
+_MISSING = f"AlphaFold 3 is not installed here: {INSTALL}"
+
+
+def is_installed(model: str) -> bool:
+    """Whether this interpreter has the model, or something of its name; of a model of one's own that goes without saying."""
+    if model != alphafold3_files.NAME:
+        return True
+    found = alphafold3_files.root() or alphafold3_files.distribution()
+    return found is not None or Path(model).is_dir()  # a worker looks in the current folder, too
+
+
+def replaces_measuring(settings: Settings) -> bool:
+    """Whether nothing can be measured with these settings, which name no installation, and there are answers of the model."""
+    states_a_place = settings.path is not None or settings.python != Settings().python
+    if states_a_place or settings.no_cache or is_installed(settings.model):
+        return False
+    return any(one.installation.spec == settings.model for one in shipped.tables(shipped.folder()))
+
+
+class ShippedAnswers:
+    """The `Backend` that measures nothing: what no table has is not judged."""
+
+    workers = 1
+
+    def __init__(self, settings: Settings):
+        self._settings = settings
+        self._cited: dict[str, None] = {}
+
+    @property
+    def notes(self) -> list[str]:
+        return [*self._cited]
+
+    @functools.cached_property
+    def installation(self) -> Installation:
+        """That of the table of the session's target, else of any."""
+        found = [one for one in shipped.tables(shipped.folder()) if one.installation.spec == self._settings.model]
+        return min(found, key=lambda one: one.target != self._settings.target).installation
+
+    @property
+    def components(self) -> Path | None:
+        raise SetupError(_MISSING)
+
+    @property
+    def gpu_runs(self) -> GpuRuns:
+        raise SetupError(_MISSING)
+
+    def targets(self) -> dict[str, str]:
+        raise SetupError(_MISSING)
+
+    def featurise(self, request: Request) -> dict[str, Any]:
+        raise NotJudged(_MISSING)
+
+    def signature(self, request: Request) -> str:
+        """That which every input in the bucket has."""
+        return self._row(request).signature
+
+    def submit(self, request: Request) -> Future[Peak]:
+        answer: Future[Peak] = Future()
+        try:
+            found = shipped_answer(self._row(request).peak, request)
+        except NotJudged as error:
+            answer.set_exception(error)
+        else:
+            self._cited[f"{shipped.citation(found)}; AlphaFold 3 is not installed here"] = None
+            answer.set_result(found)
+        return answer
+
+    def forget(self, answer: Future[Peak]) -> None:
+        """The next answer is the same."""
+
+    def status(self) -> str:
+        return "looking up shipped answers"
+
+    def close(self) -> None:
+        """There is nothing to end."""
+
+    def _row(self, request: Request) -> Row:
+        found = self._table(request)
+        self._check(request, found)
+        if request.bucket not in found.by_bucket:
+            _refuse(f"no shipped answer for {request.target} is of bucket {request.bucket}")
+        return found.by_bucket[request.bucket]
+
+    def _table(self, request: Request) -> Table:
+        try:
+            found = shipped.table(shipped.FOLDER, request.target)
+        except InputError as error:
+            _refuse(f"the shipped answers for {request.target} cannot be read: {error}")
+        if found is None or found.installation.spec != self._settings.model:
+            _refuse(f"no shipped answer is for {request.target}")
+        return found
+
+    @staticmethod
+    def _check(request: Request, found: Table) -> None:
+        """Raises NotJudged where the table is of another question."""
+        if request.method != "compiled":
+            _refuse(f"shipped answers are compiled, and {request.method} was asked for")
+        if request.launch:
+            _refuse("shipped answers do not say whether kernels run (--launch)")
+        if request.settings:
+            names = ", ".join(name for name, _ in request.settings)
+            _refuse(f"shipped answers are of the settings that go without saying, and {names} is stated")
+        if gpus.find(request.target).target_config() != found.target_config:
+            _refuse(f"the shipped answers for {request.target} are of another description of it")
+        variables = {name: value for name, value in {**os.environ, **ENVIRONMENT}.items() if name != "XLA_FLAGS" or value.strip()}
+        if fingerprint.environment(variables) != found.installation.environment:
+            _refuse("a variable of the environment is set that models or compilers read (AF3_, JAX_, TOKAMAX_, XLA_)")
+
+
+def _refuse(reason: str) -> NoReturn:
+    raise NotJudged(f"{reason}; {_MISSING}")
