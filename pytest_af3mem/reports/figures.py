@@ -264,7 +264,7 @@ def over_commits(found: History, names: Sequence[str]) -> Plot:
     `names` are those of its courses.
     """
     places = {commit: place for place, commit in enumerate(found.commits)}
-    colored = list(zip(names, found.courses, cycle(_COLORS)))
+    colored = list(zip(names, found.courses, cycle(COLORS)))
     traces = []
     for name, course, color in colored:
         texts = [f"{name}\n{format_bytes(entry.total_bytes)}\n{commit}\n{commit.subject}" for commit, entry in course.points]
