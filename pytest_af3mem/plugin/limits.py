@@ -47,8 +47,9 @@ class Against:
         tolerance = tolerance or EXACT
         try:
             settings = tuple(sorted({**dict(request.settings), **self._side.model_settings}.items()))
-            asked = dataclasses.replace(request, buckets=self._session.buckets, settings=settings)
-            other = self._session.wait(self._session.pool.submit(asked))
+            buckets = () if request.function else self._session.buckets
+            asked = dataclasses.replace(request, buckets=buckets, settings=settings)
+            other = self._session.peak(asked)
         except Af3memError as error:
             what = "is not judged" if isinstance(error, NotJudged) else "cannot be measured"
             return Reference(None, f"--af3-against {self._side.text!r} {what}: {error}", tolerance)
@@ -86,7 +87,7 @@ class Limits:
         found = {request: self.judge(attempt, request, answer) for request, answer in new.items()}
         failed = [request for request, measurements in found.items() if not_passed(measurements)]
         culprit = attempt.last if attempt.last in failed or (raised and not failed) else failed[-1] if failed else None
-        if culprit is not None and (file := self._write_input(culprit.job, attempt.item.nodeid)):
+        if culprit and not culprit.function and (file := self._write_input(culprit.job, attempt.item.nodeid)):
             attempt.input_file = str(file)
             command = reproduce.command(self._settings, culprit, job=file)
             if culprit in found:
