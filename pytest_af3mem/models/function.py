@@ -41,8 +41,9 @@ class Functions:
         self._package = self._module.partition(".")[0]
         if self._folder:
             sys.path.append(self._folder)
-        own = _sources(self._package) if self._package else []
+        own, imports = _sources(self._package) if self._package else ([], set())
         self.packages: tuple[str, ...] = tuple(dict.fromkeys([*own, *AlphaFold3.packages]))
+        self._alphafold3 = AlphaFold3() if AlphaFold3.packages[0] in imports else None
 
     @property
     def depends_on(self) -> str:
@@ -59,7 +60,8 @@ class Functions:
             rule = f"is {places[0]} for the worker and in {self._folder} for pytest: rename one of the two"
             raise SetupError(f"module {self._package!r} {rule}")
         version = fingerprint.installed(self._package) if fingerprint.is_installed(Path(places[0])) else None
-        return f"{self._package} {version}" if version else f"{self._package}, a source tree"
+        own = f"{self._package} {version}" if version else f"{self._package}, a source tree"
+        return f"{own}, with {self._alphafold3.distribution()}" if self._alphafold3 else own
 
     def buckets(self) -> tuple[int, ...]:
         return ()
@@ -68,6 +70,8 @@ class Functions:
         return None
 
     def prepare(self, folder: Path, progress: Callable[[str], None]) -> None:
+        if self._alphafold3:
+            self._alphafold3.prepare(folder, progress)
         if self._module:
             try:
                 importlib.import_module(self._module)
@@ -148,12 +152,14 @@ class Functions:
             raise UsageError(f"{self._module} imports {unseen[0]} otherwise than by a statement: {way_out}")
 
 
-def _sources(package: str) -> list[str]:
-    """A package, what it imports, and what that imports, as far as nobody installed it; versions are said by `depends_on`."""
-    found = [package]
+def _sources(package: str) -> tuple[list[str], set[str]]:
+    """A package and what it imports, and what that imports, as far as nobody installed it; and all that they import."""
+    found, imports = [package], set[str]()
     for one in found:
-        found += [name for name in sorted(fingerprint.imported(one)) if name not in found and _is_loose(name)]
-    return found
+        fresh = fingerprint.imported(one) - imports
+        imports |= fresh
+        found += [name for name in sorted(fresh) if name not in found and _is_loose(name)]
+    return found, imports
 
 
 def _real(path: str) -> Path:

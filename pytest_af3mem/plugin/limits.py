@@ -39,12 +39,16 @@ class Against:
         if self._side.settings == settings and not self._side.model_settings:
             rule = "is what the tests measure: name another Python, source tree or revision ('installed' leaves --af3-path out)"
             raise UsageError(f"--af3-against {settings.against!r} {rule}")
+        others = dataclasses.replace(self._side.settings, model=settings.model)
+        self._differs_for_functions = others != settings or bool(self._side.model_settings)
         self._session = Session(self._side.settings, answers=False)
         self.close = self._session.close
 
     def reference(self, item: pytest.Item, request: Request, peak: Peak, tolerance: Size | None) -> Reference:
         """The answer to the same request there, with its settings."""
         tolerance = tolerance or EXACT
+        if request.function and not self._differs_for_functions:
+            return Reference(None, f"--af3-against {self._side.text!r} is another network, and a function has none", tolerance)
         try:
             settings = tuple(sorted({**dict(request.settings), **self._side.model_settings}.items()))
             buckets = () if request.function else self._session.buckets
