@@ -43,7 +43,7 @@ class Functions:
             sys.path.append(self._folder)
         own, imports = _sources(self._package) if self._package else ([], set())
         self.packages: tuple[str, ...] = tuple(dict.fromkeys([*own, *AlphaFold3.packages]))
-        self._alphafold3 = AlphaFold3() if AlphaFold3.packages[0] in imports else None
+        self._alphafold3 = AlphaFold3() if AlphaFold3.packages[0] in {self._package, *imports} else None
 
     @property
     def depends_on(self) -> str:
@@ -59,9 +59,12 @@ class Functions:
         if self._folder and not any(_real(place).is_relative_to(_real(self._folder)) for place in places):
             rule = f"is {places[0]} for the worker and in {self._folder} for pytest: rename one of the two"
             raise SetupError(f"module {self._package!r} {rule}")
-        version = fingerprint.installed(self._package) if fingerprint.is_installed(Path(places[0])) else None
-        own = f"{self._package} {version}" if version else f"{self._package}, a source tree"
-        return f"{own}, with {self._alphafold3.distribution()}" if self._alphafold3 else own
+        network = self._alphafold3.distribution() if self._alphafold3 else ""
+        if self._package == AlphaFold3.packages[0]:
+            return network
+        own = f"{self._package} {fingerprint.installed(self._package) or ''}".strip()
+        own = own if fingerprint.is_installed(Path(places[0])) else f"{self._package}, a source tree"
+        return f"{own}, with {network}" if network else own
 
     def buckets(self) -> tuple[int, ...]:
         return ()
@@ -74,7 +77,10 @@ class Functions:
             self._alphafold3.prepare(folder, progress)
         if self._module:
             try:
-                importlib.import_module(self._module)
+                with self._noticing_imports():
+                    importlib.import_module(self._module)
+            except UsageError:
+                raise
             except Exception as error:
                 way_out = f"install what it needs in {sys.executable}, or name another with --af3-python"
                 raise SetupError(f"module {self._module!r} does not import: {first_line(error)}; {way_out}") from error

@@ -19,18 +19,17 @@ from pytest_af3mem.gpus import local
 from pytest_af3mem.inputs import ambient, generate, reading
 from pytest_af3mem.inputs import tokens as counting
 from pytest_af3mem.inputs.job import Job
-from pytest_af3mem.models import function, function_call
 from pytest_af3mem.models.ccd import Store
 from pytest_af3mem.models.function_call import Call
 from pytest_af3mem.records import flags
 from pytest_af3mem.records.peak import Peak
 from pytest_af3mem.records.request import FUNCTION, Installation, Request, freeze
 from pytest_af3mem.session.backend import Backend
+from pytest_af3mem.session.functions import FunctionSessions
 from pytest_af3mem.session.pool import Pool
 from pytest_af3mem.session.settings import AUTO, Settings, read_flags, read_method, resolve_auto
 
 _POLL_SECONDS = 0.5
-_MODULES = 2  # of functions, whose workers are kept
 
 
 def padding(settings: Settings) -> tuple[int, ...]:
@@ -52,13 +51,18 @@ class Session:
     def __init__(self, settings: Settings, pool: Callable[[Settings], Backend] = Pool, *, answers: bool = True):
         self.settings = settings
         self.pool = pool(settings)
-        self._of_functions: dict[str, Session] = {}
+        self._functions = FunctionSessions(settings, lambda one: Session(one, answers=False))
         if answers:
             ambient.register(self)
 
     @property
     def installation(self) -> Installation:
         return self.pool.installation
+
+    @property
+    def notes(self) -> list[str]:
+        """As `Backend.notes`, also of what measured functions."""
+        return [*self.pool.notes, *self._functions.notes]
 
     @cached_property
     def components(self) -> Store | None:
@@ -148,21 +152,8 @@ class Session:
 
     def peak(self, request: Request, show: Callable[[str], None] = lambda text: None) -> Peak:
         """The answer to a request, by workers that know the function where it is one of a function. Raises as `wait`."""
-        asked = self._for_functions_of(Call.parse(request.job).module) if request.function else self
+        asked = self._functions.of(Call.parse(request.job).module) if request.function else self
         return asked.wait(asked.pool.submit(request), show)
-
-    def _for_functions_of(self, module: str) -> Session:
-        """The session that measures functions of a module, which is looked for in `--af3-path` first."""
-        folder, path = function_call.place(module), self.settings.path
-        if path and any((path / (module.partition(".")[0] + suffix)).exists() for suffix in ("", ".py")):
-            folder = None
-        model = function.spec(module, folder)
-        if model not in self._of_functions:
-            while len(self._of_functions) >= _MODULES:
-                self._of_functions.pop(next(iter(self._of_functions))).close()
-            settings = dataclasses.replace(self.settings, model=model)
-            self._of_functions[model] = Session(settings, answers=False)
-        return self._of_functions[model]
 
     def _with_flags(self, model_settings: Mapping[str, Any]) -> Mapping[str, Any]:
         """The settings with the XLA flags of the session where they name none; the container's go without saying."""
@@ -217,8 +208,7 @@ class Session:
 
     def close(self) -> None:
         ambient.unregister(self)
-        for one in self._of_functions.values():
-            one.close()
+        self._functions.close()
         self.pool.close()
         if "components" in self.__dict__ and self.components:
             self.components.close()
