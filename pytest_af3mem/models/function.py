@@ -42,8 +42,10 @@ class Functions:
         if self._folder:
             sys.path.append(self._folder)
         own, imports = _sources(self._package) if self._package else ([], set())
-        self.packages: tuple[str, ...] = tuple(dict.fromkeys([*own, *AlphaFold3.packages]))
-        self._alphafold3 = AlphaFold3() if AlphaFold3.packages[0] in {self._package, *imports} else None
+        network, *others = AlphaFold3.packages
+        self.packages: tuple[str, ...] = tuple(dict.fromkeys([network, *own, *others]))  # lines of the network are named first
+        uses_network = network in {self._package, *imports} and fingerprint.places([network])
+        self._alphafold3 = AlphaFold3() if uses_network else None
 
     @property
     def depends_on(self) -> str:
@@ -60,7 +62,7 @@ class Functions:
             rule = f"is {places[0]} for the worker and in {self._folder} for pytest: rename one of the two"
             raise SetupError(f"module {self._package!r} {rule}")
         network = self._alphafold3.distribution() if self._alphafold3 else ""
-        if self._package == AlphaFold3.packages[0]:
+        if self._package in self.packages[:1]:
             return network
         own = f"{self._package} {fingerprint.installed(self._package) or ''}".strip()
         own = own if fingerprint.is_installed(Path(places[0])) else f"{self._package}, a source tree"
@@ -123,14 +125,12 @@ class Functions:
                 except Exception as error:
                     raise NotJudged(f"{call.module}:{call.name} does not trace: {first_line(error)}") from error
 
-        init: Callable[..., Any] = lambda key, features: {}  # noqa: E731
-        apply: Callable[..., Any] = lambda parameters, key, features: called(features)  # noqa: E731
-        if importlib.util.find_spec("haiku"):
-            import haiku as hk
-
-            init, apply = hk.transform(called)
         flags = container_flags(compute_capability)
-        return Forward(init, apply, dict(settings), flags)
+        if importlib.util.find_spec("haiku") is None:
+            return Forward(lambda key, features: {}, lambda parameters, key, features: called(features), dict(settings), flags)
+        import haiku as hk
+
+        return Forward(*hk.transform(called), dict(settings), flags)
 
     def _function(self, call: Call) -> Callable[..., Any]:
         """Raises UsageError for one that is not there, and for one that does not take these arguments."""
