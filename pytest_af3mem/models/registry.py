@@ -30,7 +30,7 @@ def load(name: str) -> Model:
     offered = {entry.name: entry.value for entry in importlib.metadata.entry_points(group=ENTRY_POINTS)}
     module, colon, attribute = offered.get(name, name).partition(":")
     if not colon:
-        known = (*family, NAME, *sorted(offered))
+        known = (*family, *sorted(offered))
         rule = f"there are {', '.join(known)}, and 'package.module:object' for a model of your own"
         raise UsageError(f"unknown model {name!r}{near(name, known)} ({rule})")
     try:

@@ -57,7 +57,8 @@ def functions(project):
 
         @staticmethod
         def run(*arguments, **files):
-            project.write(**files)
+            if files:
+                project.write(**files)
             return project.run("--junitxml=junit.xml", *arguments, model="functions")
 
         measurements = project.measurements
@@ -88,7 +89,7 @@ def test_a_function_over_its_budget_is_red_in_one_line(functions):
     result = functions.run(blocks=BLOCKS, test_blocks=GATE.format(budget="1000 KiB"))
     line = f"GPU peak 1.00 MiB is over the budget of 1000.00 KiB by 28.00 KiB (2.8 %) [{CALL}, h100-80gb, compiled]"
     assert result.ret == 1
-    assert functions.junit() == {"test_pairs": line}
+    assert functions.junit() == {"test_pairs": f"Failed: {line}"}
     assert not (functions.path / "failing").exists()  # there is no input of AlphaFold 3
 
 
@@ -135,11 +136,11 @@ def test_shapes_are_text_or_what_has_them(functions):
 
 
 def test_a_function_of_the_test_file_and_an_edit_of_what_it_imports(functions):
-    helper = "import jax\n\ndef square(x):\n    return jax.lax.optimization_barrier(x[:, None] * x[None, :]{less})\n"
+    helper = "import jax\n\ndef square(x):\n    return jax.lax.optimization_barrier((x[:, None] * x){less})\n"
     test = """
         def sums(x):
             import own_helper
-            return own_helper.square(x).sum(axis=1)
+            return own_helper.square(x).sum(axis=0)
 
         def test_sums(gpu_peak):
             peak = gpu_peak.of(sums, "float32[256]")
@@ -237,7 +238,7 @@ def test_beside_a_network(project, needed_bytes):
     )
     project.run("--af3-markdown=report.md", "--junitxml=junit.xml").assert_outcomes(passed=1, failed=1)
     rule = "af3_model(width=16) is of the network: a test of a function takes xla_flags alone"
-    assert project.junit() == {"test_both": None, "test_settings": rule}
+    assert project.junit() == {"test_both": None, "test_settings": f"Failed: {rule}"}
     functions, network = sorted(project.measurements(), key=lambda row: row["total_bytes"])
     assert (functions["tokens"], network["tokens"], network["total_bytes"]) == (None, 100, needed_bytes(128))
     assert "test\\_both:double" in (project.path / "report.md").read_text()
