@@ -42,6 +42,7 @@ _NO_SOURCES = (
     "__pycache__ .git .hg .jj .svn .hypothesis .ipynb_checkpoints .mypy_cache .nox .pytest_cache .ruff_cache .tox".split()
 )
 _NO_SOURCE = (".pyi", ".swp", "~")
+_IMPORT = re.compile(r"^[ \t]*(?:from[ \t]+(\w[\w.]*)[ \t]+import|import[ \t]+([\w., \t]+))", re.MULTILINE)
 _LARGE = 16 * 2**20  # bytes; such files, as the dictionary of AlphaFold 3's `build_data`, are known by size and date
 
 
@@ -110,9 +111,7 @@ def ignore_bytecode(path: str | None) -> None:
     Python takes bytecode for current if the source has its size and its second, which two edits of a source tree may have both,
     as files that are copied with their times do. What is installed is not edited so, and to compile all of JAX takes seconds.
     """
-    installed = {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
-    installed |= {*site.getsitepackages(), site.getusersitepackages()}
-    current = {f"{os.path.realpath(place)}{os.sep}": True for place in installed}
+    current = {f"{place}{os.sep}": True for place in _installed_places()}
     if path:  # which may lie in one of those, or hold a virtual environment
         current[f"{os.path.realpath(path)}{os.sep}"] = False
     usual = SourceFileLoader.path_stats
@@ -124,6 +123,28 @@ def ignore_bytecode(path: str | None) -> None:
         raise OSError(f"no bytecode is read or written for {place}")  # which the loader takes for an answer
 
     SourceFileLoader.path_stats = path_stats  # type: ignore[method-assign, assignment]
+
+
+def is_installed(path: Path) -> bool:
+    """Whether a file or folder is in a place of installed packages, or of Python's own."""
+    return any(Path(os.path.realpath(path)).is_relative_to(place) for place in _installed_places())
+
+
+def all_installed() -> list[str]:
+    """Name and version of each installed package, as their metadata's folders are called: `jax-0.10.2.dist-info`."""
+    return sorted(found.name for place in map(Path, sys.path) for found in place.glob("*.dist-info"))
+
+
+def imported(package: str) -> set[str]:
+    """The packages that statements in the Python sources of this one import, wherever these stand."""
+    texts = (path.read_text(errors="replace") for _, path in _files(package) if path.suffix == ".py")
+    statements = (found[1] or found[2] for text in texts for found in _IMPORT.finditer(text))
+    return {name.strip().partition(" ")[0].partition(".")[0] for names in statements for name in names.split(",")} - {""}
+
+
+def _installed_places() -> set[str]:
+    places = {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
+    return set(map(os.path.realpath, places | {*site.getsitepackages(), site.getusersitepackages()}))
 
 
 def _spec(package: str) -> ModuleSpec | None:
@@ -179,9 +200,13 @@ def software() -> dict[str, str]:
     }
 
 
-def environment(variables: Mapping[str, str] | None = None) -> str:
-    """A digest of all environment variables that models and compilers read, whatever they hold; by default this process's."""
-    text = "\n".join(f"{name}={value}" for name, value in _variables(os.environ if variables is None else variables))
+def environment(variables: Mapping[str, str] | None = None, beside: str = "") -> str:
+    """A digest of all environment variables that models and compilers read, whatever they hold, and of what is `beside` them.
+
+    By default this process's.
+    """
+    found = _variables(os.environ if variables is None else variables)
+    text = "\n".join([*(f"{name}={value}" for name, value in found), *filter(None, [beside])])
     return hashlib.sha256(os.fsencode(text)).hexdigest()
 
 

@@ -20,11 +20,12 @@ class Batch:
 
     `features` are NumPy arrays by name, of any shape and of a dtype that JAX has, as AlphaFold 3's `msa`, int8[rows, bucket], and
     `seq_mask`, bool[bucket]. Batches whose names, shapes and dtypes are equal are one program, whatever the values.
+    The arguments of a function have neither tokens nor a bucket: both are None.
     """
 
     features: Mapping[str, Any]
-    tokens: int
-    bucket: int
+    tokens: int | None
+    bucket: int | None
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,8 @@ class Model(Protocol):
 
     It may say `refuses_other_parameters = True`: `Forward.apply` raises when it is traced with parameters whose names, shapes or
     dtypes are not those that `init` would make. Then those of an earlier version of the model are tried first.
+
+    It may have `depends_on`, a text: with another text it is another measurement, as with other versions of what it imports.
 
     It may have `features_of_bucket(bucket) -> Batch | None`: features of the names, shapes and dtypes that every job in this
     bucket has, or None where that is not so. Inputs that are generated for a token count are then not featurised.

@@ -15,11 +15,16 @@ ENTRY_POINTS = "pytest_af3mem.models"
 def load(name: str) -> Model:
     """The model called `name`: `alphafold3`, an object (or a class, then called) at `package.module:object`, or an entry point.
 
+    `functions` is no network: functions are measured alone (`models.function`).
+
     A name that the installed AlphaFold 3 gives to a model of its family is one too, such as `boltz2` in ColabFold's wheel.
     Raises UsageError for another name, for what cannot be imported, and for an object that is no `Model`.
     """
     from pytest_af3mem.models.alphafold3 import AlphaFold3
+    from pytest_af3mem.models.function import NAME, Functions
 
+    if name.partition(" ")[0] == NAME:
+        return Functions(name)
     if name in (family := alphafold3_files.family()):
         return AlphaFold3(name)
     offered = {entry.name: entry.value for entry in importlib.metadata.entry_points(group=ENTRY_POINTS)}

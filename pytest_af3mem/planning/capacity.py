@@ -90,7 +90,8 @@ def _expected_edge(padded: Sequence[int], limit_bytes: int, target: Gpu, known: 
     def fits(tokens: int) -> bool:
         if not alike:
             return tokens <= 2048
-        nearest = min(alike, key=lambda peak: (abs(math.log(tokens / peak.bucket)), peak.target != target.name))
-        return nearest.total_bytes * (tokens / nearest.bucket) ** 2 <= limit_bytes
+        sized = [(peak.bucket, peak) for peak in alike if peak.bucket]
+        bucket, nearest = min(sized, key=lambda one: (abs(math.log(tokens / one[0])), one[1].target != target.name))
+        return nearest.total_bytes * (tokens / bucket) ** 2 <= limit_bytes
 
     return max((at for at, tokens in enumerate(padded) if fits(tokens)), default=-1)

@@ -86,6 +86,7 @@ def savings_of(session: Session, stated: Mapping[str, Sequence[Any]], request: R
     if not named <= {*session.installation.settings}:
         raise UsageError(f"what may be changed in {session.installation.model} to save memory? Say so with --over NAME=VALUE,...")
     has_kernels = default_attention(gpus.find(request.target).compute_capability) == "triton"
+    assert request.tokens is not None
     closer = Saving(BUCKET, tuple(dict.fromkeys(-(-request.tokens // step) * step for step in _STEPS)), LESS_PADDING)
     return closer, *(one for one in SAVINGS if one.name != "attention" or has_kernels)
 

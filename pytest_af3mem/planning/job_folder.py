@@ -210,6 +210,8 @@ def plan(
     jobs = []
     for (where, job, request), program in zip(asked, programs, strict=True):
         found = (program for _ in ordered) if isinstance(program, NotJudged) else (answers[one] for one in wanted[program])
+        assert request.tokens is not None
+        assert request.bucket is not None
         jobs.append(Planned(where, job.name, request.tokens, request.bucket, tuple(found), len(job.seeds)))
     return Plan(ordered, fraction, tuple(jobs), tuple(broken))
 

@@ -37,7 +37,8 @@ class Curve:
     @cached_property
     def points(self) -> list[tuple[int, int]]:
         """Bucket and bytes of each bucket that was measured, increasing."""
-        return sorted({peak.bucket: peak.total_bytes for peak in self.answers.values() if isinstance(peak, Peak)}.items())
+        peaks = [answer for answer in self.answers.values() if isinstance(answer, Peak)]
+        return sorted({peak.bucket: peak.total_bytes for peak in peaks if peak.bucket}.items())
 
     @cached_property
     def law(self) -> scaling.Law | None:

@@ -80,7 +80,23 @@ class Asking:
         self, job: Job | None, tokens: int | None, target: str | None, method: str | None, options: Mapping[str, Any]
     ) -> Peak:
         """What `gpu_peak` does. Raises UsageError, or NotJudged with the whole line of a verdict."""
-        attempt, request, origin = self._asked(job, tokens, target, method, options)
+        return self._measured(*self._asked(job, tokens, target, method, options))
+
+    def function(
+        self,
+        function: Callable[..., Any] | str,
+        shapes: Sequence[Any],
+        target: str | None,
+        method: str | None,
+        static: Mapping[str, Any],
+    ) -> Peak:
+        """What `gpu_peak.of` does. Raises as `measure`."""
+        attempt = self._running()
+        target, settings = target or attempt.marks.target, dict(attempt.marks.model_settings)
+        attempt.last = self.session.call(function, shapes, static, target=target, method=method, model_settings=settings)
+        return self._measured(attempt, attempt.last, Origin(method=method))
+
+    def _measured(self, attempt: Attempt, request: Request, origin: Origin) -> Peak:
         attempt.requests[request] = origin
         try:
             peak = self._answer(attempt, request)
@@ -132,9 +148,7 @@ class Asking:
         self, job: Job | None, tokens: int | None, target: str | None, method: str | None, options: Mapping[str, Any]
     ) -> tuple[Attempt, Request, Origin]:
         """The running test, what it asks for, noted as the last, and how that came about."""
-        attempt = self.running
-        if attempt is None:
-            raise UsageError("gpu_peak can be called while a test runs, not while tests are collected")
+        attempt = self._running()
         if not isinstance(job, Job | None):
             raise UsageError(f"gpu_peak({job!r}): give a Job, or the size by name, like gpu_peak(tokens=512)")
         if job is not None and (tokens is not None or options):
@@ -148,6 +162,11 @@ class Asking:
         origin = replace(origin, options=freeze({**dict(origin.options), **options}), method=method)
         attempt.last = self._request(attempt, job, origin, target or attempt.marks.target)
         return attempt, attempt.last, origin
+
+    def _running(self) -> Attempt:
+        if self.running is None:
+            raise UsageError("gpu_peak can be called while a test runs, not while tests are collected")
+        return self.running
 
     def _request(self, attempt: Attempt, job: Job | None, origin: Origin, target: str | None) -> Request:
         return self.session.request(
@@ -164,7 +183,7 @@ class Asking:
         answer = attempt.answers.get(request)
         if answer is None:
             try:
-                answer = self.session.wait(self.session.pool.submit(request), self._progress.show)
+                answer = self.session.peak(request, self._progress.show)
             except Af3memError as error:
                 answer = error if isinstance(error, NotJudged) else NotJudged(str(error))
             finally:

@@ -68,7 +68,7 @@ class BaselineHooks:
         """Lines about the baseline for the end of the run."""
         judged = [(one, one.verdict) for one in measurements if one.verdict and one.verdict.outcome is not Outcome.BELOW]
         improved = [(one, verdict.line) for one, verdict in judged if verdict.improved]
-        last = {(one.test, one.bucket, one.target): f"{one.test}: {line}" for one, line in improved}
+        last = {(one.test, one.bucket, one.function, one.target): f"{one.test}: {line}" for one, line in improved}
         return [*last.values(), *self.notes]
 
     # What is collected

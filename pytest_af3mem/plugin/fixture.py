@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -71,6 +71,33 @@ class GpuPeak:
         __tracebackhide__ = True
         try:
             return self._asking.measure(job, tokens, target, method, options)
+        except Af3memError as error:
+            raise failed_test(str(error)) from None
+
+    def of(
+        self,
+        function: Callable[..., Any] | str,
+        /,
+        *shapes: Any,
+        target: str | None = None,
+        method: str | None = None,
+        **static: Any,
+    ) -> Peak:
+        """Measures a call of any JAX function, which needs no AlphaFold 3: `gpu_peak.of(gram, "bfloat16[1024,128]") <= "4 MiB"`.
+
+        Args:
+          function: One that `def` makes at the top of a module, or its name, as "package.module:name": the worker imports it.
+          *shapes: Its arguments, as "bfloat16[1024,128]", or anything with .shape and .dtype; dictionaries, lists and tuples
+            of these.
+          target: As for a job.
+          method: As for a job.
+          **static: Its other arguments by name: values that JSON has.
+
+        The test fails, with the reason, when the peak cannot be measured.
+        """
+        __tracebackhide__ = True
+        try:
+            return self._asking.function(function, shapes, target, method, static)
         except Af3memError as error:
             raise failed_test(str(error)) from None
 

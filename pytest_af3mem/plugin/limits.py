@@ -43,16 +43,21 @@ class Against:
         if self._side.settings == settings and not self._side.model_settings:
             rule = "is what the tests measure: name another Python, source tree or revision ('installed' leaves --af3-path out)"
             raise UsageError(f"--af3-against {settings.against!r} {rule}")
+        others = dataclasses.replace(self._side.settings, model=settings.model)
+        self._differs_for_functions = others != settings or bool(self._side.model_settings)
         self._session = Session(self._side.settings, answers=False)
         self.close = self._session.close
 
     def reference(self, item: pytest.Item, request: Request, peak: Peak, tolerance: Size | None) -> Reference:
         """The answer to the same request there, with its settings."""
         tolerance = tolerance or EXACT
+        if request.function and not self._differs_for_functions:
+            return Reference(None, f"--af3-against {self._side.text!r} is another network, and a function has none", tolerance)
         try:
             settings = tuple(sorted({**dict(request.settings), **self._side.model_settings}.items()))
-            asked = dataclasses.replace(request, buckets=self._session.buckets, settings=settings)
-            other = self._session.wait(self._session.pool.submit(asked))
+            buckets = () if request.function else self._session.buckets
+            asked = dataclasses.replace(request, buckets=buckets, settings=settings)
+            other = self._session.peak(asked)
         except Af3memError as error:
             what = "is not judged" if isinstance(error, NotJudged) else "cannot be measured"
             return Reference(None, f"--af3-against {self._side.text!r} {what}: {error}", tolerance)
@@ -90,7 +95,7 @@ class Limits:
         found = {request: self.judge(attempt, request, answer) for request, answer in new.items()}
         failed = [request for request, measurements in found.items() if not_passed(measurements)]
         culprit = attempt.last if attempt.last in failed or (raised and not failed) else failed[-1] if failed else None
-        if culprit is not None and (file := self._write_input(culprit.job, attempt.item.nodeid)):
+        if culprit and not culprit.function and (file := self._write_input(culprit.job, attempt.item.nodeid)):
             attempt.input_file = str(file)
             command = reproduce.command(self._settings, culprit, job=file)
             if culprit in found:

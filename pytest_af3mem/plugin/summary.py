@@ -67,7 +67,7 @@ class Summary:
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         if hasattr(self._config, "workerinput"):
-            session.config.workeroutput["af3mem_notes"] = [*self._notes, *self._session.pool.notes]  # type: ignore[attr-defined]
+            session.config.workeroutput["af3mem_notes"] = [*self._notes, *self._session.notes]  # type: ignore[attr-defined]
         elif not self._config.option.collectonly:
             measurements, failures = self._results.measurements, self._results.failures
             self._written, lost = write(self._session.settings, measurements, failures, self._session.buckets, self._started_in)
@@ -82,7 +82,7 @@ class Summary:
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         measurements = self._results.measurements
-        notes = [*self._notes, *self._session.pool.notes]
+        notes = [*self._notes, *self._session.notes]
         notes += self._baseline.note(measurements) if self._baseline else ()
         if measurements or notes:
             terminalreporter.section(TITLE)

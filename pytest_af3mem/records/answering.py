@@ -37,8 +37,8 @@ class Answer:
 class Features:
     """What the featuriser made of a job: its tokens, shape and type of each feature by name, and their digest."""
 
-    tokens: Positive
-    bucket: Positive
+    tokens: Positive | None
+    bucket: Positive | None
     signature: Filled
     shapes: Mapping[str, str]
 

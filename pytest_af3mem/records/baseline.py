@@ -16,7 +16,7 @@ from pytest_af3mem.errors import InputError
 from pytest_af3mem.gpus.size import EXACT, MOST, Size
 from pytest_af3mem.records import holders
 from pytest_af3mem.records.peak import Kernels, Peak
-from pytest_af3mem.records.request import conditions
+from pytest_af3mem.records.request import conditions, of_function
 from pytest_af3mem.storage import typed
 from pytest_af3mem.storage.document import Node
 from pytest_af3mem.storage.typed import Filled, Positive, Signed, at
@@ -36,12 +36,14 @@ class Entry:
     `settings` are those of the model that markers and options stated, XLA flags among them; `config` is what the model made of
     them and of its defaults. Entries of earlier versions do not say what was stated: their `settings` are None.
 
+    Of a function `tokens` and `bucket` are None, and the call is one of the settings.
+
     Inputs of one test that fall in the same bucket are one program and share an entry; where they differ, it is the largest.
     """
 
     test: Filled
-    tokens: Positive
-    bucket: Positive
+    tokens: Positive | None
+    bucket: Positive | None
     target: Filled
     method: Filled
     total_bytes: Positive
@@ -53,6 +55,9 @@ class Entry:
     config: Mapping[str, Any] = field(metadata=at("model", "config"))
     software: Mapping[str, str]
     settings: Mapping[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        _ = self.function  # or it has tokens
 
     @classmethod
     def of(cls, test: str, peak: Peak, settings: Mapping[str, Any] | None = None) -> Entry:
@@ -82,7 +87,8 @@ class Entry:
         """
         settings = _rendered_values(self.config if self.settings is None else self.settings)
         named = {f"setting {name}": text for name, text in settings.items()}
-        return {"target": self.target, "method": self.method, "bucket": str(self.bucket), "model": self.model, **named}
+        padded = {} if self.bucket is None else {"bucket": str(self.bucket)}
+        return {"target": self.target, "method": self.method, **padded, "model": self.model, **named}
 
     @cached_property
     def key(self) -> tuple[str, bool, frozenset[tuple[str, str]]]:
@@ -102,7 +108,12 @@ class Entry:
     @property
     def conditions(self) -> str:
         """As `Peak.conditions`."""
-        return conditions(self.tokens, self.bucket, self.target, self.method)
+        return conditions(self.tokens, self.bucket, self.target, self.method, self.function)
+
+    @property
+    def function(self) -> str:
+        """As `Peak.function`."""
+        return of_function(self.tokens, self.bucket, self.config)
 
     @property
     def versions(self) -> Mapping[str, str]:
@@ -149,7 +160,7 @@ class Baseline:
     def updated(self, measured: Iterable[Entry], orphans: Iterable[Entry] = ()) -> Baseline:
         """With what was measured, the largest of each key, in the place of what it is compared with, and without orphans."""
         largest: dict[Any, Entry] = {}
-        for entry in sorted(measured, key=lambda one: (one.total_bytes, one.tokens)):
+        for entry in sorted(measured, key=lambda one: (one.total_bytes, one.tokens or 0)):
             largest[entry.key] = entry
         compared = filter(None, map(self.find, largest.values()))
         gone = {entry.key for entry in (*orphans, *compared)}
@@ -226,4 +237,4 @@ def _lines(name: str, value: Mapping[str, Any]) -> str:
 def _order(entry: Entry) -> tuple[object, ...]:
     """Sizes of one test in the order of their tokens."""
     function, _, _ = entry.test.partition("[")
-    return function, entry.tokens, entry.test, entry.bucket, *entry.scope, sorted(entry.parts.items())
+    return function, entry.tokens or 0, entry.test, entry.bucket or 0, *entry.scope, sorted(entry.parts.items())

@@ -53,6 +53,8 @@ class Point:
     def of(cls, compiled: Peak, run: Peak) -> Point:
         assert run.run is not None
         assert run.allocator_bytes is not None
+        assert run.tokens is not None
+        assert run.bucket is not None
         return cls(
             tokens=run.tokens,
             bucket=run.bucket,

@@ -12,7 +12,7 @@ from pytest_af3mem.errors import InputError, NotJudged
 from pytest_af3mem.records.baseline import Entry
 from pytest_af3mem.records.holders import explained
 from pytest_af3mem.records.peak import Peak
-from pytest_af3mem.records.request import Request
+from pytest_af3mem.records.request import Request, conditions, of_function
 from pytest_af3mem.records.timeline import Timeline
 from pytest_af3mem.records.verdict import Outcome, Reference, Verdict, judge, unmeasured
 from pytest_af3mem.storage import typed
@@ -38,8 +38,8 @@ class Measurement:
     """
 
     test: str
-    tokens: int
-    bucket: int
+    tokens: int | None
+    bucket: int | None
     target: str
     method: str
     peak: Peak | None
@@ -52,6 +52,16 @@ class Measurement:
     settings: Mapping[str, Any] = field(default_factory=dict)
     accept_all: str | None = None
     baseline_timeline: Timeline | None = None
+
+    @property
+    def conditions(self) -> str:
+        """As `Peak.conditions`."""
+        return conditions(self.tokens, self.bucket, self.target, self.method, self.function)
+
+    @property
+    def function(self) -> str:
+        """As `Peak.function`."""
+        return of_function(self.tokens, self.bucket, self.settings)
 
     def to_json(self, holders: int | None = HOLDERS) -> dict[str, Any]:
         """One entry of the JSON report, schema 1, with so many `holders` of the peak, the largest first (None: all)."""
@@ -141,8 +151,8 @@ class _Row:
     """What stands in a report's entry beside the peak."""
 
     test: Filled
-    tokens: Positive
-    bucket: Positive
+    tokens: Positive | None
+    bucket: Positive | None
     target: Filled
     method: Filled
     verdict: str | None
@@ -172,5 +182,5 @@ def grouped(measurements: Sequence[Measurement]) -> list[list[Measurement]]:
         peak, judged = one.peak, one.verdict
         needed = peak and (peak.total_bytes, str(peak.model.config))
         verdict = judged and (judged.outcome, judged.budget_bytes, judged.baseline_bytes, judged.reason)
-        groups.setdefault((one.test, one.bucket, one.target, one.method, needed, verdict), []).append(one)
+        groups.setdefault((one.test, one.bucket, one.function, one.target, one.method, needed, verdict), []).append(one)
     return list(groups.values())

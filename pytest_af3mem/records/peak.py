@@ -10,7 +10,7 @@ from pytest_af3mem import gpus
 from pytest_af3mem.errors import UsageError
 from pytest_af3mem.gpus.size import Size, format_bytes
 from pytest_af3mem.records.program_limits import ProgramLimits
-from pytest_af3mem.records.request import conditions
+from pytest_af3mem.records.request import conditions, of_function
 from pytest_af3mem.records.timeline import Timeline
 from pytest_af3mem.storage import typed
 from pytest_af3mem.storage.typed import Filled, Positive, Signed
@@ -139,7 +139,7 @@ class Run:
 
 @dataclass(frozen=True, eq=False)
 class Peak:
-    """Peak GPU memory of one inference: `total_bytes` is the number that is judged.
+    """Peak GPU memory of one inference, or of one call of a function: `total_bytes` is the number that is judged.
 
     `total_bytes` = argument + output + temp - alias + constant: what the runtime asks the allocator for, and the arrays that are
     part of the program, as of a model that closes over them, which are loaded with it. `live_bytes` is XLA's peak of
@@ -162,6 +162,8 @@ class Peak:
 
     `program_limits` are what the program may run into beside these bytes.
 
+    Of a function there are no `tokens` and no `bucket`: both are None, and `function` is the call.
+
     `cached`: it was measured before; `shipped`: by who made this project (`records.shipped`). `same_program`: its sources are
     new, and the program that they make was compiled before.
 
@@ -169,8 +171,8 @@ class Peak:
     different targets or methods are never equal.
     """
 
-    tokens: Positive
-    bucket: Positive
+    tokens: Positive | None
+    bucket: Positive | None
     target: Filled
     method: Filled
     total_bytes: Positive
@@ -198,6 +200,9 @@ class Peak:
     timeline: Timeline | None = None
     shipped: bool = False
 
+    def __post_init__(self) -> None:
+        _ = self.function  # or it has tokens
+
     def __str__(self) -> str:
         return f"GPU peak {format_bytes(self.total_bytes)} {self.conditions}"
 
@@ -217,7 +222,12 @@ class Peak:
     @property
     def conditions(self) -> str:
         """What the number belongs to: `[3072 tokens, bucket 3072, a100-40gb, compiled]`."""
-        return conditions(self.tokens, self.bucket, self.target, self.method)
+        return conditions(self.tokens, self.bucket, self.target, self.method, self.function)
+
+    @property
+    def function(self) -> str:
+        """The call that was measured, as `blocks:gram('float32[64,64]')`; empty for the inference of a job."""
+        return of_function(self.tokens, self.bucket, self.model.config)
 
     def bytes_of(self, other: Peak | str | int | Size) -> int:
         """`other` in bytes, as this peak compares with it: percentages are of this peak's target."""

@@ -9,16 +9,33 @@ from functools import cached_property
 from typing import Any
 
 from pytest_af3mem import gpus
-from pytest_af3mem.errors import UsageError, spelled
+from pytest_af3mem.errors import InputError, UsageError, spelled
 from pytest_af3mem.inputs.buckets import bucket
+from pytest_af3mem.models.function_call import shortened
 from pytest_af3mem.storage import typed
 from pytest_af3mem.storage.cache import digest
 from pytest_af3mem.storage.typed import MOST, Filled, Positive
 
+FUNCTION = "function"
+"""The setting of a request that measures a function, and of its peak's config: the call, as `models.function_call` writes it."""
 
-def conditions(tokens: int, bucket: int, target: str, method: str) -> str:
-    """What a number belongs to, said everywhere the same way: `[3072 tokens, bucket 3072, a100-40gb, compiled]`."""
-    return f"[{tokens} tokens, bucket {bucket}, {target}, {method}]"
+
+def conditions(tokens: int | None, bucket: int | None, target: str, method: str, function: str = "") -> str:
+    """What a number belongs to, said everywhere the same way: `[3072 tokens, bucket 3072, a100-40gb, compiled]`.
+
+    Of a function, which has no tokens: `[blocks:gram('float32[64,64]'), a100-40gb, compiled]`.
+    """
+    what = shortened(function) if tokens is None else f"{tokens} tokens, bucket {bucket}"
+    return f"[{what}, {target}, {method}]"
+
+
+def of_function(tokens: int | None, bucket: int | None, settings: Mapping[str, Any]) -> str:
+    """The call that was measured with these settings; empty for a job. Raises InputError for what is neither."""
+    if tokens is not None and bucket is not None:
+        return ""
+    if FUNCTION not in settings:
+        raise InputError("tokens" if tokens is None else "bucket", "is missing")
+    return str(settings[FUNCTION])
 
 
 @dataclass(frozen=True)
@@ -53,6 +70,8 @@ class Installation:
 class Request:
     """One measurement to make. `job` is AlphaFold 3 JSON; `tokens` is our own count of it, which the worker checks.
 
+    Of a function there are no tokens: they are None, and `job` is the call, which stands in the settings, too.
+
     `generated`: the job was made for that token count, and any other with as many tokens would do.
 
     `launch`: kernels that ask for more shared memory than the target has are to be found, too, which takes a compile to its end.
@@ -61,7 +80,7 @@ class Request:
     """
 
     job: str
-    tokens: Positive
+    tokens: Positive | None
     buckets: tuple[Positive, ...]
     target: Filled
     method: Filled = "compiled"
@@ -70,14 +89,19 @@ class Request:
     launch: bool = False
 
     @property
-    def bucket(self) -> int:
+    def bucket(self) -> int | None:
         """The padded size that AlphaFold 3 will choose: the first that holds all tokens, or the exact count above the largest."""
-        return bucket(self.tokens, self.buckets)
+        return None if self.tokens is None else bucket(self.tokens, self.buckets)
+
+    @property
+    def function(self) -> str:
+        """The call that is to be measured; empty for a job."""
+        return of_function(self.tokens, self.bucket, dict(self.settings))
 
     @property
     def conditions(self) -> str:
         """As `Peak.conditions`."""
-        return conditions(self.tokens, self.bucket, self.target, self.method)
+        return conditions(self.tokens, self.bucket, self.target, self.method, self.function)
 
     @cached_property
     def settings_text(self) -> str:

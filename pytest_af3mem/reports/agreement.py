@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pytest_af3mem.gpus.size import format_bytes
+from pytest_af3mem.models.function_call import shortened
 from pytest_af3mem.records.agreement import ByPhase, by_phase, gap, share, why_apart
 from pytest_af3mem.records.measurement import Measurement
 from pytest_af3mem.records.peak import Peak
@@ -78,7 +79,7 @@ def summary(measurements: Sequence[Measurement]) -> list[str]:
     "warm" is a process that loaded the program from JAX's compilation cache, and "compile's" how much higher the one peaked that
     compiled it.
     """
-    known = [((one.test, one.bucket, one.target), one.peak) for one in measurements if one.peak is not None]
+    known = [((one.test, one.bucket, one.function, one.target), one.peak) for one in measurements if one.peak is not None]
     runs = [(place, peak) for place, peak in known if peak.run is not None]
     if not runs:
         return []
@@ -91,7 +92,7 @@ def summary(measurements: Sequence[Measurement]) -> list[str]:
             found.append(f"no warm peak: {phases.warm_note} {peak.conditions}")
         sizes = (size(without.get(place)), size(peak.program_bytes), size(allocator_bytes), size(peak.process_bytes, "not known"))
         gap_share = f"{share(peak.program_bytes, allocator_bytes) * 100:+.2f} %"
-        rows.append((str(peak.bucket), peak.target, *sizes, gap_share, *_warm_cells(phases)))
+        rows.append((shortened(peak.function) or str(peak.bucket), peak.target, *sizes, gap_share, *_warm_cells(phases)))
         found.append(why_apart(peak))
     table = filled(list(dict.fromkeys(rows)))
     return [*aligned(table, right=range(len(table[0]))), *dict.fromkeys(filter(None, found))]

@@ -79,7 +79,7 @@ def _peak(peak: Peak | None) -> dict[str, Any] | None:
 
 def _row(one: Capacity) -> tuple[str, ...]:
     fits, beyond = one.fits, one.beyond
-    least = fits.bucket + 1 if fits else 1
+    least = fits.bucket + 1 if fits and fits.bucket else 1
     return (
         one.target.name,
         size(one.target.memory_bytes),

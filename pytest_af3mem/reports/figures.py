@@ -77,8 +77,9 @@ def curve(found: Sequence[Series], buckets: Sequence[int]) -> Plot:
     sizes = sorted({bucket for one in found for bucket in one.by_bucket})
     peaks = [peak.total_bytes for one in found for peak in one.by_bucket.values()]
     measurements = [measurement for one in found for measurement in one.measurements]
-    budgets = {(one.bucket, one.verdict.budget_bytes) for one in measurements if one.verdict and one.verdict.budget_bytes}
-    accepted = {(one.bucket, one.baseline.total_bytes) for one in measurements if one.baseline}
+    sized = [(one.bucket, one) for one in measurements if one.bucket]
+    budgets = {(bucket, one.verdict.budget_bytes) for bucket, one in sized if one.verdict and one.verdict.budget_bytes}
+    accepted = {(bucket, one.baseline.total_bytes) for bucket, one in sized if one.baseline}
     over = [one for one in measurements if one.verdict and one.verdict.outcome is Outcome.OVER]
     capacities = _capacities(targets, min(peaks), max(peaks))
     left, right = sizes[0] / 2, sizes[-1] * 1.1

@@ -19,6 +19,7 @@ from plotly.offline import get_plotlyjs
 
 from pytest_af3mem import __version__, gpus
 from pytest_af3mem.gpus.size import format_bytes
+from pytest_af3mem.models.function_call import shortened
 from pytest_af3mem.records.holders import Change
 from pytest_af3mem.records.measurement import Measurement
 from pytest_af3mem.reports import agreement as agreement_report
@@ -51,7 +52,7 @@ def render(measurements: Sequence[Measurement], failures: Sequence[Failure] = ()
         headline=failing.headline(measurements, failures),
         plots=plots,
         stories=failing.stories(measurements, failures),
-        lost=list(dict.fromkeys(f"{one.tokens:,} tokens on {one.target}" for one in measurements if one.peak is None)),
+        lost=list(dict.fromkeys(_asked(one) for one in measurements if one.peak is None)),
         padded=bool(buckets),
         bars=bars,
         timelines=timeline.drawn(found, composition.keys if composition else ()),
@@ -94,6 +95,10 @@ def _page(*, headline: str, plots: Mapping[str, figures.Plot], **parts: Any) -> 
         plotly=base64.b64encode(gzip.compress(get_plotlyjs().encode(), mtime=0)).decode() if plots else "",
     )
     return page
+
+
+def _asked(one: Measurement) -> str:
+    return f"{shortened(one.function) if one.tokens is None else f'{one.tokens:,} tokens'} on {one.target}"
 
 
 def _made(environment: Mapping[str, str]) -> str:

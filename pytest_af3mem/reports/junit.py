@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from pytest_af3mem.records.measurement import Measurement, grouped
-from pytest_af3mem.records.request import conditions
 
 _NAMES = ("conditions", "total_bytes", "live_bytes", "budget_bytes", "baseline_bytes", "verdict")
 
@@ -14,7 +13,7 @@ def properties(measurements: Sequence[Measurement]) -> list[tuple[str, object]]:
     """Conditions, and then bytes and verdict where there are any, of each measurement; of inputs that came to the same, once."""
     found: list[tuple[str, object]] = []
     for one, *_ in grouped(measurements):
-        row = {**one.to_json(), "conditions": conditions(one.tokens, one.bucket, one.target, one.method).strip("[]")}
+        row = {**one.to_json(), "conditions": one.conditions[1:-1]}
         found += [(f"af3_{name}", row[name]) for name in _NAMES if row[name] is not None]
     return found
 

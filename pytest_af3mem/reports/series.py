@@ -27,15 +27,18 @@ class Series:
     @property
     def by_bucket(self) -> dict[int, Peak]:
         """The highest peak of each bucket, small buckets first."""
-        peaks = sorted((one.peak for one in self.measurements if one.peak), key=lambda peak: (peak.bucket, peak.total_bytes))
-        return {peak.bucket: peak for peak in peaks}
+        peaks = [(one.bucket, one.peak) for one in self.measurements if one.peak and one.bucket]
+        return dict(sorted(peaks, key=lambda pair: (pair[0], pair[1].total_bytes)))
 
 
 def split(measurements: Iterable[Measurement]) -> list[Series]:
-    """One series for each set of conditions, in the order of their first measurement; what gave no peak is in none."""
+    """One series for each set of conditions, in the order of their first measurement; what gave no peak is in none.
+
+    Nor is a function, which has no size of its own.
+    """
     groups: dict[tuple[tuple[str, str], ...], list[Measurement]] = {}
     for one in measurements:
-        if one.peak:
+        if one.peak and one.bucket:
             groups.setdefault(tuple(conditions(one.peak).items()), []).append(one)
     varying = {name for name, values in distinct(dict(group) for group in groups).items() if len(values) > 1 and name != "target"}
     series = []

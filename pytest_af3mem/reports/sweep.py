@@ -27,7 +27,7 @@ def render_text(found: Swept) -> str:
 
 def render_markdown(found: Swept) -> str:
     """One table: a row a model, setting and target, a column a size; and why what is missing is missing."""
-    sizes = sorted({request.tokens for curve in found.curves for request in curve.answers})
+    sizes = sorted({request.tokens for curve in found.curves for request in curve.answers if request.tokens})
     axes = list(dict.fromkeys(name for curve in found.curves for name in curve.changed))
     rows: list[Sequence[str]] = [["model", *axes, "target", *(f"{size} tokens" for size in sizes)]]
     reasons: list[str] = [f"- {model}: {reason}" for model, reason in found.unmeasured.items()]

@@ -6,17 +6,20 @@ from collections.abc import Sequence
 
 from pytest_af3mem.errors import shown
 from pytest_af3mem.gpus.size import format_bytes
+from pytest_af3mem.models.function_call import shortened
 from pytest_af3mem.records.holders import by_component, explained
 from pytest_af3mem.records.measurement import Measurement, grouped
+from pytest_af3mem.records.peak import Peak
 from pytest_af3mem.records.read_program import Planned
 from pytest_af3mem.records.verdict import percent
 from pytest_af3mem.reports import agreement as agreement_report
 from pytest_af3mem.reports import growth, program_limits
 from pytest_af3mem.reports.columns import aligned, filled, signed, size
 
-_HEADINGS = "tokens bucket target total budget margin baseline change verdict kernels time test".split()
+_HEADINGS = "tokens bucket function target total budget margin baseline change verdict kernels time test".split()
 _NUMBERS = {"tokens", "bucket", "total", "budget", "margin", "baseline", "change", "time"}
 _TOP = 10
+_WIDTH = 60  # of a function's call
 
 
 def rows(measurements: Sequence[Measurement]) -> list[tuple[str, ...]]:
@@ -37,15 +40,16 @@ def numbers(headings: Sequence[str]) -> set[int]:
 
 def _cells(alike: Sequence[Measurement]) -> tuple[str, ...]:
     measurement = min(alike, key=lambda one: one.peak.cached if one.peak else False)
-    least, most = min(one.tokens for one in alike), max(one.tokens for one in alike)
+    tokens = sorted({one.tokens for one in alike if one.tokens is not None})
     peak, verdict = measurement.peak, measurement.verdict
     budget = verdict.budget_bytes if verdict else None
     margin = budget - peak.total_bytes if peak and budget else None
     accepted = verdict.baseline_bytes if verdict else None
     change = peak.total_bytes - accepted if peak and accepted else None
     return (
-        str(least) if least == most else f"{least}-{most}",
-        str(measurement.bucket),
+        "-".join(map(str, dict.fromkeys((tokens[0], tokens[-1])))) if tokens else "-",
+        "-" if measurement.bucket is None else str(measurement.bucket),
+        shortened(measurement.function, _WIDTH) or "-",
         measurement.target,
         size(peak.total_bytes if peak else None),
         size(budget or None),

@@ -13,6 +13,7 @@ from typing import Any
 
 from pytest_af3mem import gpus
 from pytest_af3mem.errors import InputError, NotJudged, SetupError
+from pytest_af3mem.models.function_call import shortened
 from pytest_af3mem.records import answering, shipped
 from pytest_af3mem.records.identity import known_peak, known_signature
 from pytest_af3mem.records.peak import Peak
@@ -109,7 +110,8 @@ class Pool:
         """What is going on, in one line: `compiling 512 tokens for h100-80gb (34 s), 3 waiting`."""
         with self._lock:
             now = time.monotonic()
-            running = [f"{one.tokens} tokens for {one.target} ({now - start:.0f} s)" for one, start in self._running.items()]
+            asked = [(one, shortened(one.function) or f"{one.tokens} tokens", start) for one, start in self._running.items()]
+            running = [f"{what} for {one.target} ({now - start:.0f} s)" for one, what, start in asked]
         waiting = max(0, self._answers.waiting - len(running))  # one may have ended in between
         return f"{self._children.doing} {', '.join(running)}".strip() + (f", {waiting} waiting" if waiting else "")
 

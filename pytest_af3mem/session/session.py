@@ -7,7 +7,7 @@ import contextlib
 import dataclasses
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from functools import cached_property
 from pathlib import Path
@@ -20,10 +20,12 @@ from pytest_af3mem.inputs import ambient, generate, reading
 from pytest_af3mem.inputs import tokens as counting
 from pytest_af3mem.inputs.job import Job
 from pytest_af3mem.models.ccd import Store
+from pytest_af3mem.models.function_call import Call
 from pytest_af3mem.records import flags
 from pytest_af3mem.records.peak import Peak
-from pytest_af3mem.records.request import Installation, Request, freeze
+from pytest_af3mem.records.request import FUNCTION, Installation, Request, freeze
 from pytest_af3mem.session.backend import Backend
+from pytest_af3mem.session.functions import FunctionSessions
 from pytest_af3mem.session.pool import Pool
 from pytest_af3mem.session.settings import AUTO, Settings, read_flags, read_method, resolve_auto
 
@@ -49,12 +51,18 @@ class Session:
     def __init__(self, settings: Settings, pool: Callable[[Settings], Backend] = Pool, *, answers: bool = True):
         self.settings = settings
         self.pool = pool(settings)
+        self._functions = FunctionSessions(settings, lambda one: Session(one, answers=False))
         if answers:
             ambient.register(self)
 
     @property
     def installation(self) -> Installation:
         return self.pool.installation
+
+    @property
+    def notes(self) -> list[str]:
+        """As `Backend.notes`, also of what measured functions."""
+        return [*self.pool.notes, *self._functions.notes]
 
     @cached_property
     def components(self) -> Store | None:
@@ -137,6 +145,31 @@ class Session:
             generated=generated,
         )
 
+    def call(
+        self,
+        function: Callable[..., Any] | str,
+        shapes: Sequence[Any],
+        static: Mapping[str, Any],
+        *,
+        target: str | None = None,
+        method: str | None = None,
+        model_settings: Mapping[str, Any] | None = None,
+    ) -> Request:
+        """The request for a call of a function (`models.function_call`). Raises UsageError for what is not possible."""
+        call = str(Call.of(function, shapes, static))
+        stated = self._with_flags(model_settings or {})
+        if others := [name for name in stated if name != flags.SETTING]:
+            rule = f"is of the network: a test of a function takes {flags.SETTING} alone"
+            raise UsageError(f"af3_model({others[0]}={stated[others[0]]!r}) {rule}")
+        target = gpus.find(target).name if target else self.settings.target
+        settings = freeze({**stated, FUNCTION: call})
+        return Request(job=call, tokens=None, buckets=(), target=target, **self._how(target, method), settings=settings)
+
+    def peak(self, request: Request, show: Callable[[str], None] = lambda text: None) -> Peak:
+        """The answer to a request, by workers that know the function where it is one of a function. Raises as `wait`."""
+        asked = self._functions.of(Call.parse(request.job).module) if request.function else self
+        return asked.wait(asked.pool.submit(request), show)
+
     def _with_flags(self, model_settings: Mapping[str, Any]) -> Mapping[str, Any]:
         """The settings with the XLA flags of the session where they name none; the container's go without saying."""
         stated = model_settings.get(flags.SETTING, self.settings.flags)
@@ -190,6 +223,7 @@ class Session:
 
     def close(self) -> None:
         ambient.unregister(self)
+        self._functions.close()
         self.pool.close()
         if "components" in self.__dict__ and self.components:
             self.components.close()

@@ -26,10 +26,11 @@ class Features:
         """Those of any job in the bucket where the job is generated and the model knows them; else those of the job."""
         self._prepare(progress)
         of_bucket: Callable[[int], Batch | None] | None = getattr(self._model, "features_of_bucket", None)
-        if request.generated and of_bucket is not None:
+        bucket = request.bucket
+        if request.generated and of_bucket is not None and bucket is not None:
             with contextlib.suppress(Exception):  # featurising the job itself says what is wrong
-                batch = of_bucket(request.bucket)
-                if batch is not None and batch.bucket == request.bucket:
+                batch = of_bucket(bucket)
+                if batch is not None and batch.bucket == bucket:
                     return replace(batch, tokens=request.tokens)
         return self.of_job(request, progress)
 
@@ -39,6 +40,8 @@ class Features:
         progress("featurising")
         try:
             batch = self._model.featurise(request.job, request.buckets)
+        except Af3memError:
+            raise
         except Exception as error:
             raise NotJudged(f"{self._model.name} does not featurise the job: {first_line(error)}") from error
         if (batch.tokens, batch.bucket) != (request.tokens, request.bucket):

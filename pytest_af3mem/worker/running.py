@@ -100,6 +100,8 @@ class GpuWorker(Worker):
             if device is None:
                 device = allocator.device()
                 before = allocator.live_arrays()
+            assert batch.tokens is not None
+            assert batch.bucket is not None
             counted = self._network(request, batch, device, full)[1]().counted
             step = Step(
                 batch.tokens,
