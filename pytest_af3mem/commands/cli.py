@@ -15,7 +15,21 @@ from types import ModuleType
 from typing import Any, TextIO
 
 from pytest_af3mem import __version__, commands
-from pytest_af3mem.commands import cache, calibrate, compare, doctor, explain, fit, measure, plan, sweep, tokens, vary, watch
+from pytest_af3mem.commands import (
+    bisect,
+    cache,
+    calibrate,
+    compare,
+    doctor,
+    explain,
+    fit,
+    measure,
+    plan,
+    sweep,
+    tokens,
+    vary,
+    watch,
+)
 from pytest_af3mem.commands.arguments import Parser, show
 from pytest_af3mem.errors import Af3memError, UsageError, near, shown
 from pytest_af3mem.session.host import ends_on_signals
@@ -23,7 +37,7 @@ from pytest_af3mem.session.settings import OPTIONS, Option, Settings, resolve_au
 
 _GROUPS = {"model": "model", "python": "model", "path": "model", "buckets": "model", "json": "report", "all_holders": "report"}
 _BUG = "af3mem: this is a fault of pytest-af3mem, and says nothing of the memory: please report it"
-_COMMANDS = (measure, vary, tokens, sweep, plan, compare, fit, calibrate, watch, explain, doctor, cache)
+_COMMANDS = (measure, vary, tokens, sweep, plan, compare, bisect, fit, calibrate, watch, explain, doctor, cache)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

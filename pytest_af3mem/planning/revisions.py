@@ -30,25 +30,30 @@ def tree(checkout: Path, revision: str) -> Path:
     What git does not hold, such as compiled modules, is not there. Raises UsageError for what is no repository, for an unknown
     revision, and where Python would look for packages in a submodule, of which git holds nothing; SetupError where git fails.
     """
-    inside = _git(checkout, "rev-parse", "--show-prefix")
-    if inside.status:
-        if "not a git repository" in inside.words:
-            raise UsageError(f"{str(checkout)!r} is in no git repository: a revision is given as FOLDER@REVISION")
-        raise SetupError(f"{str(checkout)!r} cannot be read by git: {inside.words}")
-    found = _git(checkout, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
-    if found.status:
-        known = _git(checkout, "for-each-ref", "--format=%(refname:short)").output.split()
-        raise UsageError(f"{str(checkout)!r} has no revision {revision!r}{near(revision, known)}")
-    key = found.output.strip(), inside.output.removesuffix("\n")
+    key = commit(checkout, revision)
     if key not in _trees:
         _check_submodules(checkout, revision, key[0])
         _trees[key] = _extracted(checkout, key[0])
     return _trees[key].path / TREE
 
 
+def commit(checkout: Path, revision: str) -> tuple[str, str]:
+    """The hash of a commit, tag or branch, and the place of `checkout` in its repository, as git has it. Raises as `tree`."""
+    inside = git(checkout, "rev-parse", "--show-prefix")
+    if inside.status:
+        if "not a git repository" in inside.words:
+            raise UsageError(f"{str(checkout)!r} is in no git repository: a revision is given as FOLDER@REVISION")
+        raise SetupError(f"{str(checkout)!r} cannot be read by git: {inside.words}")
+    found = git(checkout, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
+    if found.status:
+        known = git(checkout, "for-each-ref", "--format=%(refname:short)").output.split()
+        raise UsageError(f"{str(checkout)!r} has no revision {revision!r}{near(revision, known)}")
+    return found.output.strip(), inside.output.removesuffix("\n")
+
+
 def _check_submodules(checkout: Path, revision: str, commit: str) -> None:
     """Of a submodule a revision has an empty folder, and Python would go on to the package that is installed."""
-    for entry in _git(checkout, "ls-tree", "-r", "-z", commit).output.split("\0"):
+    for entry in git(checkout, "ls-tree", "-r", "-z", commit).output.split("\0"):
         described, _, path = entry.partition("\t")
         is_package = path == "./" or path.removeprefix("src/").isidentifier()
         if described.startswith(_SUBMODULE) and is_package:
@@ -63,7 +68,7 @@ def _extracted(checkout: Path, commit: str) -> Scratch:
         with contextlib.ExitStack() as undo:
             undo.callback(folder.close)
             with tempfile.TemporaryFile() as packed:
-                done = _git(checkout, "archive", "--format=tar", commit, into=packed)
+                done = git(checkout, "archive", "--format=tar", commit, into=packed)
                 if done.status:
                     raise SetupError(f"{str(checkout)!r} cannot give revision {commit[:12]}: {done.words}")
                 packed.seek(0)
@@ -80,7 +85,7 @@ def _extracted(checkout: Path, commit: str) -> Scratch:
     return folder
 
 
-class _Said(NamedTuple):
+class Said(NamedTuple):
     """Exit status and output of git, and of what it said of a failure the line that counts."""
 
     status: int
@@ -88,7 +93,7 @@ class _Said(NamedTuple):
     words: str
 
 
-def _git(checkout: Path, *arguments: str, into: IO[bytes] | None = None) -> _Said:
+def git(checkout: Path, *arguments: str, into: IO[bytes] | None = None) -> Said:
     """Runs git, which writes into files: a pipe that is not read would stop it. Raises SetupError where it does not end."""
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
         try:
@@ -115,7 +120,7 @@ def _git(checkout: Path, *arguments: str, into: IO[bytes] | None = None) -> _Sai
         errors.seek(0)
         lines = errors.read(2**16).decode(errors="replace").splitlines() or [f"git ended with exit status {status}"]
         words = next((line for line in lines if line.startswith(("fatal:", "error:"))), lines[0])
-        return _Said(status, output.read().decode(errors="surrogateescape"), shown(words))
+        return Said(status, output.read().decode(errors="surrogateescape"), shown(words))
 
 
 def _environment() -> dict[str, str]:

@@ -46,12 +46,17 @@ def _changed(word: str, name: str, settings: Settings, model_settings: Mapping[s
     if _PYTHON.fullmatch(word) or os.path.isfile(word):  # noqa: PTH113
         return replace(settings, python=_READ["python"](word, name)), model_settings
     if (parts := _revision(word)) is not None:
-        return replace(settings, path=_READ["path"](str(revisions.tree(*parts)), name)), model_settings
+        return at_revision(*parts, settings, name), model_settings
     if _SETTING.fullmatch(word):
         return settings, {**model_settings, **dict([setting(word)])}
     if os.sep in word:
         raise UsageError(f"{name} {word!r} is no file or folder: it must be {FORMS}")
     return replace(settings, model=word), model_settings
+
+
+def at_revision(folder: Path, revision: str, settings: Settings, name: str) -> Settings:
+    """The settings with the sources of a git revision. Raises as `revisions.tree` does."""
+    return replace(settings, path=_READ["path"](str(revisions.tree(folder, revision)), name))
 
 
 def _revision(word: str) -> tuple[Path, str] | None:
