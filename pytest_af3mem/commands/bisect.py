@@ -71,6 +71,8 @@ def run(parsed: argparse.Namespace, settings: Settings) -> int:
 
 def _history(parsed: argparse.Namespace, settings: Settings) -> History:
     if parsed.good is None:
+        if parsed.first_parent:
+            raise UsageError("--first-parent is of commits: leave it out for versions, or give REPO GOOD BAD")
         return Versions(parsed.what, settings, show)
     if parsed.bad is None:
         raise UsageError(f"GOOD {parsed.good!r} needs a BAD: af3mem bisect REPO GOOD BAD")

@@ -106,7 +106,20 @@ def python_with(settings: Settings, requirements: Sequence[str], show: Show) -> 
                 os.utime(place)  # the time of its last use, by which `housekeeping` goes
     except OSError as error:
         raise SetupError(f"the environment {place} cannot be made: {error.strerror or error}") from error
-    return str(place / "bin" / "python")
+    python = str(place / "bin" / "python")
+    _check(python, requirements)
+    return python
+
+
+def _check(python: str, requirements: Sequence[str]) -> None:
+    """Raises SetupError where an interpreter would import another version than one that was installed for it."""
+    from packaging.requirements import Requirement
+    from packaging.utils import canonicalize_name
+
+    for one in map(Requirement, requirements):
+        has = described(python).installed.get(canonicalize_name(one.name))
+        if has is None or not one.specifier.contains(has, prereleases=True):
+            raise SetupError(f"{python} has {one.name} {has or 'not at all'} and not {one}: look at $PYTHONPATH")
 
 
 def _make(place: Path, python: str, requirements: Sequence[str], folders: Iterable[str], show: Show) -> None:

@@ -23,7 +23,7 @@ def line(one: Tested, tolerance: Size) -> str:
         why = ": ".join(part for part in (one.revision.subject, str(one.answer)) if part)
         return shown(f"{one.role or 'skipped':<7}  {one.revision.name:<12}  {why}")
     difference = change(one.against.total_bytes, one.answer.total_bytes, 2) if one.against else "not judged"
-    columns = f"{one.revision.name:<12}  {format_bytes(one.answer.total_bytes):>11}  {difference:>22}  {origin(one.answer):<15}"
+    columns = f"{one.revision.name:<12}  {format_bytes(one.answer.total_bytes):>11}  {difference:>22}  {origin(one.answer):<18}"
     return shown(f"{one.role or outcome.value:<7}  {columns}  {one.revision.subject}".rstrip())
 
 

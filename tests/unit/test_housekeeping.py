@@ -102,6 +102,7 @@ def folder(tmp_path, temporary):
     for name in ("failing/test_fits_0123abcd.json", "calibration/h100-80gb.json"):
         (folder / name).parent.mkdir()
         (folder / name).write_text("{}")
+    (folder / "environments" / ("0" * 64)).mkdir(parents=True)
     for name in ("a", "b"):
         (temporary / f"{scratch._prefix()}{2**22 + 1}-{name}").mkdir()
     (temporary / f"{scratch._prefix()}{2**22 + 1}-b" / scratch.TREE).mkdir()
