@@ -32,7 +32,7 @@ def noted(side: Side, *, strict: bool = False) -> Side:
         has = base.installed.get(name)
         if has is None or not requirement.specifier.contains(has, prereleases=True):
             unmet[name] = (str(requirement.specifier), has)
-    return replace(side, unmet=dict(sorted(unmet.items(), key=lambda item: item[1][1] is None)))
+    return replace(side, unmet=dict(sorted(unmet.items(), key=lambda item: (item[1][1] is None, item[0]))))
 
 
 def with_own(side: Side, show: Show) -> Side:
@@ -51,7 +51,7 @@ def _files(tree: Path) -> list[Path]:
 
 
 def _requirements(files: Iterable[Path], python: str, *, strict: bool) -> dict[str, Requirement]:
-    """What the files ask for with a Python of this version, by normal name. Packages of NVIDIA are left out: to compile takes none."""
+    """What the files ask for with a Python of this version, by normal name; to compile takes no packages of NVIDIA."""
     from packaging.requirements import InvalidRequirement, Requirement
     from packaging.utils import canonicalize_name
 

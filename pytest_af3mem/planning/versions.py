@@ -68,7 +68,7 @@ def _versions(package: str, stated: str, python: str, show: Show) -> Sequence[st
     first, last = known.values()
     if first > last:
         raise UsageError(
-            f"{package}=={stated} goes back: to look that way, give all versions as PACKAGE=={parts[0]},...,{parts[1]}"
+            f"{package}=={stated} goes back: to look that way, give all versions as {package}=={parts[0]},...,{parts[1]}"
         )
     show(f"looking for versions of {package}")
     between = {Version(one) for one in environments.versions(package, python)}

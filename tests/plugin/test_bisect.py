@@ -52,7 +52,9 @@ def test_eight_commits_are_five_measurements_and_two_programs(repository, cold_p
     output, errors = capsys.readouterr()
     assert (status, errors) == (commands.OVER, "")
     lines = output.splitlines()
-    assert [(line.split()[0], line.partition("  ")[2].endswith(subject)) for line, subject in zip(lines, SUBJECTS, strict=False)] == [
+    assert [
+        (line.split()[0], line.partition("  ")[2].endswith(subject)) for line, subject in zip(lines, SUBJECTS, strict=False)
+    ] == [
         ("GOOD", True),
         ("BAD", True),
         ("skipped", True),

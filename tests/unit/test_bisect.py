@@ -31,7 +31,9 @@ class Repository:
         who = {f"GIT_{role}_{what}": "a@b" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
         days = {f"GIT_{role}_DATE": "2026-11-26T12:00:00Z" for role in ("AUTHOR", "COMMITTER")}
         command = ["git", "-c", "commit.gpgsign=false", *arguments]
-        done = subprocess.run(command, cwd=self.path, check=True, capture_output=True, text=True, env={**os.environ, **who, **days})
+        done = subprocess.run(
+            command, cwd=self.path, check=True, capture_output=True, text=True, env={**os.environ, **who, **days}
+        )
         return done.stdout.strip()
 
     def commit(self, subject, needs):
@@ -144,7 +146,10 @@ def test_where_the_commit_before_cannot_be_measured_it_may_be_that_one(af3mem, e
     ("arguments", "line"),
     [
         (("main~7", "main~3"), "BAD does not need more than GOOD: there is no commit to find"),
-        (("v1", "main", "--tolerance", "64 KiB"), "BAD does not need more than GOOD by more than 64.00 KiB: there is no commit to find"),
+        (
+            ("v1", "main", "--tolerance", "64 KiB"),
+            "BAD does not need more than GOOD by more than 64.00 KiB: there is no commit to find",
+        ),
     ],
 )
 def test_where_nothing_grew_there_is_nothing_to_find(af3mem, eight, measured, arguments, line):

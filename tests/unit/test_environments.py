@@ -94,7 +94,7 @@ def test_uv_installs_where_it_is(tmp_path, settings, monkeypatch):
 def test_in_a_folder_that_others_may_write_nothing_is_run(settings, monkeypatch):
     prepared(settings.cache_dir).chmod(0o777)
     monkeypatch.setenv("AF3MEM_TRUST_CACHE", "1")
-    with pytest.raises(SetupError, match="may be written by others .*, and environments in it are run: choose another"):
+    with pytest.raises(SetupError, match=r"may be written by others .*, and environments in it are run: choose another"):
         environments.python_with(settings, ["scale==2.0"], quiet)
 
 
@@ -148,7 +148,9 @@ def test_versions_that_are_meant(monkeypatch, stated, ids):
 
 def test_pip_lists_versions(index):
     assert environments.versions("scale", sys.executable) == ["3.0", "2.0", "1.0"]
-    with pytest.raises(SetupError, match=r"give versions as a list, other==GOOD,...,BAD: pip does not list those of other: ERROR: "):
+    with pytest.raises(
+        SetupError, match=r"give versions as a list, other==GOOD,...,BAD: pip does not list those of other: ERROR: "
+    ):
         environments.versions("other", sys.executable)
 
 
@@ -194,7 +196,11 @@ def test_the_first_version_that_needs_more(index, settings, monkeypatch, a_peak,
         ["over", "2.0", "5", "B"],
     ]
     assert lines[2].endswith("ERROR: No matching distribution found for scale==1.5")
-    assert lines[5:8] == ["the first version that needs more is one of these 2; but for the last none is judged:", "  1.5", "  2.0"]
+    assert lines[5:8] == [
+        "the first version that needs more is one of these 2; but for the last none is judged:",
+        "  1.5",
+        "  2.0",
+    ]
     assert lines[9] == "from 1.0 to 2.0: +1 B (+25.00 %)"
     first, last = (environments.python_with(settings, [f"scale=={one}"], quiet) for one in ("1.0", "2.0"))
     assert lines[11] == f"af3mem compare {first} {last} --tokens 100 --target h100-80gb"
@@ -243,7 +249,7 @@ def test_what_a_side_asks_for_and_does_not_have(side):
     }
     text = report.render_text(Comparison(found, side, None, ()))
     assert text.splitlines()[2] == (
-        "OLD asks for rdkit==2025.9.4 (2025.9.1), dm-haiku==0.0.16 (0.0.17), jax==0.9.1 (0.10.2), triton>=3 (not installed); "
+        "OLD asks for dm-haiku==0.0.16 (0.0.17), jax==0.9.1 (0.10.2), rdkit==2025.9.4 (2025.9.1), triton>=3 (not installed); "
         "it is measured with what is installed, and --with-pins measures it with its own"
     )
 
@@ -255,7 +261,7 @@ def test_with_its_pins_a_side_has_an_environment_of_its_own(side, monkeypatch):
     assert found.settings.python == "/of/its/own/python"
     assert asked == [["dm-haiku==0.0.16", "jax==0.9.1", "jaxlib==0.9.1", "rdkit==2025.9.4", "triton>=3"]]
     text = report.render_text(Comparison(found, side, None, ()))
-    line = "OLD is measured in an environment of its own, with rdkit==2025.9.4, dm-haiku==0.0.16, jax==0.9.1, triton>=3"
+    line = "OLD is measured in an environment of its own, with dm-haiku==0.0.16, jax==0.9.1, rdkit==2025.9.4, triton>=3"
     assert text.splitlines()[2] == line
 
 
