@@ -168,23 +168,30 @@ def test_bad_versions(stated, said):
         versions.Versions(stated, Settings(), quiet)
 
 
-def test_the_first_version_that_needs_more(index, settings, monkeypatch, a_peak, a_request, capsys):
-    class Session:
-        """Its model needs as many bytes as the version of `scale` in its interpreter says."""
+def test_the_first_version_that_needs_more(has, settings, monkeypatch, a_peak, a_request, capsys):
+    """`scale` 1.5 does not install; from 2.0 on the model needs a byte more."""
+    has(scale="1.0")
 
+    def python_with(settings, requirements, show):
+        if requirements == ["scale==1.5"]:
+            raise SetupError("scale==1.5 cannot be installed: ERROR: No matching distribution found for scale==1.5")
+        return f"/{requirements[0]}/python"
+
+    class Session:
         def __init__(self, settings):
-            self.python = settings.python
+            self.version = float(settings.python.split("/")[1].removeprefix("scale=="))
             self.pool = SimpleNamespace(notes=[], submit=lambda request: request)
 
         def request(self, tokens, **given):
             return a_request(tokens=tokens)
 
         def wait(self, request, show):
-            return a_peak(total_bytes=int(float(says(self.python, "import scale; print(scale.VERSION)")) > 1.0) + 4, seconds=1.0)
+            return a_peak(total_bytes=4 + (self.version >= 2), seconds=1.0)
 
         def close(self):
             pass
 
+    monkeypatch.setattr(environments, "python_with", python_with)
     monkeypatch.setattr(bisect, "Session", Session)
     arguments = ["bisect", "scale==1.0,1.5,2.0,3.0", "--tokens", "100", "--cache-dir", str(settings.cache_dir)]
     assert cli.main(arguments) == commands.OVER
@@ -202,8 +209,7 @@ def test_the_first_version_that_needs_more(index, settings, monkeypatch, a_peak,
         "  2.0",
     ]
     assert lines[9] == "from 1.0 to 2.0: +1 B (+25.00 %)"
-    first, last = (environments.python_with(settings, [f"scale=={one}"], quiet) for one in ("1.0", "2.0"))
-    assert lines[11] == f"af3mem compare {first} {last} --tokens 100 --target h100-80gb"
+    assert lines[11] == "af3mem compare /scale==1.0/python /scale==2.0/python --tokens 100 --target h100-80gb"
 
 
 PYPROJECT = """
