@@ -212,6 +212,7 @@ def test_a_share_is_no_amount():
 
 def test_in_use_until_it_is_closed(folder):
     session = in_use(folder)
-    assert {one.kind for one in free(folder, Limits()).entries if one.in_use} == {"dictionaries", "locks", "unfinished files"}
+    used = {"dictionaries", "environments", "locks", "unfinished files"}
+    assert {one.kind for one in free(folder, Limits()).entries if one.in_use} == used
     session.close()
     assert not any(one.in_use for one in free(folder, Limits()).entries)
