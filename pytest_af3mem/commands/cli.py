@@ -16,6 +16,7 @@ from typing import Any, TextIO
 
 from pytest_af3mem import __version__, commands
 from pytest_af3mem.commands import (
+    bisect,
     cache,
     calibrate,
     compare,
@@ -38,7 +39,7 @@ from pytest_af3mem.session.settings import OPTIONS, Option, Settings, resolve_au
 
 _GROUPS = {"model": "model", "python": "model", "path": "model", "buckets": "model", "json": "report", "all_holders": "report"}
 _BUG = "af3mem: this is a fault of pytest-af3mem, and says nothing of the memory: please report it"
-_COMMANDS = (measure, vary, tokens, sweep, plan, compare, history, fit, read, calibrate, watch, explain, doctor, cache)
+_COMMANDS = (measure, vary, tokens, sweep, plan, compare, bisect, history, fit, read, calibrate, watch, explain, doctor, cache)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

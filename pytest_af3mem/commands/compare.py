@@ -12,7 +12,7 @@ import sys
 from pytest_af3mem.commands import MEASURING, NOT_JUDGED, OVER, STATUS_OF
 from pytest_af3mem.commands.arguments import JOB_OPTIONS, Parser, deliver, job_options, show, whole_numbers
 from pytest_af3mem.gpus.size import read_tolerance
-from pytest_af3mem.planning import sides
+from pytest_af3mem.planning import pins, sides
 from pytest_af3mem.planning.compare import compare
 from pytest_af3mem.reports import compare as report
 from pytest_af3mem.reports.write import on_github
@@ -44,6 +44,12 @@ def prepare(parser: Parser) -> None:
     parser.take(*JOB_OPTIONS)
     parser.take("--set", help="a setting of both; repeatable")
     parser.take(
+        "--with-pins",
+        group="model",
+        action="store_true",
+        help="measure each side with the versions that its pyproject.toml and requirements.txt ask for, installed apart",
+    )
+    parser.take(
         "--tolerance",
         group="report",
         default="0",
@@ -54,8 +60,12 @@ def prepare(parser: Parser) -> None:
 
 
 def run(parsed: argparse.Namespace, settings: Settings) -> int:
-    old = sides.read(parsed.old, "OLD", settings, parsed.set)
-    new = sides.read(parsed.new, "NEW", settings, parsed.set)
+    old, new = (
+        pins.noted(sides.read(text, name, settings, parsed.set), strict=parsed.with_pins)
+        for name, text in (("OLD", parsed.old), ("NEW", parsed.new))
+    )
+    if parsed.with_pins:
+        old, new = (pins.with_own(side, show) for side in (old, new))
     edits = sides.edits(old, new)
     found = compare(old, new, parsed.tokens, job_options(parsed), parsed.tolerance, show, edits)
     deliver(settings, report.render_text(found), report.render_json(found))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +27,19 @@ from pytest_af3mem.session.settings import Settings
 
 @dataclass(frozen=True)
 class Side:
-    """OLD or NEW: its `name`, how it was asked for, where it is measured, what its model is set to; or a compiled `program`."""
+    """OLD or NEW: its `name`, how it was asked for, where it is measured, what its model is set to; or a compiled `program`.
+
+    `unmet` is what its sources ask for and its interpreter does not have: by name what is asked for, as `==1.2`, and the version
+    that there is. Where it `has_own`, an environment was made in which it has all of that.
+    """
 
     name: str
     text: str
     settings: Settings
     model_settings: Mapping[str, Any]
     program: Path | None = None
+    unmet: Mapping[str, tuple[str, str | None]] = field(default_factory=dict)
+    has_own: bool = False
 
     def shown(self, show: Show) -> Show:
         """As `show`, with the side's name."""
@@ -137,13 +143,13 @@ def compare(
         with closing(Session(settings)) as session:
             for side in (one for one in measured if one.settings == settings):
                 given: dict[str, Any] = {"options": options, "model_settings": side.model_settings}
-                with _named(side):
+                with named(f"{side.name} {side.text!r}"):
                     requests = [session.request(tokens=count, **given) for count in tokens]
                     for request in requests:
                         session.pool.submit(request)
                 asked.append((side, requests))
             for side, requests in asked:
-                with _named(side):
+                with named(f"{side.name} {side.text!r}"):
                     found[side.name] = list(ask(session, requests, side.shown(show)).items())
             notes += session.pool.notes
     pairs = [
@@ -170,12 +176,13 @@ def _read(side: Side, show: Show) -> ReadProgram | NotJudged:
 
 
 @contextmanager
-def _named(side: Side) -> Iterator[None]:
+def named(what: str) -> Iterator[None]:
+    """Errors meanwhile begin with `what` they are about."""
     try:
         yield
     except (SetupError, UsageError) as error:
         kind = SetupError if isinstance(error, SetupError) else UsageError
-        raise kind(f"{side.name} {side.text!r}: {error}") from error
+        raise kind(f"{what}: {error}") from error
 
 
 def _compiled_for(program: Planned) -> dict[str, str]:

@@ -40,15 +40,15 @@ def tree(checkout: Path, revision: str) -> Path:
     What git does not hold, such as compiled modules, is not there. Raises UsageError for what is no repository, for an unknown
     revision, and where Python would look for packages in a submodule, of which git holds nothing; SetupError where git fails.
     """
-    key = resolved(checkout, revision)
+    key = commit(checkout, revision)
     if key not in _trees:
         _check_submodules(checkout, revision, key[0])
         _trees[key] = _extracted(checkout, key[0])
     return _trees[key].path / TREE
 
 
-def resolved(checkout: Path, revision: str) -> tuple[str, str]:
-    """The name of a revision's commit, and the folder of `checkout` in its repository, such as `src/`. Raises as `tree`."""
+def commit(checkout: Path, revision: str) -> tuple[str, str]:
+    """The hash of a commit, tag or branch, and the place of `checkout` in its repository, as git has it. Raises as `tree`."""
     inside = git(checkout, "rev-parse", "--show-prefix")
     if inside.status:
         if "not a git repository" in inside.words:

@@ -71,7 +71,7 @@ def _place(side: Side, name: str) -> tuple[Path, str | None, str] | None:
     if found is None:
         said = revisions.git(side.settings.path, "rev-parse", "--show-prefix")
         return None if said.status else (side.settings.path, None, said.output.removesuffix("\n"))
-    commit, folder = revisions.resolved(*found)
+    commit, folder = revisions.commit(*found)
     inside = os.path.relpath(side.settings.path, revisions.tree(*found))
     return found[0], commit, folder if inside == "." else f"{folder}{inside}/"
 
@@ -95,7 +95,7 @@ def _changed(word: str, name: str, settings: Settings, model_settings: Mapping[s
     if _PYTHON.fullmatch(word) or os.path.isfile(word):  # noqa: PTH113
         return replace(settings, python=_READ["python"](word, name)), model_settings
     if (parts := _revision(word)) is not None:
-        return replace(settings, path=_READ["path"](str(revisions.tree(*parts)), name)), model_settings
+        return at_revision(*parts, settings, name), model_settings
     if _SETTING.fullmatch(word):
         return settings, {**model_settings, **dict([setting(word)])}
     if os.sep in word:
@@ -123,6 +123,11 @@ def _is_text(path: Path) -> bool:
     except OSError:
         return True
     return True
+
+
+def at_revision(folder: Path, revision: str, settings: Settings, name: str) -> Settings:
+    """The settings with the sources of a git revision. Raises as `revisions.tree` does."""
+    return replace(settings, path=_READ["path"](str(revisions.tree(folder, revision)), name))
 
 
 def _revision(word: str) -> tuple[Path, str] | None:

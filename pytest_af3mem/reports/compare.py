@@ -8,7 +8,7 @@ from typing import Any
 
 from pytest_af3mem.errors import NotJudged
 from pytest_af3mem.gpus.size import format_bytes
-from pytest_af3mem.planning.compare import Comparison, OldAndNew
+from pytest_af3mem.planning.compare import Comparison, OldAndNew, Side
 from pytest_af3mem.planning.hunks import Hunk, Share
 from pytest_af3mem.records.holders import by_component, grown
 from pytest_af3mem.records.read_program import Planned, ReadProgram
@@ -19,11 +19,12 @@ from pytest_af3mem.reports.github import annotation
 from pytest_af3mem.reports.json import document, row
 
 _MOST_HUNKS = _MOST_ANNOTATIONS = 10
+_MOST_PINS = 8  # in a line
 
 
 def render_text(found: Comparison) -> str:
     """Both sides, a line a size, what grew at each, and what differs besides."""
-    lines = [f"OLD  {found.old.text}", f"NEW  {found.new.text}", ""]
+    lines = [f"OLD  {found.old.text}", f"NEW  {found.new.text}", *filter(None, map(_pins, (found.old, found.new))), ""]
     rows = [("tokens", "bucket", "target", "old", "new", "difference", "verdict"), *(_row(pair, found) for pair in found.pairs)]
     if not any(pair.asked for pair in found.pairs):
         rows = [row[3:] for row in rows]  # of compiled programs no tokens are known
@@ -60,6 +61,7 @@ def render_json(found: Comparison) -> str:
         tolerance=str(found.tolerance),
         verdict=found.outcome.value,
         comparisons=comparisons,
+        pins={one.name.lower(): {"unmet": _asked(one), "has_own": one.has_own} for one in (found.old, found.new)},
         differing={name: {"old": old, "new": new} for name, (old, new) in found.differing.items()},
         measurements=rows,
     )
@@ -130,6 +132,25 @@ def _measurement(found: Comparison, pair: OldAndNew, at: int, answer: Planned | 
 def _tokens(pair: OldAndNew) -> str:
     """Of the input on both sides; empty for compiled programs, of which they are not known."""
     return f"{pair.asked[0].tokens}" if pair.asked else ""
+
+
+def _pins(side: Side) -> str:
+    """What a side asks for that its interpreter does not have, in a line; empty where that is nothing."""
+    if not side.unmet:
+        return ""
+    if side.has_own:
+        return f"{side.name} is measured in an environment of its own, with {_few(_asked(side))}"
+    said = [f"{name}{asked} ({has or 'not installed'})" for name, (asked, has) in side.unmet.items()]
+    return f"{side.name} asks for {_few(said)}; it is measured with what is installed, and --with-pins measures it with its own"
+
+
+def _asked(side: Side) -> list[str]:
+    return [f"{name}{asked}" for name, (asked, _) in side.unmet.items()]
+
+
+def _few(texts: Sequence[str]) -> str:
+    more = len(texts) - _MOST_PINS
+    return ", ".join(texts[:_MOST_PINS]) + (f" and {more} more" if more > 0 else "")
 
 
 def _row(pair: OldAndNew, found: Comparison) -> tuple[str, ...]:

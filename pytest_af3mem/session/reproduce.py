@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,13 +30,14 @@ def command(
     tokens: int | None = None,
     options: Iterable[tuple[str, Any]] = (),
     job: Path | None = None,
+    does: Sequence[str] = ("measure",),
 ) -> str:
-    """The shell command that makes the same request again in a session with these settings.
+    """The shell command that makes the same request again in a session with these settings, or `does` another thing with it.
 
     Its job is generated with so many `tokens` and these `options`, or the one in a file.
     """
     target = gpus.spelled(request.target)
-    words = ["af3mem", "measure", *(("--job", str(job)) if job else ("--tokens", str(tokens))), "--target", target]
+    words = ["af3mem", *does, *(("--job", str(job)) if job else ("--tokens", str(tokens))), "--target", target]
     for name, value in options:
         flag = f"--{name.replace('_', '-')}"
         if name == "smiles":

@@ -24,7 +24,7 @@ def prepared(folder: Path) -> Path:
     try:
         folder.mkdir(mode=0o755, parents=True, exist_ok=True)
         is_trusted = os.environ.get(TRUST, "").lower() in ("1", "true", "yes", "on")
-        if (owner := _foreign(folder)) and not is_trusted:
+        if (owner := foreign(folder)) and not is_trusted:
             rule = f"{owner}, and whoever may write it decides what passes: {way_out}, or trust it with ${TRUST}=1"
             raise SetupError(f"the cache folder {folder} {rule}")
         if not (folder / TAG).exists():
@@ -36,7 +36,7 @@ def prepared(folder: Path) -> Path:
     return folder
 
 
-def _foreign(folder: Path) -> str:
+def foreign(folder: Path) -> str:
     """Who else may write `folder`; empty where nobody may but its user, and root, who may do all anyway."""
     status = folder.stat()
     if status.st_uid not in (os.geteuid(), 0):

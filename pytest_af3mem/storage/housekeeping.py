@@ -26,12 +26,13 @@ UNUSED_DAYS = 90
 """What no session used for so long goes at the end of one, looked for once a day."""
 
 DICTIONARIES, LOCKS, UNFINISHED = "dictionaries", "locks", "unfinished files"
+ENVIRONMENTS = "environments"
 INPUTS, CALIBRATION = "kept inputs", "calibration records"
 TREES, SCRATCH = "git trees", "scratch"
 _RESULTS = ("peaks", "programs", "parameters", "signatures")
-KINDS = (*_RESULTS, DICTIONARIES, INPUTS, CALIBRATION, LOCKS, UNFINISHED, TREES, SCRATCH)
+KINDS = (*_RESULTS, DICTIONARIES, ENVIRONMENTS, INPUTS, CALIBRATION, LOCKS, UNFINISHED, TREES, SCRATCH)
 """Of the last two are only those that dead sessions left, in the folder for temporary files."""
-_OF_A_SESSION = (DICTIONARIES, LOCKS, UNFINISHED)
+_OF_A_SESSION = (DICTIONARIES, ENVIRONMENTS, LOCKS, UNFINISHED)
 _OF_NO_USE = (LOCKS, UNFINISHED, TREES, SCRATCH)
 
 _DIGEST = "[0-9a-f]{64}"
@@ -39,6 +40,7 @@ _OF_WRITING = r"\.\d+\.\d+"  # the end of the name of what `written_atomically` 
 _NAMES = {
     "": {r"ccd-.+\.(sqlite|pickle)": DICTIONARIES, r"ccd-.+\.lock": LOCKS, rf"\.ccd-.+{_OF_WRITING}": UNFINISHED},
     "failing": {r"\w*_[0-9a-f]{8}\.json": INPUTS},
+    ENVIRONMENTS: {_DIGEST: ENVIRONMENTS, rf"{_DIGEST}\.lock": LOCKS},
     "calibration": {r"[\w.-]+\.json": CALIBRATION, rf"\..+\.json{_OF_WRITING}": UNFINISHED},
 } | {
     kind: {rf"{_DIGEST}\.json": kind, rf"{_DIGEST}\.lock": LOCKS, rf"\.{_DIGEST}\.json{_OF_WRITING}": UNFINISHED}
@@ -49,7 +51,10 @@ _NAMES = {
 
 @dataclass(frozen=True)
 class Entry:
-    """A file of the cache, or a folder that a dead session left. `used` is when it was last used or written, in seconds."""
+    """A file of the cache, an environment in it, or a folder that a dead session left.
+
+    `used` is when it was last used or written, in seconds.
+    """
 
     kind: str
     path: Path
@@ -139,16 +144,22 @@ def _files(folder: Path, *, is_alone: bool) -> Iterator[Entry]:
         for file in sorted(within.iterdir()):
             kind = next((kind for name, kind in names.items() if re.fullmatch(name, file.name)), None)
             with contextlib.suppress(FileNotFoundError):  # what was being written is there no more
-                if kind and stat.S_ISREG(file.lstat().st_mode):
+                is_kind = stat.S_ISDIR if kind == ENVIRONMENTS else stat.S_ISREG
+                if kind and is_kind(file.lstat().st_mode):
                     in_use = kind in _OF_A_SESSION and not (is_alone and (kind != LOCKS or is_free(file)))
-                    yield Entry(kind, file, file.lstat().st_size, _used(file), in_use)
+                    yield Entry(kind, file, _size_bytes(file), _used(file), in_use)
 
 
 def _left() -> Iterator[Entry]:
     """What sessions left behind that were killed."""
     for folder in left(Path(tempfile.gettempdir())):
-        size = sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
-        yield Entry(TREES if (folder / TREE).is_dir() else SCRATCH, folder, size, _used(folder))
+        yield Entry(TREES if (folder / TREE).is_dir() else SCRATCH, folder, _size_bytes(folder), _used(folder))
+
+
+def _size_bytes(path: Path) -> int:
+    """Of a file, or of all files in a folder."""
+    files = path.rglob("*") if path.is_dir() else [path]
+    return sum(one.lstat().st_size for one in files if one.is_file() and not one.is_symlink())
 
 
 def _used(path: Path) -> float:
@@ -160,10 +171,10 @@ def _used(path: Path) -> float:
 def _remove(entry: Entry) -> bool:
     """Whether it is gone: what was used since it was looked at stays."""
     with contextlib.suppress(FileNotFoundError):  # another has removed it
-        if entry.kind in (TREES, SCRATCH):
-            shutil.rmtree(entry.path)
-        elif _used(entry.path) == entry.used:
-            entry.path.unlink()
-        else:
+        if entry.kind not in (TREES, SCRATCH) and _used(entry.path) != entry.used:
             return False
+        if entry.path.is_dir():
+            shutil.rmtree(entry.path)
+        else:
+            entry.path.unlink()
     return True

@@ -181,7 +181,7 @@ class Worker:
         job = compile_process.job(lowered, options)
         if job is None:
             return programs.compiled(lowered, job, options, forward, gpu, packages, launch=launch)
-        listing = same_program.listing(lowered)
+        listing = same_program.listing(lowered, self._path)
         identity = {
             "program": listing.digest,
             "options": same_program.options(job),
@@ -189,7 +189,7 @@ class Worker:
             "launch": launch,
             "left_to_xla": sorted(forward.left_to_xla),
             "stages": plain(forward.stages),
-            "packages": fingerprint.places(packages),
+            "packages": [place.removeprefix(f"{self._path}/") for place in fingerprint.places(packages)],
             "software": self.installation.software,
             "environment": self.installation.environment,
             "reader": fingerprint.digest(fingerprint.OWN),

@@ -2,6 +2,7 @@
 
 import dataclasses
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -11,7 +12,7 @@ from pytest_af3mem.records.program_limits import LargeArray, ProgramLimits
 from pytest_af3mem.records.timeline import Band, Timeline
 from pytest_af3mem.worker.xla.attribution import Attribution
 from pytest_af3mem.worker.xla.program import Compiled
-from pytest_af3mem.worker.xla.same_program import Listing, found, read, stored
+from pytest_af3mem.worker.xla.same_program import Listing, found, listing, read, stored
 
 
 @pytest.fixture
@@ -59,6 +60,22 @@ def test_another_name_of_a_scope_is_another_program(measured):
     row, compiled = measured(lambda text: text.replace('"outer_product"', '"pair_product"'))
     assert compiled == 2
     assert "pair_product" in row["high_water"]
+
+
+def test_where_a_source_tree_lies_does_not_matter():
+    """As of two commits of git, each of which is taken out into a folder of its own."""
+
+    class Lowered:
+        def __init__(self, tree):
+            self.tree = tree
+
+        def as_text(self, debug_info):
+            return f'#loc = loc(unknown)\n#loc1 = loc("{self.tree}/net/a.py":10:3 to :8)\n#loc2 = loc("/lib/jax/b.py":7:1)\n'
+
+    one, other = (listing(Lowered(tree), Path(tree)) for tree in ("/tmp/af3mem-1/tree", "/tmp/af3mem-2/tree"))
+    assert one == other
+    assert one.places == (("net/a.py", 10), ("/lib/jax/b.py", 7))
+    assert listing(Lowered("/tmp/af3mem-2/tree"), Path("/tmp/af3mem-1/tree")) != one
 
 
 PLACES = (("/lib/net/a.py", 10), ("/lib/net/b.py", 10), ("/lib/net/a.py", 20))

@@ -102,6 +102,7 @@ def folder(tmp_path, temporary):
     for name in ("failing/test_fits_0123abcd.json", "calibration/h100-80gb.json"):
         (folder / name).parent.mkdir()
         (folder / name).write_text("{}")
+    (folder / "environments" / ("0" * 64)).mkdir(parents=True)
     for name in ("a", "b"):
         (temporary / f"{scratch._prefix()}{2**22 + 1}-{name}").mkdir()
     (temporary / f"{scratch._prefix()}{2**22 + 1}-b" / scratch.TREE).mkdir()
@@ -211,6 +212,7 @@ def test_a_share_is_no_amount():
 
 def test_in_use_until_it_is_closed(folder):
     session = in_use(folder)
-    assert {one.kind for one in free(folder, Limits()).entries if one.in_use} == {"dictionaries", "locks", "unfinished files"}
+    used = {"dictionaries", "environments", "locks", "unfinished files"}
+    assert {one.kind for one in free(folder, Limits()).entries if one.in_use} == used
     session.close()
     assert not any(one.in_use for one in free(folder, Limits()).entries)

@@ -1,7 +1,7 @@
 """Whether a program was compiled before, as after an edit that changes none of its operations but moves lines of sources.
 
 What XLA makes of a program does not depend on where its operations stand in files. So numbers of lines are left out of what is
-compared, and in the answer those of the new sources take the place of the old.
+compared, and in the answer those of the new sources take the place of the old. Nor does it depend on where a source tree lies.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 from pytest_af3mem.records.peak import Holder
@@ -33,9 +34,11 @@ class Listing:
     places: tuple[tuple[str, int], ...]
 
 
-def listing(lowered: Any) -> Listing:
-    """Of a lowered program. Names of scopes, functions and files count."""
+def listing(lowered: Any, tree: Path | None = None) -> Listing:
+    """Of a lowered program. Names of scopes, functions and files count; those of files in `tree` from there on."""
     text = lowered.as_text(debug_info=True)
+    if tree:
+        text = text.replace(f'loc("{tree}/', 'loc("')
     places = tuple((file, int(line)) for _, file, line in _PLACE.findall(text))
     return Listing(hashlib.sha256(_PLACE.sub(r"\1)", text).encode()).hexdigest(), places)
 
