@@ -27,7 +27,8 @@ SHARED = {cli._flag(option): option for option in OPTIONS}
 TOP = """\
 # Reference
 
-Made by `python docs/reference.py` of what the code says of itself. Words: [Words](words.md). First steps: [Start](start.md).
+Made by `python docs/reference.py` of what the code says of itself. [Words](words.md) explains its words; begin with
+[The first hour](start.md).
 """
 OPTIONS_RULE = """\
 Each option has three spellings. The first that is set wins: the command line, the environment, pytest's ini file. Without

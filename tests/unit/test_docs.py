@@ -70,8 +70,10 @@ def test_links_lead_somewhere(page):
 
 
 def test_dead_links_are_found():
-    text = "[a](gone.md) [b](ci.md#gone) [c](ci.md#gitlab-ci) [d](#words) [e](http://x) ![f](gone.svg)\n[g]: gone.md\n    [h](code)\n"
-    assert list(dead_links(DOCS / "words.md", text)) == ["gone.md", "ci.md#gone", "http://x", "gone.svg", "gone.md"]
+    text = (
+        "[a](gone.md) [b](ci.md#gone) [c](ci.md#gitlab-ci) [d](#words) [e](http://x) ![f](x.svg)\n[g]: gone.md\n    [h](code)\n"
+    )
+    assert list(dead_links(DOCS / "words.md", text)) == ["gone.md", "ci.md#gone", "http://x", "x.svg", "gone.md"]
 
 
 def test_every_page_is_in_the_navigation():
@@ -117,6 +119,30 @@ def test_code_is_what_it_says(page):
 )
 def test_broken_code_is_found(language, code):
     assert len(list(broken_blocks(f"```{language}\n{code}\n```\n"))) == 1
+
+
+def seen_differently(text):
+    """Lines that one reader of Markdown takes for a list or for code, and another does not."""
+    in_list, before = False, ""
+    for line in re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE).splitlines():
+        item = re.match(r"- |\d+\. ", line)
+        if item and before.strip() and not in_list:
+            yield line
+        if in_list and not before.strip() and re.match(r" {1,3}\S| {5,7}\S", line):
+            yield line
+        if line.strip() and line[0] != " ":
+            in_list = bool(item)
+        before = line
+
+
+@each_page
+def test_markdown_is_read_alike(page):
+    assert list(seen_differently(page.read_text())) == []
+
+
+def test_markdown_that_is_not_read_alike_is_found():
+    assert list(seen_differently("Text:\n- item\n\n      code\n\n  text\n")) == ["- item", "      code", "  text"]
+    assert list(seen_differently("Text:\n\n- item\n  goes on\n\n        code\n\n    text\n")) == []
 
 
 # Commands and options
