@@ -35,6 +35,7 @@ Each option has three spellings. The first that is set wins: the command line, t
 `--af3-gpu` the tests that measure are skipped. Paths in the ini file are relative to its folder, wherever pytest is started.
 """
 ENVIRONMENT = {
+    "AF3MEM_SHIPPED": "`no` measures what the answers that the package brings along would answer, too",
     "AF3MEM_TRUST_CACHE": "`1` uses a cache folder that other users may write, which is refused otherwise",
     "XDG_CACHE_HOME": "where the cache folder lies, instead of `~/.cache`",
     "XLA_FLAGS": "XLA's flags, instead of those of AlphaFold 3's container, where `--af3-flags` is not given",

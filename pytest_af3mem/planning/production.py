@@ -96,8 +96,10 @@ def records(production: Production) -> list[Calibration]:
 
 
 def _point(program: Program, peak: Peak) -> Point:
-    highest = program.peaks[1]
-    return Point(program.request.tokens, peak.bucket, peak.total_bytes, None, highest, None, None, None, folds=len(program.folds))
+    highest, tokens = program.peaks[1], program.request.tokens
+    assert tokens is not None
+    assert peak.bucket is not None
+    return Point(tokens, peak.bucket, peak.total_bytes, None, highest, None, None, None, folds=len(program.folds))
 
 
 def _place(fold: Fold) -> tuple[Any, ...]:

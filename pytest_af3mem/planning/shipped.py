@@ -49,7 +49,7 @@ def make(session: Session, target: str, sizes: Sequence[int], folder: Path, show
 
 def _row(session: Session, request: Request, future: Future[Peak], show: Show) -> Row:
     """Raises NotJudged where nothing was measured, and where another input of the bucket has other shapes."""
-    if request.bucket != request.tokens or request.settings:
+    if request.tokens is None or request.bucket != request.tokens or request.settings:
         raise NotJudged("a table has buckets alone, with the settings and flags that go without saying")
     found = answer(session, future, show)
     if isinstance(found, NotJudged):

@@ -39,8 +39,9 @@ def find_peak(
 def known_signature(cache: Cache, installation: Installation, request: Request) -> str | None:
     """The stored digest of the shapes of a job's features."""
     found: str | None = cache.get("signatures", batch_identity(installation, request), read_text)
-    if found is None and request.generated:  # any input in its bucket would do
-        return _shipped(cache, lambda folder: shipped.signature_of(folder, installation, request.target, request.bucket))
+    size = request.bucket
+    if found is None and request.generated and size is not None:  # any input in its bucket would do
+        return _shipped(cache, lambda folder: shipped.signature_of(folder, installation, request.target, size))
     return found
 
 

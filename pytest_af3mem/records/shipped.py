@@ -50,7 +50,7 @@ class Table:
 
     @property
     def by_bucket(self) -> dict[int, Row]:
-        return {row.peak.bucket: row for row in self.rows}
+        return {row.peak.bucket: row for row in self.rows if row.peak.bucket is not None}
 
     def identity(self, row: Row) -> dict[str, Any]:
         """As `records.identity.peak_identity`, all of it from here."""
@@ -65,6 +65,7 @@ class Table:
 
     def with_row(self, row: Row) -> Table:
         """The same with another answer, which takes the place of that of its bucket."""
+        assert row.peak.bucket is not None
         rows = {**self.by_bucket, row.peak.bucket: row}
         return dataclasses.replace(self, rows=tuple(rows[bucket] for bucket in sorted(rows)))
 

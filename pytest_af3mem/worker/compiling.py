@@ -214,7 +214,7 @@ class Worker:
     ) -> Peak:
         """What a program comes to, which was compiled with `options` beside the model's own."""
         installation, timeline, channels = self.installation, program.attribution.timeline, forward.pair_channels
-        if timeline and channels and not timeline.reason:
+        if timeline and channels and batch.bucket and not timeline.reason:
             timeline = replace(timeline, pair_bytes=batch.bucket**2 * channels * _BFLOAT16_BYTES)
         return Peak(
             tokens=batch.tokens,
