@@ -29,7 +29,7 @@ from pytest_af3mem.reports.columns import signed
 from pytest_af3mem.reports.failures import Failure
 
 _EMPTY = dict.fromkeys(
-    "stories changes lost padded bars several unattributed tables headings rows numbers versions witnesses conditions".split(), ()
+    "stories changes lost padded bars timelines tall several unattributed tables headings rows numbers versions witnesses conditions".split(), ()
 )
 
 
