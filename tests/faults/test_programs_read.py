@@ -65,7 +65,7 @@ def said(path):
         (NEWER.replace(b"\x04", b"\x03"), "which is not read here (of another backend than CUDA, or of an unknown jaxlib)"),
         (
             PLAN.replace(b"fingerprint_before_lhs", b"fingerprint_of_another"),
-            "is XLA's plan for another backend than a GPU, as a CPU or TPU: give that of a GPU, under the name that XLA wrote it",
+            "is a plan of XLA's without a sign of a GPU, as of a CPU or TPU: give that of a GPU, under XLA's name for it",
         ),
         (EXECUTABLE.replace(b"CUDA", b"ROCM"), "is a program for ROCm"),
     ],

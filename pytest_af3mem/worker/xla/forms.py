@@ -231,7 +231,7 @@ def _of_plan(content: bytes, name: str) -> Found:
         raise Unreadable(other_backend(f"ROCm {flavor['rocm']}" if flavor["rocm"] else f"the {flavor['other'].upper()}"))
     if not (flavor or any(word in module for word in _OF_GPUS)):
         raise Unreadable(
-            "is XLA's plan for another backend than a GPU, as a CPU or TPU: give that of a GPU, under the name that XLA wrote it"
+            "is a plan of XLA's without a sign of a GPU, as of a CPU or TPU: give that of a GPU, under XLA's name for it"
         )
     return Found(DUMP, _name(module), executable.read_plan(content), (flavor and flavor["sm"]) or "")
 
