@@ -99,7 +99,9 @@ def test_lines_of_large_arrays_are_those_of_the_new_sources():
 
 
 def test_lines_of_the_timeline_are_those_of_the_new_sources():
-    timeline = Timeline(1, 8, tuple(Band(name, ((0, 8),), "f32[2]", source) for name, source in (("a", "net/a.py:10"), ("b", ""))))
+    timeline = Timeline(
+        1, 8, tuple(Band(name, ((0, 8),), "f32[2]", source) for name, source in (("a", "net/a.py:10"), ("b", "")))
+    )
     program = compiled()
     program = dataclasses.replace(program, attribution=dataclasses.replace(program.attribution, timeline=timeline))
     again = found(read(stored(program, Listing("", PLACES))), Listing("", (("/lib/net/a.py", 12), *PLACES[1:])))

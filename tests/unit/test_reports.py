@@ -9,10 +9,10 @@ from pytest_af3mem.reports import json, terminal
 
 GIB = 2**30
 SCHEMA_1 = """
-    accept accept_all alias_bytes allocator_bytes argument_bytes baseline baseline_bytes baseline_timeline bucket budget_bytes cached command
-    constant_bytes explained high_water holders improved input kernels least_bytes line live_bytes method model output_bytes
-    process_bytes program_limits reason run same_program seconds settings software target temp_bytes test timeline tokens
-    total_bytes tuning_bytes unattributed verdict
+    accept accept_all alias_bytes allocator_bytes argument_bytes baseline baseline_bytes baseline_timeline bucket budget_bytes
+    cached command constant_bytes explained high_water holders improved input kernels least_bytes line live_bytes method model
+    output_bytes process_bytes program_limits reason run same_program seconds settings software target temp_bytes test timeline
+    tokens total_bytes tuning_bytes unattributed verdict
 """.split()
 CONDITIONS = "[2000 tokens, bucket 2000, l4-24gb, compiled]"
 
