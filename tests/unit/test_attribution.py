@@ -157,9 +157,8 @@ def test_few_bands_are_kept_and_the_others_count_to_the_module_that_they_stand_i
 def test_a_timeline_that_misses_the_peak_is_left_out_and_says_so(monkeypatch):
     monkeypatch.setattr(attributing, "bands", lambda *_: (Band("net/trunk", ((0, 1_199),)),))
     found = attribute(PROGRAM, (), TOTAL, LIVE)
-    assert (
-        found.timeline.reason == "memory over program order is not known: ValueError: its peak is 1275 bytes, and 1276 are alive"
-    )
+    why = "ValueError: its peak is 1275 bytes, and 1276 are alive"
+    assert found.timeline.reason == f"memory over program order is not known: {why}"
     assert (found.timeline.steps, found.timeline.bands) == (0, ())
     assert found.holders  # which are good without it
 

@@ -190,8 +190,8 @@ def test_labels_of_memory_over_program_order_are_whole(browser, page, width):
     browser.open(page, width=width)
     assert browser.evaluate(f"{LARGEST}.length") == 3  # before and now of one target, and the other target
     names = "[...document.querySelectorAll('.strips')].at(-1).innerText"
-    first = "1" if width == 420 else "embedding"
-    assert browser.evaluate(names).split() == [first, "MSA", "stack", "diffusion"]
+    shown = "1 MSA stack diffusion" if width == 420 else "embedding MSA stack diffusion 4"
+    assert browser.evaluate(names).split() == shown.split()
     cut = """[...document.querySelectorAll('details[open] :is(.strips b, .ticks span, .at-peak span)')].filter((label) => {
         const one = label.getBoundingClientRect();
         const room = label.closest('.strips > span')?.getBoundingClientRect() ?? { left: 0, right: innerWidth };
