@@ -149,8 +149,9 @@ def test_markdown_that_is_not_read_alike_is_found():
 
 
 def wrong_options(text):
-    """Options that no parser knows, and commands that af3mem has not, wherever they stand."""
+    """Options and commands that no parser knows, wherever they stand."""
     yield from (flag for flag in re.findall(r"--af3-[\w-]*\w", text) if flag not in FLAGS)
+    yield from (f"af3mem {name}" for name in re.findall(r"`af3mem ([a-z]+)", text) if name not in COMMANDS)
     for name, rest in re.findall(r"(?<![\w/.-])af3mem ([a-z]+)\b([^`|;>#\n]*)", text):
         if name in COMMANDS:
             known = set(COMMANDS[name]._option_string_actions)
@@ -180,8 +181,9 @@ def test_options_exist(page):
 
 
 def test_wrong_options_are_found():
-    text = "`--af3-tokens`, `af3mem plan --budget`\n\n    af3mem measure --target l4-24gb  # a comment\n    pytest --af3-target\n"
-    assert list(wrong_options(text)) == ["--af3-tokens", "plan --budget"]
+    code = "    af3mem measure --target l4-24gb  # a comment\n    pytest --af3-target\n"
+    text = f"`--af3-tokens`, `af3mem plan --budget`, `af3mem go`\n\n{code}"
+    assert list(wrong_options(text)) == ["--af3-tokens", "af3mem go", "plan --budget"]
     missing, without_value = refused_commands(text)
     assert "one of the arguments --tokens --job is required" in missing
     assert "--af3-target: expected one argument" in without_value
