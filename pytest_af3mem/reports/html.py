@@ -29,7 +29,7 @@ from pytest_af3mem.reports.columns import signed
 from pytest_af3mem.reports.failures import Failure
 
 _EMPTY = dict.fromkeys(
-    "stories changes lost padded bars timelines tall several unattributed tables headings rows numbers versions witnesses conditions".split(), ()
+    "stories changes lost padded bars several unattributed tables headings rows numbers versions witnesses conditions".split(), ()
 )
 
 
@@ -71,7 +71,15 @@ def render(measurements: Sequence[Measurement], failures: Sequence[Failure] = ()
 
 def render_history(headline: str, plot: figures.Plot | None, tables: Sequence[Table], notes: Sequence[str]) -> str:
     """The page of a baseline's history."""
-    return _page(headline=headline, plots={"history": plot} if plot else {}, tables=tables, versions=notes)
+    none = timeline.drawn((), ())
+    return _page(
+        headline=headline,
+        plots={"history": plot} if plot else {},
+        tables=tables,
+        versions=notes,
+        timelines=none,
+        tall=timeline.TALL,
+    )
 
 
 def _page(*, headline: str, plots: Mapping[str, figures.Plot], **parts: Any) -> str:
