@@ -22,7 +22,6 @@ HELP = "compare two interpreters, source trees, git revisions, models or setting
 EXAMPLES = (
     'af3mem compare installed ../alphafold3 --tolerance "0.5 %"',
     'af3mem compare ../alphafold3@v3.0.3 "../alphafold3@main num_samples=1"',
-    "af3mem compare ../alphafold3@HEAD ../alphafold3 --tokens 1024",
 )
 STATUSES = {OVER: "NEW needs more", NOT_JUDGED: "some are not judged"}
 TAKES = MEASURING

@@ -16,10 +16,7 @@ from pytest_af3mem.reports import history as report
 from pytest_af3mem.session.settings import Settings
 
 HELP = "each test's peak over the commits of a baseline, and which commits moved it"
-EXAMPLES = (
-    "af3mem history memory.json",
-    'af3mem history memory.json --test test_inference --tolerance "1 %" --html history.html',
-)
+EXAMPLES = ("af3mem history memory.json", 'af3mem history memory.json --test "[512]" --tolerance "1 %"')
 STATUSES: dict[int, str] = {}
 TAKES = ("json",)
 
