@@ -186,6 +186,8 @@ class Baseline:
         found: dict[Any, Node] = {}
         entries = []
         for node in fields["measurements"].items():
+            if isinstance(node.value, dict) and "tokens" not in node.value:  # which are null of a function
+                raise InputError(f"{node.path}.tokens", "is missing")
             entry = typed.read(Entry, node.value, node.path)
             if entry.key in found:
                 raise InputError(node.path, f"is the same measurement as {found[entry.key].path}: remove one of them")
