@@ -192,7 +192,7 @@ def of_json(read):
 
 # Examples of what is read, and the readers.
 
-JOB = json.loads(generate(40, kinds="protein+rna+dna", smiles="CCO", msa_depth=2, templates=1).to_json())
+JOB = json.loads(generate(40, kinds="protein+rna+dna", chains=3, msa_depth=2, templates=1).to_json())
 JOB["sequences"][0]["protein"]["modifications"] = [{"ptmType": "SEP", "ptmPosition": 2}]
 JOB["sequences"].append({"ligand": {"id": ["Y", "Z"], "ccdCodes": ["ATP", "MG"]}})
 JOB["bondedAtomPairs"] = [[["Y", 1, "PG"], ["Z", 2, "MG"]]]
