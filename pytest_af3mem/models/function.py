@@ -43,7 +43,8 @@ class Functions:
             sys.path.append(self._folder)
         own, imports = _sources(self._package) if self._package else ([], set())
         network, *others = AlphaFold3.packages
-        self.packages: tuple[str, ...] = tuple(dict.fromkeys([network, *own, *others]))  # lines of the network are named first
+        # Holders have the line of the first of these that made them: not of the function, where it calls what is under test.
+        self.packages: tuple[str, ...] = tuple(dict.fromkeys([network, *reversed(own), *others]))
         uses_network = network in {self._package, *imports} and fingerprint.places([network])
         self._alphafold3 = AlphaFold3() if uses_network else None
 
