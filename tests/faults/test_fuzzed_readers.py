@@ -193,7 +193,9 @@ def of_json(read):
 # Examples of what is read, and the readers.
 
 JOB = json.loads(generate(40, kinds="protein+rna+dna", chains=3, msa_depth=2, templates=1).to_json())
-JOB["sequences"][0]["protein"]["modifications"] = [{"ptmType": "SEP", "ptmPosition": 2}]
+PROTEIN = JOB["sequences"][0]["protein"]
+PROTEIN["modifications"] = [{"ptmType": "SEP", "ptmPosition": 2}]
+PROTEIN["unpairedMsa"] = f">x\n{PROTEIN['sequence'][0]}S{PROTEIN['sequence'][2:]}\n"
 JOB["sequences"].append({"ligand": {"id": ["Y", "Z"], "ccdCodes": ["ATP", "MG"]}})
 JOB["bondedAtomPairs"] = [[["Y", 1, "PG"], ["Z", 2, "MG"]]]
 SERVER = [
@@ -382,7 +384,7 @@ TEXT = {
     "size": (read_sizes, SIZES),
     "smiles": (
         lambda text: read_job(as_text({**JOB, "sequences": [{"ligand": {"id": "A", "smiles": text}}]})),
-        ["CC(=O)O[C@H]1"],
+        ["CC(=O)O[C@H](C)N"],
     ),
     "target": (lambda text: described.parse(text, "mine", "mine.txtpb"), TARGETS),
     "targets": (gpus.select, ["h100-80gb,l4-24gb", "a100*", "all", "x.txtpb"]),
@@ -533,6 +535,12 @@ def test_what_takes_too_long_is_noticed(monkeypatch):
     monkeypatch.setattr(sys.modules[__name__], "SECONDS", 0.01)
     with pytest.raises(TooLong):
         answers(lambda text: [*map(text.count, text)], "a" * 20_000)
+
+
+@pytest.mark.parametrize("document", [JOB, SERVER, JOB | {"userCCD": COMPONENT}])
+def test_the_examples_are_read(document, components):
+    """Else nothing that is made of them would get far."""
+    assert [job.notes for job in reading.from_json(as_text(document), components=components)] == [()]
 
 
 def test_an_error_of_pythons_is_noticed():
