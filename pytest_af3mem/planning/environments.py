@@ -86,7 +86,9 @@ def versions(package: str, python: str) -> list[str]:
 
 
 def python_with(settings: Settings, requirements: Sequence[str], show: Show) -> str:
-    """The interpreter that differs from `settings.python` in these packages, made where it is not there. Raises SetupError."""
+    """The interpreter that differs from `settings.python` in these packages, made where there is none. Raises SetupError."""
+    if not _differs(settings.python, requirements):
+        return settings.python
     base = described(settings.python)
     cache = prepared(settings.cache_dir)
     if owner := foreign(cache):
@@ -107,19 +109,21 @@ def python_with(settings: Settings, requirements: Sequence[str], show: Show) -> 
     except OSError as error:
         raise SetupError(f"the environment {place} cannot be made: {error.strerror or error}") from error
     python = str(place / "bin" / "python")
-    _check(python, requirements)
+    if differs := _differs(python, requirements):
+        raise SetupError(f"{python} has {differs}: look at $PYTHONPATH")
     return python
 
 
-def _check(python: str, requirements: Sequence[str]) -> None:
-    """Raises SetupError where an interpreter would import another version than one that was installed for it."""
+def _differs(python: str, requirements: Sequence[str]) -> str:
+    """What an interpreter has in the place of one of the requirements; empty where it has all of them."""
     from packaging.requirements import Requirement
     from packaging.utils import canonicalize_name
 
     for one in map(Requirement, requirements):
         has = described(python).installed.get(canonicalize_name(one.name))
         if has is None or not one.specifier.contains(has, prereleases=True):
-            raise SetupError(f"{python} has {one.name} {has or 'not at all'} and not {one}: look at $PYTHONPATH")
+            return f"{one.name} {has or 'not at all'} and not {one}"
+    return ""
 
 
 def _make(place: Path, python: str, requirements: Sequence[str], folders: Iterable[str], show: Show) -> None:

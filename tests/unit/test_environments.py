@@ -68,6 +68,12 @@ def test_an_environment_has_its_own_version_and_the_other_packages_of_this_one(i
     assert "2.0" in environments.described(python).installed["scale"]
 
 
+def test_where_nothing_differs_none_is_made(settings, has):
+    has(scale="2.0")
+    assert environments.python_with(settings, ["scale==2.0"], quiet) == settings.python
+    assert not settings.cache_dir.exists()
+
+
 def test_half_an_environment_is_made_anew(index, settings):
     python = Path(environments.python_with(settings, ["scale==2.0"], quiet))
     (python.parents[1] / "made.json").unlink()
