@@ -164,7 +164,7 @@ def test_what_a_measurement_says_of_production(af3mem, project, folds, tmp_path)
     assert "h100-80gb: in production the GPU took +0.10 to +0.10 %" in af3mem("measure", "--tokens", "100", *cache)[1]
 
 
-def test_folds_that_are_not_used_are_said(af3mem, folds):
+def test_folds_that_are_not_used_are_said(af3mem, project, folds):
     path = folds(
         {"before_bytes": 1 << 20, "rose": False, "peak_bytes": 1 << 20},
         {"environment": {"TF_FORCE_UNIFIED_MEMORY": "true"}},
@@ -178,7 +178,7 @@ def test_folds_that_are_not_used_are_said(af3mem, folds):
         {"xla_flags": "-O2"},
         {"settings": {"widht": 7}},
     )
-    status, output, _ = af3mem("calibrate", "--from", path)
+    status, output, _ = af3mem("calibrate", "--from", path, "--into", str(project.path / "records"))
     assert status == commands.NOT_JUDGED
     reasons = dict(line.removeprefix("not used: ").split(": ", 1) for line in output.splitlines() if line.startswith("not used"))
     assert reasons["line 1"] == "the peak is that of an earlier fold of the same process: this one's own is lower, and not known"
@@ -195,8 +195,9 @@ def test_folds_that_are_not_used_are_said(af3mem, folds):
     assert "no line can be held against what is compiled" in output
 
 
-def test_folds_as_json(af3mem, folds, needed_bytes):
-    report = json.loads(af3mem("calibrate", "--from", folds({}, {"rose": False}), "--json", "-")[1])
+def test_folds_as_json(af3mem, project, folds, needed_bytes):
+    into = ("--into", str(project.path / "records"))
+    report = json.loads(af3mem("calibrate", "--from", folds({}, {"rose": False}), *into, "--json", "-")[1])
     (row,) = report["measurements"]
     assert (row["folds"], row["highest_peak_bytes"], row["total_bytes"]) == (1, needed_bytes(128) + 64, needed_bytes(128))
     assert report["unused"] == [{"lines": [2], "reason": "absurd: whether the peak rose contradicts the peaks"}]
