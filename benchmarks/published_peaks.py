@@ -1,9 +1,9 @@
 """Peaks that others read on real GPUs, beside what is compiled for them: `python benchmarks/published_peaks.py --path CHECKOUT`.
 
-CHECKOUT holds AlphaFold 3 v3.0.4, with which they were read. Each size is compiled as it is, without padding, with the container's
-flags and with those that give all matrix products to cuBLASLt, which a GPU may choose by JAX's default flags. (The other end, all of
-them Triton's, XLA refuses to compile at these sizes.) Nobody says which it was: so a line has both, and what tokamax may keep at most
-as it tunes.
+CHECKOUT holds AlphaFold 3 v3.0.4, with which they were read. Each size is compiled as it is, without padding, with the
+container's flags and with those that give all matrix products to cuBLASLt, which a GPU may choose by JAX's default flags. (The
+other end, all of them Triton's, XLA refuses to compile at most of these sizes.) Nobody says which it was: so a line has both, and
+the most that tokamax may keep as it tunes.
 """
 
 import argparse
