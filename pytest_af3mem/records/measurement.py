@@ -105,6 +105,7 @@ class Measurement:
     ) -> Measurement:
         """The answer to a request, judged against a budget and a baseline where there are such."""
         verdict, accept, accept_all = None, None, None
+        peak = None if isinstance(answer, NotJudged) else answer
         if isinstance(answer, NotJudged):
             verdict = unmeasured(answer, request.conditions, budget_bytes)
         elif budget_bytes is not None or reference is not None:
@@ -119,15 +120,15 @@ class Measurement:
             bucket=request.bucket,
             target=request.target,
             method=request.method,
-            peak=answer if isinstance(answer, Peak) else None,
+            peak=peak,
             verdict=verdict,
             command=command,
             accept=accept,
-            baseline=reference.entry if reference and isinstance(answer, Peak) else None,
+            baseline=reference.entry if reference and peak else None,
             detail=answer.detail if isinstance(answer, NotJudged) else "",
             settings=typed.plain(dict(request.settings)),
             accept_all=accept_all,
-            baseline_timeline=reference.timeline if reference and isinstance(answer, Peak) else None,
+            baseline_timeline=reference.timeline if reference and peak else None,
         )
 
     @classmethod
