@@ -147,8 +147,7 @@ class Worker:
         self._progress("setting up the network")
         with tracing.pretending(target.device(gpu)):
             forwards = self._forwards(request, gpu.compute_capability)
-        with tuning.noted() as tuned:
-            lowered = self._lowered(request, batch, forwards[0], gpu)
+        lowered, tuned = self._lowered(request, batch, forwards[0], gpu)
         self._progress("compiling")
         with _private() as folder:
             options = {**target.FLAGS, "xla_gpu_cuda_data_dir": str(target.toolchain(folder))}
@@ -240,18 +239,20 @@ class Worker:
             program_limits=program.limits,
         )
 
-    def _lowered(self, request: Request, batch: models.Batch, forward: models.Forward, gpu: gpus.Gpu) -> Any:
-        """The program as XLA is given it.
+    def _lowered(self, request: Request, batch: models.Batch, forward: models.Forward, gpu: gpus.Gpu) -> tuple[Any, tuning.Tuned]:
+        """The program as XLA is given it, and what tokamax would tune of it: of this program, and not to find parameters.
 
         Parameters of an earlier model are tried first where this one refuses what does not fit it: that is a trace the less.
         """
         key = self._key(request, batch)
         may_guess = getattr(self._model, "refuses_other_parameters", False) and self._parameters.known(key) is None
         if may_guess and (earlier := self._parameters.latest()) is not None:
-            with contextlib.suppress(NotJudged):
-                return tracing.lowered(forward, earlier, batch.features, gpu)
-        shapes = self._parameters.found(key, lambda: tracing.parameters(forward, batch.features, gpu))
-        return tracing.lowered(forward, shapes, batch.features, gpu)
+            with contextlib.suppress(NotJudged), tuning.noted() as tuned:
+                return tracing.lowered(forward, earlier, batch.features, gpu), tuned
+        with tuning.noted():
+            shapes = self._parameters.found(key, lambda: tracing.parameters(forward, batch.features, gpu))
+        with tuning.noted() as tuned:
+            return tracing.lowered(forward, shapes, batch.features, gpu), tuned
 
     def _key(self, request: Request, batch: models.Batch) -> dict[str, Any]:
         """The identity of the parameters' shapes: they are the same for every bucket where the model says so."""
