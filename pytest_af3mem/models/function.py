@@ -131,7 +131,8 @@ class Functions:
             return Forward(lambda key, features: {}, lambda parameters, key, features: called(features), dict(settings), flags)
         import haiku as hk
 
-        return Forward(*hk.transform(called), dict(settings), flags)
+        transformed = hk.transform(called)
+        return Forward(transformed.init, transformed.apply, dict(settings), flags)
 
     def _function(self, call: Call) -> Callable[..., Any]:
         """Raises UsageError for one that is not there, and for one that does not take these arguments."""
