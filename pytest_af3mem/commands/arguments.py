@@ -12,7 +12,7 @@ from typing import Any
 
 from pytest_af3mem import gpus
 from pytest_af3mem.errors import SetupError, UsageError, is_whole_number, shown, whole_number
-from pytest_af3mem.gpus.size import Size
+from pytest_af3mem.gpus.size import Size, read_tolerance
 from pytest_af3mem.inputs.job import Job
 from pytest_af3mem.planning.cluster import Cluster
 from pytest_af3mem.reports.write import put
@@ -157,6 +157,18 @@ def note(where: object, job: Job) -> None:
     """Says on the terminal what AlphaFold 3 takes in another way than it is written."""
     for text in job.notes:
         print(f"af3mem: note: {shown(str(where))}: {shown(text)}", file=sys.stderr)
+
+
+def take_tolerance(parser: Parser, text: str) -> None:
+    """Growth that passes, with `text` as its help."""
+    parser.take(
+        "--tolerance",
+        group="report",
+        default="0",
+        metavar="SIZE",
+        help=text,
+        read=lambda stated: read_tolerance(stated, "--tolerance"),
+    )
 
 
 def asking(settings: Settings, pool: Callable[[Settings], Backend] = Pool, *, takes_shipped: bool = False) -> closing[Session]:

@@ -13,9 +13,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from pytest_af3mem.commands import MEASURING, NOT_JUDGED, OVER, STATUS_OF
-from pytest_af3mem.commands.arguments import JOB_OPTIONS, Parser, deliver, job_options, show
+from pytest_af3mem.commands.arguments import JOB_OPTIONS, Parser, deliver, job_options, show, take_tolerance
 from pytest_af3mem.errors import UsageError
-from pytest_af3mem.gpus.size import read_tolerance
 from pytest_af3mem.planning.bisect import Bisection, History, Tested, bisect
 from pytest_af3mem.planning.commits import Commits
 from pytest_af3mem.planning.versions import Versions
@@ -46,14 +45,7 @@ def prepare(parser: Parser) -> None:
         action="store_true",
         help="find the merge, and not the commit in the branch that it merged",
     )
-    parser.take(
-        "--tolerance",
-        group="report",
-        default="0",
-        metavar="SIZE",
-        help='what is no growth, such as "0.5 %%" or "64 MiB" (default: 0)',
-        read=lambda text: read_tolerance(text, "--tolerance"),
-    )
+    take_tolerance(parser, 'what is no growth, such as "0.5 %%" or "64 MiB" (default: 0)')
 
 
 def run(parsed: argparse.Namespace, settings: Settings) -> int:

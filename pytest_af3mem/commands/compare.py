@@ -10,8 +10,7 @@ import os
 import sys
 
 from pytest_af3mem.commands import MEASURING, NOT_JUDGED, OVER, STATUS_OF
-from pytest_af3mem.commands.arguments import JOB_OPTIONS, Parser, deliver, job_options, show, whole_numbers
-from pytest_af3mem.gpus.size import read_tolerance
+from pytest_af3mem.commands.arguments import JOB_OPTIONS, Parser, deliver, job_options, show, take_tolerance, whole_numbers
 from pytest_af3mem.planning import pins, sides
 from pytest_af3mem.planning.compare import compare
 from pytest_af3mem.reports import compare as report
@@ -48,14 +47,7 @@ def prepare(parser: Parser) -> None:
         action="store_true",
         help="measure each side with the versions that its pyproject.toml and requirements.txt ask for, installed apart",
     )
-    parser.take(
-        "--tolerance",
-        group="report",
-        default="0",
-        metavar="SIZE",
-        help='how much more NEW may need, such as "0.5 %%" or "64 MiB" (default: 0)',
-        read=lambda text: read_tolerance(text, "--tolerance"),
-    )
+    take_tolerance(parser, 'how much more NEW may need, such as "0.5 %%" or "64 MiB" (default: 0)')
 
 
 def run(parsed: argparse.Namespace, settings: Settings) -> int:
