@@ -144,7 +144,7 @@ class Worker:
 
     def _compile(self, request: Request, batch: models.Batch, start: float) -> Peak:
         gpu = gpus.find(request.target)
-        self._progress("setting up the network")
+        self._progress("tracing")
         with tracing.pretending(target.device(gpu)):
             forwards = self._forwards(request, gpu.compute_capability)
         lowered, tuned = self._lowered(request, batch, forwards[0], gpu)
@@ -251,6 +251,7 @@ class Worker:
                 return tracing.lowered(forward, earlier, batch.features, gpu), tuned
         with tuning.noted():
             shapes = self._parameters.found(key, lambda: tracing.parameters(forward, batch.features, gpu))
+        self._progress("tracing")
         with tuning.noted() as tuned:
             return tracing.lowered(forward, shapes, batch.features, gpu), tuned
 
