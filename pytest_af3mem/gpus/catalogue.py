@@ -80,6 +80,9 @@ _WHOLE = (
     Gpu("gb300-288gb", "NVIDIA GB300", (10, 3), 297_021_079_552, 152, 2.07, 7_928_064_000_000, 135_528_448, _spec("gb300")),
     Gpu("rtx5080-16gb", "NVIDIA GeForce RTX 5080", (12, 0), 16_609_378_304, 84, 2.617, 960_000_000_000, 64 * _MIB,
         "torch.cuda.get_device_properties, CUDA 12.8; NVIDIA RTX Blackwell GPU architecture whitepaper"),
+    # nvidia-smi reports 32,623 MiB; CUDA less. PyTorch prints 33.7 GB: this is the least that is rounded to that.
+    Gpu("rtx4500pro-32gb", "NVIDIA RTX PRO 4500 Blackwell", (12, 0), 32_092 * _MIB, 82, 2.617, 896_000_000_000, 64 * _MIB,
+        "torch.cuda.get_device_properties, CUDA 12.8; SMs, clock, bandwidth and L2 cache: NVIDIA RTX PRO 4500 datasheet"),
     Gpu("rtx5090-32gb", "NVIDIA GeForce RTX 5090", (12, 0), 33_660_534_784, 170, 2.407, 1_792_128_000_000, 96 * _MIB,
         "deviceQuery, driver for CUDA 13.0"),
     # The spec's memory is a nominal 96 GiB: this is cudaDeviceProp's.
@@ -134,6 +137,13 @@ _SLICES = {
     "b200-180gb": ("nvidia-smi mig -lgip: https://github.com/NVIDIA/mig-parted/pull/187", (
         ("1g.23gb", 20.5, 18, 1), ("1g.45gb", 44.25, 30, 2), ("2g.45gb", 44.25, 36, 2), ("3g.90gb", 89.0, 70, 4),
         ("4g.90gb", 89.0, 72, 4), ("7g.180gb", 178.5, 148, 8),
+    )),
+    # Of the larger profiles, 3g.93gb and up, no listing was found. An earlier board had 1g.24gb, of 20 GiB.
+    "gb200-186gb": ("nvidia-smi mig -lgip: https://github.com/NVIDIA/mig-parted/issues/227", (
+        ("1g.23gb", 22.0, 18, 1), ("1g.47gb", 45.5, 32, 2), ("2g.47gb", 45.5, 38, 2),
+    )),
+    "rtx6000pro-96gb": ("nvidia-smi mig -lgip: https://github.com/bigstack-oss/cubecos/issues/312", (
+        ("1g.24gb", 23.125, 46, 2), ("2g.48gb", 46.5, 94, 4), ("4g.96gb", 93.375, 188, 8),
     )),
 }  # fmt: skip
 

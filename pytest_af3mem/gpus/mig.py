@@ -10,8 +10,8 @@ from pytest_af3mem import gpus
 from pytest_af3mem.gpus import Gpu
 
 # Where a profile may begin, by its compute slices (the `2` of 2g.20gb) and memory slices, of which it takes so many from
-# there: "Placements" of `nvidia-smi mig -lgipp`, the same on A100, H100, H200 and B200. The A30 has four memory slices, which
-# count two of eight each.
+# there: "Placements" of `nvidia-smi mig -lgipp`, the same on A100, H100, H200 and B200. The A30 and the RTX PRO 6000 have
+# four memory slices, which count two of eight each.
 _STARTS = {
     (1, 1): (0, 1, 2, 3, 4, 5, 6),
     (1, 2): (0, 2, 4, 6),

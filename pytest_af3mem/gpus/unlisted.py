@@ -12,7 +12,7 @@ _NVIDIA = {
     "RTX 4060": 8, "RTX 4060 Ti": 8, "RTX 4070": 12, "RTX 4070 Ti": 12, "RTX 4080": 16, "RTX 5060": 8,
     "RTX 5060 Ti": 8, "RTX 5070": 12, "RTX 5070 Ti": 16, "RTX 4000": 8, "RTX 5000": 16, "RTX 6000": 24, "RTX 8000": 48,
     "RTX A4000": 16, "RTX A4500": 20, "RTX A5000": 24, "RTX A5500": 24, "RTX 4000 Ada": 20, "RTX 5000 Ada": 32,
-    "RTX PRO 4000": 24, "RTX PRO 4500": 32, "RTX PRO 5000": 48,
+    "RTX PRO 4000": 24, "RTX PRO 5000": 48,
 }  # fmt: skip
 _OTHERS = {
     "AMD": re.compile(r"(amd|instinct|radeon|gfx\d|mi\d{2,3}[axp]?(?!\w)|rx\d{3,4})"),
@@ -44,7 +44,8 @@ def hint(name: str, known: Sequence[str]) -> str:
 
 def _model(name: str) -> str:
     """The name of a GPU without its memory, as all spellings of it have it: `rtx3090`, `h100nvl`."""
-    return re.sub(r"^nvidia|geforce|quadro|tesla|rtx(?=[^a-z0-9]*a\d)|[^a-z0-9/]", "", _MEMORY.sub("", name))
+    plain = re.sub(r"^nvidia|geforce|quadro|tesla|rtx(?=[^a-z0-9]*a\d)|[^a-z0-9/]", "", _MEMORY.sub("", name))
+    return re.sub(r"rtxpro(\d+)", r"rtx\1pro", plain)
 
 
 def nominal_gb(name: str) -> int | None:

@@ -19,8 +19,8 @@ def told(name):
     [
         ("h20", f": NVIDIA's H20 (96 GB) is not in the catalogue yet: {FILE}; the nearest with no more memory are "
                 "gh200-96gb and rtx6000pro-96gb"),
-        ("rtx-pro-4500", f": NVIDIA's RTX PRO 4500 (32 GB) is not in the catalogue yet: {FILE}; the nearest with no more "
-                         "memory are v100-32gb and rtx5090-32gb"),
+        ("rtx-pro-5000", f": NVIDIA's RTX PRO 5000 (48 GB) is not in the catalogue yet: {FILE}; the nearest with no more "
+                         "memory are a6000-48gb and a40-48gb and l40-48gb"),
         ("NVIDIA-GeForce-RTX-4080", f": NVIDIA's RTX 4080 (16 GB) is not in the catalogue yet: {FILE}; the nearest with no more "
                                     "memory are p100-16gb and v100-16gb and t4-16gb"),
         ("rtx3070", f": NVIDIA's RTX 3070 (8 GB) is not in the catalogue yet: {FILE}"),
@@ -59,6 +59,7 @@ def test_other_makers_are_named(name, maker):
         ("a100-pcie", ": did you mean a100-pcie-40gb or a100-pcie-80gb?"),
         ("l4", ": did you mean l4-24gb?"),
         ("rtx-4090", ": did you mean rtx4090-24gb?"),
+        ("rtx-pro-4500", ": did you mean rtx4500pro-32gb?"),
         ("NVIDIA-GeForce-RTX-5090", ": did you mean rtx5090-32gb?"),
         ("rtx-a6000", ": did you mean a6000-48gb?"),
         ("rtx4091", ": did you mean rtx4090-24gb?"),

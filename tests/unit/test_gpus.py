@@ -37,6 +37,7 @@ CARDS = {
     "b300-288gb": (10, 3),
     "gb300-288gb": (10, 3),
     "rtx5080-16gb": (12, 0),
+    "rtx4500pro-32gb": (12, 0),
     "rtx5090-32gb": (12, 0),
     "rtx6000pro-96gb": (12, 0),
     "gb10-128gb": (12, 1),
@@ -54,6 +55,8 @@ PROFILES = {
     "h200-nvl-141gb": ("1g.18gb", "1g.35gb", "2g.35gb", "3g.71gb", "4g.71gb", "7g.141gb"),
     "h200-141gb": ("1g.18gb", "1g.35gb", "2g.35gb", "3g.71gb", "4g.71gb", "7g.141gb"),
     "b200-180gb": ("1g.23gb", "1g.45gb", "2g.45gb", "3g.90gb", "4g.90gb", "7g.180gb"),
+    "gb200-186gb": ("1g.23gb", "1g.47gb", "2g.47gb"),
+    "rtx6000pro-96gb": ("1g.24gb", "2g.48gb", "4g.96gb"),
 }
 ALL = [gpus.find(name) for name in gpus.names()]
 SLICES = [gpu for gpu in ALL if gpu.is_slice]
