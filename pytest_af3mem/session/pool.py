@@ -107,13 +107,14 @@ class Pool:
         return self._cite(answering.accepted(request, self.installation, reply).peak)
 
     def status(self) -> str:
-        """What is going on, in one line: `compiling 512 tokens for h100-80gb (34 s), 3 waiting`."""
+        """What is going on, in one line: `compiling: 512 tokens for h100-80gb (34 s), 3 waiting`."""
         with self._lock:
             now = time.monotonic()
             asked = [(one, shortened(one.function) or f"{one.tokens} tokens", start) for one, start in self._running.items()]
             running = [f"{what} for {one.target} ({now - start:.0f} s)" for one, what, start in asked]
         waiting = max(0, self._answers.waiting - len(running))  # one may have ended in between
-        return f"{self._children.doing} {', '.join(running)}".strip() + (f", {waiting} waiting" if waiting else "")
+        doing = ": ".join(part for part in (self._children.doing, ", ".join(running)) if part)
+        return doing + (f", {waiting} waiting" if waiting else "")
 
     def close(self) -> None:
         self._answers.close()

@@ -38,7 +38,7 @@ def terminal(cold_project):
 
 def test_progress_is_one_line_that_is_written_over(terminal):
     shown = terminal()
-    assert "\raf3mem: tracing 100 tokens for h100-80gb (" in shown
+    assert "\raf3mem: tracing: 100 tokens for h100-80gb (" in shown
     assert shown.rpartition(" s)")[2].partition("100%")[0].split() == [".", "["]
 
 
