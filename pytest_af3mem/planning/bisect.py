@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from pytest_af3mem.errors import NotJudged, SetupError, UsageError
 from pytest_af3mem.gpus.size import Size
+from pytest_af3mem.planning import environments
 from pytest_af3mem.planning.ask import Answer, Show, answer
 from pytest_af3mem.planning.compare import named
 from pytest_af3mem.records.peak import Peak
@@ -205,5 +206,7 @@ class _Measuring:
         with closing(Session(settings)) as session:
             request = session.request(**self._asked)
             found = answer(session, session.pool.submit(request), show)
-            self.notes += (text for text in session.pool.notes if text not in self.notes)
+            brought = environments.brought(settings.python)
+            notes = [*session.pool.notes, *([f"{self._history.find(id).name} brought {', '.join(brought)}"] if brought else [])]
+            self.notes += (text for text in notes if text not in self.notes)
             return request, found

@@ -30,7 +30,8 @@ class Side:
     """OLD or NEW: its `name`, how it was asked for, where it is measured, what its model is set to; or a compiled `program`.
 
     `unmet` is what its sources ask for and its interpreter does not have: by name what is asked for, as `==1.2`, and the version
-    that there is. Where it `has_own`, an environment was made in which it has all of that.
+    that there is. Where it `has_own`, an environment was made in which it has all of that, and `brought` is what that requires
+    and has in other versions, as `flax 0.12.4`.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Side:
     program: Path | None = None
     unmet: Mapping[str, tuple[str, str | None]] = field(default_factory=dict)
     has_own: bool = False
+    brought: tuple[str, ...] = ()
 
     def shown(self, show: Show) -> Show:
         """As `show`, with the side's name."""

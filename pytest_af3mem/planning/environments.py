@@ -1,11 +1,13 @@
 """Interpreters with some packages in other versions than one that is there: a virtual environment for each, in the cache folder.
 
-It holds these packages alone and sees all others where they lie, so that nothing else differs and little is downloaded. This is
-the only thing in the cache folder that is run, so a folder that others may write is refused, also one that is trusted.
+It holds these packages, and of what they require what is not there, or too old or new for them. It sees all others where they
+lie, so that little else differs and little is downloaded. This is the only thing in the cache folder that is run, so a folder
+that others may write is refused, also one that is trusted.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import os
@@ -16,6 +18,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from importlib.metadata import distributions
 from pathlib import Path
 
 from pytest_af3mem.errors import SetupError, shown
@@ -104,7 +107,7 @@ def python_with(settings: Settings, requirements: Sequence[str], show: Show) -> 
                 if not (place / _MADE).exists():
                     shutil.rmtree(place, ignore_errors=True)
                     _make(place, settings.python, requirements, base.folders, show)
-                    (place / _MADE).write_text(json.dumps(identity))
+                    (place / _MADE).write_text(json.dumps({**identity, "brought": _brought(place, requirements)}))
                 os.utime(place)  # the time of its last use, by which `housekeeping` goes
     except OSError as error:
         raise SetupError(f"the environment {place} cannot be made: {error.strerror or error}") from error
@@ -112,6 +115,13 @@ def python_with(settings: Settings, requirements: Sequence[str], show: Show) -> 
     if differs := _differs(python, requirements):
         raise SetupError(f"{python} has {differs}: look at $PYTHONPATH")
     return python
+
+
+def brought(python: str) -> tuple[str, ...]:
+    """What an environment that `python_with` made has besides what was asked for, since that requires it: `flax 0.12.4`."""
+    with contextlib.suppress(OSError):
+        return tuple(json.loads((Path(python).parents[1] / _MADE).read_text()).get("brought", ()))
+    return ()
 
 
 def _differs(python: str, requirements: Sequence[str]) -> str:
@@ -130,17 +140,27 @@ def _make(place: Path, python: str, requirements: Sequence[str], folders: Iterab
     names = ", ".join(requirements)
     show(f"installing {names}")
     _run([python, "-m", "venv", "--without-pip", str(place)], f"no environment can be made with {python}")
-    inside = str(place / "bin" / "python")
-    uv = shutil.which("uv")
-    pip = (
-        [uv, "pip", "install", "--python", inside]
-        if uv
-        else [*_pip(inside), "install", "--disable-pip-version-check", "--no-input"]
-    )
-    _run([*pip, "--no-deps", *requirements], f"{names} cannot be installed")
     lines = "".join(f"import site; site.addsitedir({folder!r})\n" for folder in folders)
+    (_own(place) / "zzz_af3mem_others.pth").write_text(lines)
+    # pip and not uv, which does not see the other packages, and would download all that is required.
+    pip = [*_pip(str(place / "bin" / "python")), "install", "--disable-pip-version-check", "--no-input"]
+    _run([*pip, *requirements], f"{names} cannot be installed")
+
+
+def _own(place: Path) -> Path:
+    """The folder of an environment's own packages."""
     (own,) = (place / "lib").glob("python*/site-packages")
-    (own / "zzz_af3mem_others.pth").write_text(lines)
+    return own
+
+
+def _brought(place: Path, requirements: Sequence[str]) -> list[str]:
+    """The packages that an environment has of its own and that were not asked for, as `flax 0.12.4`."""
+    from packaging.requirements import Requirement
+    from packaging.utils import canonicalize_name
+
+    asked = {canonicalize_name(Requirement(one).name) for one in requirements}
+    own = {canonicalize_name(one.metadata["Name"]): one.version for one in distributions(path=[str(_own(place))])}
+    return sorted(f"{name} {version}" for name, version in own.items() if name not in asked)
 
 
 def _pip(python: str) -> list[str]:
@@ -159,8 +179,7 @@ def _run(command: Sequence[str], failure: str) -> str:
     except subprocess.TimeoutExpired as error:
         raise SetupError(f"{failure}: it took longer than {_SECONDS} s") from error
     if done.returncode:
-        lines = [
-            line.strip() for line in done.stderr.splitlines() if line.strip() and not line.startswith(("[notice]", "WARNING"))
-        ]
+        noise = ("[notice]", "WARNING", "ERROR: ResolutionImpossible")
+        lines = [line.strip() for line in done.stderr.splitlines() if line.strip() and not line.startswith(noise)]
         raise SetupError(f"{failure}: {shown(lines[-1]) if lines else f'exit status {done.returncode}'}")
     return done.stdout

@@ -41,7 +41,8 @@ def with_own(side: Side, show: Show) -> Side:
         return side
     wanted = environments.moved_along(side.settings.python, {name: specifier for name, (specifier, _) in side.unmet.items()})
     python = environments.python_with(side.settings, wanted, side.shown(show))
-    return replace(side, settings=replace(side.settings, python=python), has_own=True)
+    own = replace(side.settings, python=python)
+    return replace(side, settings=own, has_own=True, brought=environments.brought(python))
 
 
 def _files(tree: Path) -> list[Path]:

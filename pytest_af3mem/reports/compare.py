@@ -61,7 +61,10 @@ def render_json(found: Comparison) -> str:
         tolerance=str(found.tolerance),
         verdict=found.outcome.value,
         comparisons=comparisons,
-        pins={one.name.lower(): {"unmet": _asked(one), "has_own": one.has_own} for one in (found.old, found.new)},
+        pins={
+            one.name.lower(): {"unmet": _asked(one), "has_own": one.has_own, "brought": one.brought}
+            for one in (found.old, found.new)
+        },
         differing={name: {"old": old, "new": new} for name, (old, new) in found.differing.items()},
         measurements=rows,
     )
@@ -139,7 +142,8 @@ def _pins(side: Side) -> str:
     if not side.unmet:
         return ""
     if side.has_own:
-        return f"{side.name} is measured in an environment of its own, with {_few(_asked(side))}"
+        brought = f", which brought {_few(side.brought)}" if side.brought else ""
+        return f"{side.name} is measured in an environment of its own, with {_few(_asked(side))}{brought}"
     said = [f"{name}{asked} ({has or 'not installed'})" for name, (asked, has) in side.unmet.items()]
     return f"{side.name} asks for {_few(said)}; it is measured with what is installed, and --with-pins measures it with its own"
 

@@ -27,24 +27,25 @@ def quiet(text):
     pass
 
 
-def wheel(folder, name, version):
+def wheel(folder, name, version, *requires):
     """One with a module that says its version."""
     about = f"{name}-{version}.dist-info"
+    metadata = [f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}", *(f"Requires-Dist: {one}" for one in requires), ""]
     with zipfile.ZipFile(folder / f"{name}-{version}-py3-none-any.whl", "w") as file:
         file.writestr(f"{name}.py", f"VERSION = {version!r}\n")
-        file.writestr(f"{about}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+        file.writestr(f"{about}/METADATA", "\n".join(metadata))
         file.writestr(f"{about}/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
         file.writestr(f"{about}/RECORD", "")
 
 
 @pytest.fixture
 def index(tmp_path, monkeypatch):
-    """All that pip finds: `scale` in four versions. There is no uv."""
+    """All that pip finds: `scale` in four versions, and `scaled`, which requires one of them."""
     for version in ("1.0", "2.0", "3.0", "3.1rc1"):
         wheel(tmp_path, "scale", version)
+    wheel(tmp_path, "scaled", "1.0", "scale<3", "hypothesis")
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
-    monkeypatch.setattr(environments.shutil, "which", lambda name: None)
     return tmp_path
 
 
@@ -86,15 +87,16 @@ def test_what_cannot_be_installed_says_so_in_the_last_line_of_pip(index, setting
         environments.python_with(settings, ["scale==9"], quiet)
 
 
-def test_uv_installs_where_it_is(tmp_path, settings, monkeypatch):
-    uv = tmp_path / "uv"
-    uv.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/asked\n')
-    uv.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    with pytest.raises(SetupError, match=r"^(\S+) has scale not at all and not scale==2\.0: look at \$PYTHONPATH$") as caught:
-        environments.python_with(settings, ["scale==2.0"], quiet)
-    python = str(caught.value).partition(" ")[0]
-    assert (tmp_path / "asked").read_text() == f"pip install --python {python} --no-deps scale==2.0\n"
+def test_what_a_package_requires_comes_where_it_is_missing_and_is_said(index, settings):
+    python = environments.python_with(settings, ["scaled==1.0"], quiet)
+    assert says(python, "import scale; print(scale.VERSION)") == "2.0"
+    assert environments.brought(python) == ("scale 2.0",)  # hypothesis is there
+    assert environments.brought(sys.executable) == ()
+
+
+def test_what_does_not_go_together_is_not_installed(index, settings):
+    with pytest.raises(SetupError, match=r"^scale==3\.0, scaled==1\.0 cannot be installed: .*conflicting dependencies"):
+        environments.python_with(settings, ["scale==3.0", "scaled==1.0"], quiet)
 
 
 def test_in_a_folder_that_others_may_write_nothing_is_run(settings, monkeypatch):
