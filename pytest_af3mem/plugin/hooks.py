@@ -67,10 +67,11 @@ def pytest_sessionstart(session: pytest.Session) -> None:
             raise pytest.UsageError(shown(str(error))) from None
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    """What was measured is reported whole, also when the run is ended from outside now."""
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> Generator[None, None, None]:
+    """What was measured is reported whole, also when the run is ended from outside now: before what pytest does itself."""
     session.config.stash.get(_FINISH, lambda: None)()
+    return (yield)
 
 
 def read_settings(config: pytest.Config, names: Collection[str] = ()) -> Settings:
