@@ -5,10 +5,10 @@ import os
 import subprocess
 import sys
 import textwrap
-import time
 from pathlib import Path
 
 import pytest
+from waiting import happens
 
 from pytest_af3mem.errors import NotJudged
 from pytest_af3mem.worker.xla import compile_process
@@ -110,18 +110,11 @@ def test_a_process_whose_parent_is_killed_ends(tmp_path):
     path = [str(tmp_path), str(Path(compile_process.__file__).parents[3])]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path), "TMPDIR": str(tmp_path)}
     with subprocess.Popen([sys.executable, "-c", code], env=environment, start_new_session=True) as parent:
-        wait_until((tmp_path / "process").exists)
+        assert happens((tmp_path / "process").exists)
         process = Path("/proc", (tmp_path / "process").read_text())
         assert process.exists()
         parent.kill()
-    wait_until(lambda: not process.exists() or "\nState:\tZ" in (process / "status").read_text())
-
-
-def wait_until(condition):
-    end = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.02)
+    assert happens(lambda: not process.exists() or "\nState:\tZ" in (process / "status").read_text())
 
 
 BOTH_WAYS = """

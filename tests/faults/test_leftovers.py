@@ -6,9 +6,9 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
+from waiting import happens
 
 from pytest_af3mem.session.child import Child
 from pytest_af3mem.session.pool import Pool
@@ -188,9 +188,7 @@ def test_pytest_that_is_ended_reports_and_leaves_nothing(cold_project, temporary
     )
     process = cold_project.start("--af3-workers=1", "--af3-no-cache", model="misbehaving:Misbehaving")
     traced = cold_project.path / "traced"
-    end = time.monotonic() + SECONDS
-    while not (traced.exists() and len(traced.read_text().splitlines()) == 2) and time.monotonic() < end:
-        time.sleep(0.05)
+    happens(lambda: traced.exists() and len(traced.read_text().splitlines()) == 2)
     assert list(temporary.iterdir())
     process.send_signal(number)
     output, _ = process.communicate(timeout=SECONDS)
@@ -215,9 +213,7 @@ def test_a_command_that_is_ended_leaves_nothing(cold_project, temporary):
     )
     process = subprocess.Popen(command, stderr=subprocess.PIPE)
     try:
-        end = time.monotonic() + SECONDS
-        while not (cold_project.path / "traced").exists() and time.monotonic() < end:
-            time.sleep(0.05)
+        happens((cold_project.path / "traced").exists)
         assert list(temporary.iterdir())
         process.send_signal(signal.SIGTERM)
         _, errors = process.communicate(timeout=SECONDS)

@@ -4,10 +4,10 @@ import contextlib
 import os
 import resource
 import sys
-import time
 from types import SimpleNamespace
 
 import pytest
+from waiting import happens
 
 from pytest_af3mem import commands
 from pytest_af3mem.commands import cli
@@ -172,9 +172,6 @@ def test_a_worker_says_that_it_waits_for_another_process(session_with, project, 
     identity = peak_identity(session.installation, request, session.pool.signature(request))
     with Cache(tmp_path / "cache").only_one("peaks", identity):
         answer = session.pool.submit(request)
-        end = time.monotonic() + 60
-        while protocol.WAITING not in session.pool.status() and time.monotonic() < end:
-            time.sleep(0.01)
-        assert session.pool.status().startswith(protocol.WAITING)
+        assert happens(lambda: session.pool.status().startswith(protocol.WAITING))
         assert not answer.done()
     assert session.wait(answer).bucket == 128

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from waiting import happens
 
 from pytest_af3mem import commands
 from pytest_af3mem.commands import cli
@@ -78,10 +79,7 @@ def test_an_answer_that_is_here_is_not_made_again_when_its_worker_is_lost(cluste
     session = Session(settings, lambda stated: room.Cluster(stated, cluster.scheduler_address))
     with contextlib.closing(session):
         assert session.wait(session.pool.submit(session.request(tokens=10))).bucket == 128
-        deadline = time.monotonic() + 10
-        while (kept := [key for key in cluster.scheduler.tasks if key.startswith("measure")]) and time.monotonic() < deadline:
-            time.sleep(0.05)
-        assert not kept
+        assert happens(lambda: not [key for key in cluster.scheduler.tasks if key.startswith("measure")], 10)
 
 
 def test_what_is_not_judged_there_is_not_judged_here(cluster, sweep):
@@ -124,15 +122,11 @@ def test_ctrl_c_ends_what_the_cluster_does_for_it(cluster, project, tmp_path):
     command = ("sweep", *where, "--scheduler", cluster.scheduler_address, "--set", "does=hang", "--tokens", "10")
     process = subprocess.Popen([sys.executable, "-m", "pytest_af3mem.commands.cli", *map(str, command)], start_new_session=True)
     try:
-        traced, deadline = tmp_path / "traced", time.monotonic() + 60
-        while not traced.exists() and time.monotonic() < deadline:
-            time.sleep(0.05)
-        compiler = Path("/proc", traced.read_text().strip())
+        happens((tmp_path / "traced").exists)
+        compiler = Path("/proc", (tmp_path / "traced").read_text().strip())
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=15) == 130
-        while compiler.exists() and time.monotonic() < deadline:
-            time.sleep(0.05)
-        assert not compiler.exists()
+        assert happens(lambda: not compiler.exists())
     finally:
         process.kill()
         process.wait()

@@ -6,10 +6,10 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
+from waiting import happens
 
 from pytest_af3mem import commands
 from pytest_af3mem.commands import cli
@@ -193,16 +193,12 @@ def test_ctrl_c_while_jobs_are_featurised(project, folder, tmp_path):
     command = [sys.executable, "-m", "pytest_af3mem.commands.cli", "plan", *map(str, where), "--workers", "2", str(folder)]
     process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, start_new_session=True)
     try:
-        deadline = time.monotonic() + 60
-        while not (tmp_path / "endless").exists() and time.monotonic() < deadline:
-            time.sleep(0.05)
+        happens((tmp_path / "endless").exists)
         worker = Path("/proc", (tmp_path / "endless").read_text().split()[0])
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=10)
         assert (process.returncode, errors) == (130, "af3mem: interrupted\n")
-        while worker.exists() and time.monotonic() < deadline:
-            time.sleep(0.05)
-        assert not worker.exists()
+        assert happens(lambda: not worker.exists())
     finally:
         process.kill()
         process.wait()

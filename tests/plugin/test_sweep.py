@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from waiting import happens
 
 from pytest_af3mem import commands
 from pytest_af3mem.commands import cli
@@ -116,9 +117,7 @@ def running(project, tmp_path):
         text=True,
         start_new_session=True,
     )
-    deadline = time.monotonic() + 60
-    while len(measured(tmp_path)) < 2 and time.monotonic() < deadline:
-        time.sleep(0.05)
+    happens(lambda: len(measured(tmp_path)) >= 2)
     yield process
     process.kill()
     process.communicate()
@@ -136,10 +135,7 @@ def test_it_goes_on_where_it_was_ended(running, sweep, tmp_path, monkeypatch, ho
     assert time.monotonic() - start < 5
     if how is signal.SIGINT:
         assert (running.returncode, errors) == (130, "af3mem: interrupted\n")
-    deadline = time.monotonic() + 10
-    while (workers := _workers_in(tmp_path)) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert not workers
+    assert happens(lambda: not _workers_in(tmp_path), 10)
     before, noted = len(measured(tmp_path)), len((tmp_path / "traced").read_text().splitlines())
     assert 2 <= before < len(TOKENS)
     monkeypatch.chdir(tmp_path)

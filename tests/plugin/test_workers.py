@@ -2,10 +2,10 @@
 
 import os
 import signal
-import time
 from pathlib import Path
 
 import pytest
+from waiting import happens, is_running
 
 from pytest_af3mem.errors import NotJudged
 from pytest_af3mem.inputs.chains import Protein
@@ -26,20 +26,6 @@ BAD_AND_GOOD = """
 """
 CONDITIONS = "[100 tokens, bucket 128, h100-80gb, compiled]"
 SECONDS = 10
-
-
-def is_running(pid):
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
-
-
-def happens(condition, seconds=SECONDS):
-    end = time.monotonic() + seconds
-    while not condition() and time.monotonic() < end:
-        time.sleep(0.05)
-    return condition()
 
 
 @pytest.fixture
@@ -196,7 +182,7 @@ def hanging(cold_project):
     process = cold_project.start("--af3-workers=1", model="misbehaving:Misbehaving")
     traced = cold_project.path / "traced"
     try:
-        assert happens(lambda: traced.exists() and traced.read_text().endswith("\n"), 60)
+        assert happens(lambda: traced.exists() and traced.read_text().endswith("\n"))
         pid = int(traced.read_text())
         assert is_running(pid)
         yield process, pid
@@ -209,7 +195,7 @@ def hanging(cold_project):
 def test_killing_pytest_leaves_no_worker(hanging, how):
     process, worker = hanging
     process.send_signal(how)
-    assert happens(lambda: not is_running(worker))
+    assert happens(lambda: not is_running(worker), SECONDS)
 
 
 def test_ctrl_c_ends_at_once_and_leaves_no_worker(hanging):
