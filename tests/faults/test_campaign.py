@@ -151,8 +151,7 @@ def test_pytest_is_interrupted(gates, temporary, seed, number):
 )
 @pytest.mark.parametrize("seed", range(COMMANDS))
 def test_a_command_is_interrupted(gates, temporary, seed, command, number):
-    options = ["--model=analytic:Analytic", f"--path={gates.models}", f"--cache-dir={gates.cache}"]
-    process = start(["pytest_af3mem", *command.split(), *options], gates.path)
+    process = start(["pytest_af3mem", *command.split(), *gates.where()], gates.path)
     below = disturbed(process, seed, lambda process: process.send_signal(number))
     check(gates, ended(process), below, temporary)
 

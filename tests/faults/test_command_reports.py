@@ -208,8 +208,7 @@ def plan(project, capsys):
     """`af3mem plan` with the small model of tests/models."""
 
     def run(*arguments):
-        usual = ("--model", "analytic:Analytic", "--path", str(project.models), "--cache-dir", str(project.cache))
-        status = cli.main(["plan", *usual, *map(str, arguments)])
+        status = cli.main(["plan", *project.where(), *map(str, arguments)])
         return status, *capsys.readouterr()
 
     return run

@@ -199,19 +199,8 @@ def test_pytest_that_is_ended_reports_and_leaves_nothing(cold_project, temporary
 
 
 def test_a_command_that_is_ended_leaves_nothing(cold_project, temporary):
-    where = ("--model", "misbehaving:Misbehaving", "--path", cold_project.models, "--cache-dir", cold_project.cache, "--no-cache")
-    command = (
-        sys.executable,
-        "-m",
-        "pytest_af3mem.commands.cli",
-        "measure",
-        *map(str, where),
-        "--tokens",
-        "100",
-        "--set",
-        "does=hang",
-    )
-    process = subprocess.Popen(command, stderr=subprocess.PIPE)
+    where = (*cold_project.where("misbehaving:Misbehaving"), "--no-cache", "--tokens", "100", "--set", "does=hang")
+    process = subprocess.Popen([sys.executable, "-m", "pytest_af3mem", "measure", *where], stderr=subprocess.PIPE)
     try:
         happens((cold_project.path / "traced").exists)
         assert list(temporary.iterdir())

@@ -9,6 +9,8 @@ from xml.etree import ElementTree
 
 import pytest
 
+from pytest_af3mem.commands import cli
+
 MODELS = Path(__file__).parents[1] / "models"
 
 
@@ -42,6 +44,10 @@ class Project:
         """In a process of its own that is not waited for."""
         command = [*self.pytester._getpytestargs(), *self.options(*arguments, model=model)]
         return self.pytester.popen(command, stdin=None, start_new_session=True)
+
+    def where(self, model="analytic:Analytic", path=MODELS, cache=None):
+        """Of `af3mem`: options that say what is measured, and where results are kept."""
+        return ("--model", model, "--path", str(path), "--cache-dir", str(cache or self.cache))
 
     def measurements(self, file="report.json"):
         return json.loads((self.path / file).read_text())["measurements"]
@@ -88,6 +94,17 @@ def project(pytester, shared_cache):
 def cold_project(pytester, tmp_path):
     """A project for which nothing was measured before."""
     return Project(pytester, tmp_path / "cache")
+
+
+@pytest.fixture
+def af3mem(project, capsys):
+    """Runs a command with a model of tests/models: exit status, standard output, standard error."""
+
+    def run(command, *arguments, **where):
+        status = cli.main([command, *project.where(**where), *map(str, arguments)])
+        return status, *capsys.readouterr()
+
+    return run
 
 
 @pytest.fixture(scope="session")

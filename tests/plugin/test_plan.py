@@ -1,6 +1,7 @@
 """`af3mem plan`, with the small model of tests/models, whose memory can be worked out by hand."""
 
 import csv
+import functools
 import json
 import re
 import signal
@@ -12,17 +13,11 @@ import pytest
 from waiting import happens
 
 from pytest_af3mem import commands
-from pytest_af3mem.commands import cli
 
 
 @pytest.fixture
-def plan(project, capsys):
-    def run(*arguments, model="analytic:Analytic"):
-        usual = ("--model", model, "--path", str(project.models), "--cache-dir", str(project.cache))
-        status = cli.main(["plan", *usual, *map(str, arguments)])
-        return status, *capsys.readouterr()
-
-    return run
+def plan(af3mem):
+    return functools.partial(af3mem, "plan")
 
 
 @pytest.mark.parametrize(
@@ -189,8 +184,8 @@ def test_bad_arguments(plan, arguments, line):
 
 
 def test_ctrl_c_while_jobs_are_featurised(project, folder, tmp_path):
-    where = ("--model", "misbehaving:Endless", "--path", project.models, "--cache-dir", tmp_path / "cache")
-    command = [sys.executable, "-m", "pytest_af3mem.commands.cli", "plan", *map(str, where), "--workers", "2", str(folder)]
+    where = project.where("misbehaving:Endless", cache=tmp_path / "cache")
+    command = [sys.executable, "-m", "pytest_af3mem", "plan", *where, "--workers", "2", str(folder)]
     process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, start_new_session=True)
     try:
         happens((tmp_path / "endless").exists)

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from pytest_af3mem import commands
-from pytest_af3mem.commands import cli
 from pytest_af3mem.errors import NotJudged, OutOfMemory
 from pytest_af3mem.gpus import lock as gpu_lock
 from pytest_af3mem.gpus.nvml import visible_gpus
@@ -157,10 +156,10 @@ def test_running_out_of_gpu_memory_is_over(project, out_of_memory):
     assert [(row["verdict"], row["reason"], row["total_bytes"]) for row in project.measurements()] == [("over", OUT, None)] * 2
 
 
-def test_running_out_of_gpu_memory_has_the_status_of_over(project, out_of_memory, capsys):
-    usual = ("--model", "analytic:Analytic", "--path", str(project.models), "--cache-dir", str(project.cache))
-    assert cli.main(["measure", *usual, "--tokens", "100", "--method", "run"]) == commands.OVER
-    assert f"GPU peak is over: {OUT} [" in capsys.readouterr().out
+def test_running_out_of_gpu_memory_has_the_status_of_over(af3mem, out_of_memory):
+    status, output, _ = af3mem("measure", "--tokens", "100", "--method", "run")
+    assert status == commands.OVER
+    assert f"GPU peak is over: {OUT} [" in output
 
 
 def test_the_command_runs_again(session):

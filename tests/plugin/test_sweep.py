@@ -1,6 +1,7 @@
 """`af3mem sweep`, with the small models of tests/models."""
 
 import contextlib
+import functools
 import json
 import signal
 import subprocess
@@ -12,17 +13,11 @@ import pytest
 from waiting import happens
 
 from pytest_af3mem import commands
-from pytest_af3mem.commands import cli
 
 
 @pytest.fixture
-def sweep(project, capsys):
-    def run(*arguments, cache=project.cache, model="analytic:Analytic"):
-        usual = ("--model", model, "--path", str(project.models), "--cache-dir", str(cache))
-        status = cli.main(["sweep", *usual, *map(str, arguments)])
-        return status, *capsys.readouterr()
-
-    return run
+def sweep(af3mem):
+    return functools.partial(af3mem, "sweep")
 
 
 def test_the_curve_and_its_law(sweep):
@@ -107,10 +102,10 @@ TOKENS = (10, 200, 500, 600, 700, 800)
 @pytest.fixture
 def running(project, tmp_path):
     """A sweep of six sizes that take a while, each of which is noted, of which two are done; and the number of notes."""
-    command = ["sweep", "--model", "misbehaving:Misbehaving", "--path", project.models, "--cache-dir", tmp_path / "cache"]
-    command += ["--set", "does=wait", "--workers", "2", "--tokens", ",".join(map(str, TOKENS))]
+    where = project.where("misbehaving:Misbehaving", cache=tmp_path / "cache")
+    sizes = ("--workers", "2", "--tokens", ",".join(map(str, TOKENS)))
     process = subprocess.Popen(
-        [sys.executable, "-m", "pytest_af3mem.commands.cli", *map(str, command)],
+        [sys.executable, "-m", "pytest_af3mem", "sweep", *where, "--set", "does=wait", *sizes],
         cwd=tmp_path,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -5,7 +5,6 @@ import json
 import pytest
 
 from pytest_af3mem import commands
-from pytest_af3mem.commands import cli
 
 TEST = """
     import pytest
@@ -63,8 +62,8 @@ def test_xla_flags_of_the_environment_are_named_and_stand_alone(row, cold_projec
     result.stdout.fnmatch_lines(["*xla_flags 'default': XLA_FLAGS is set too: unset it, or state its flags here*"])
 
 
-def test_a_flag_that_xla_does_not_know_is_not_judged(cold_project, capsys):
-    where = ("--model", "analytic:Analytic", "--path", str(cold_project.models), "--cache-dir", str(cold_project.cache))
-    assert cli.main(["measure", *where, "--tokens", "100", "--flags=--xla_nonsense=1", "--json", "-"]) == commands.NOT_JUDGED
-    (found,) = json.loads(capsys.readouterr().out)["measurements"]
+def test_a_flag_that_xla_does_not_know_is_not_judged(af3mem, tmp_path):
+    status, output, _ = af3mem("measure", "--tokens", "100", "--flags=--xla_nonsense=1", "--json", "-", cache=tmp_path / "cache")
+    assert status == commands.NOT_JUDGED
+    (found,) = json.loads(output)["measurements"]
     assert "xla_nonsense" in found["reason"]
