@@ -27,6 +27,10 @@ class Project:
     def write(self, **files):
         self.pytester.makepyfile(**files)
 
+    def gate(self, *marks, test="def test_fits(): ...", **files):
+        """Writes one test that has these marks, such as `af3_tokens(100)`."""
+        self.write(test_fit="\n".join(["import pytest", *(f"@pytest.mark.{mark}" for mark in marks), test]), **files)
+
     def options(self, *arguments, model="analytic:Analytic"):
         """Of an option that is given twice the last wins, so `arguments` may differ from what stands before them."""
         usual = (f"--af3-model={model}", f"--af3-path={MODELS}", f"--af3-cache-dir={self.cache}", "--af3-json=report.json")

@@ -157,16 +157,7 @@ def test_an_entry_of_other_versions_is_judged_and_they_are_named(gate):
 
 
 def test_a_budget_and_a_baseline_on_one_measurement(gate, project):
-    project.write(
-        test_fit="""
-        import pytest
-
-        @pytest.mark.af3_baseline
-        @pytest.mark.af3_budget("64 KiB")
-        @pytest.mark.af3_tokens(100)
-        def test_fits(): ...
-        """
-    )
+    project.gate("af3_baseline", 'af3_budget("64 KiB")', "af3_tokens(100)")
     gate.run(total_bytes=PEAK - 1).assert_outcomes(failed=1)
     line = (
         "GPU peak 65.12 KiB is over the budget of 64.00 KiB by 1.12 KiB (1.8 %) "
@@ -195,16 +186,7 @@ def test_a_marker_on_a_test_that_measures_nothing(gate, project):
 
 
 def test_a_worker_that_dies_is_not_judged(project):
-    project.write(
-        test_fit="""
-        import pytest
-
-        @pytest.mark.af3_baseline
-        @pytest.mark.af3_tokens(100)
-        @pytest.mark.af3_model(does="exit")
-        def test_fits(): ...
-        """
-    )
+    project.gate("af3_baseline", "af3_tokens(100)", 'af3_model(does="exit")')
     options = "--af3-baseline=memory.json", "--af3-update-baseline", "--junitxml=junit.xml"
     result = project.run(*options, model="misbehaving:Misbehaving")
     result.assert_outcomes(failed=1)

@@ -3,19 +3,11 @@ import shutil
 
 import pytest
 
-GATE = """
-    import pytest
-
-    @pytest.mark.af3_tokens(90, 100, 200)
-    @pytest.mark.af3_budget("1 MiB")
-    def test_fits(): ...
-"""
-
 
 @pytest.fixture
 def gate(cold_project):
     """A gate over three sizes in two buckets, of a model that notes when it is traced."""
-    cold_project.write(test_fit=GATE)
+    cold_project.gate("af3_tokens(90, 100, 200)", 'af3_budget("1 MiB")')
     return cold_project
 
 

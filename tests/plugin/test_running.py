@@ -35,15 +35,7 @@ def session(cold_project):
 
 @no_gpu_here
 def test_run_without_a_gpu_is_not_judged(project):
-    project.write(
-        test_fit="""
-        import pytest
-
-        @pytest.mark.af3_tokens(100)
-        @pytest.mark.af3_budget("1 GiB")
-        def test_fits(): ...
-        """
-    )
+    project.gate("af3_tokens(100)", 'af3_budget("1 GiB")')
     project.run("--af3-method=run", "--junitxml=junit.xml").assert_outcomes(failed=1)
     reason = "no GPU is visible (no NVIDIA driver: NVML Shared Library Not Found); --af3-method compiled needs no GPU"
     assert project.junit() == {

@@ -61,15 +61,7 @@ def test_a_failure_is_not_judged_and_the_next_test_passes(run_bad_and_good, proj
 
 
 def test_a_measurement_that_takes_too_long_is_ended(project):
-    project.write(
-        test_fit="""
-        import pytest
-
-        @pytest.mark.af3_tokens(300, 100)
-        @pytest.mark.af3_budget("1 MiB")
-        def test_fits(): ...
-        """
-    )
+    project.gate("af3_tokens(300, 100)", 'af3_budget("1 MiB")')
     project.run("-k", "100", model="misbehaving:Endless").assert_outcomes(passed=1, deselected=1)
     project.run("--af3-timeout=2", "--junitxml=junit.xml", model="misbehaving:Endless").assert_outcomes(failed=1, passed=1)
     assert project.junit() == {

@@ -6,21 +6,13 @@ import pytest
 
 from pytest_af3mem import commands
 
-TEST = """
-    import pytest
-
-    @pytest.mark.af3_tokens(100)
-    @pytest.mark.af3_budget("1 MiB")
-    def test_fits(): ...
-"""
-
 
 @pytest.fixture
 def row(cold_project):
-    """What is measured with these options of pytest and this marker, and what pytest printed."""
+    """What is measured with these options of pytest and these marks, and what pytest printed."""
 
-    def row(*options, marker=""):
-        cold_project.write(test_fit=TEST.replace("def test", f"{marker}\n    def test") if marker else TEST)
+    def row(*options, marks=()):
+        cold_project.gate("af3_tokens(100)", 'af3_budget("1 MiB")', *marks)
         result = cold_project.run(*options)
         result.assert_outcomes(passed=1)
         (found,) = cold_project.measurements()
@@ -48,7 +40,7 @@ def test_with_default_flags_the_larger_of_two_programs_is_judged(row):
 
 
 def test_a_marker_states_flags_too(row):
-    found, _ = row(marker='@pytest.mark.af3_model(xla_flags="--xla_gpu_enable_triton_gemm=true")')
+    found, _ = row(marks=['af3_model(xla_flags="--xla_gpu_enable_triton_gemm=true")'])
     assert found["software"]["xla_flags"].startswith("--xla_gpu_enable_triton_gemm=true")
     assert found["least_bytes"] is None
 
