@@ -210,7 +210,7 @@ class Worker:
         seconds: float,
         options: Mapping[str, bool | int | str] = MappingProxyType({}),
     ) -> Peak:
-        """What a program comes to, which was compiled with `options` beside the model's own."""
+        """What a program comes to, which was compiled with `options` besides the model's own."""
         installation, timeline, channels = self.installation, program.attribution.timeline, forward.pair_channels
         if timeline and channels and batch.bucket and not timeline.reason:
             timeline = replace(timeline, pair_bytes=batch.bucket**2 * channels * _BFLOAT16_BYTES)

@@ -1,4 +1,4 @@
-"""What a program may run into beside the bytes that it asks for, read from XLA's log, plan and code. Pure functions."""
+"""What a program may run into besides the bytes that it asks for, read from XLA's log, plan and code. Pure functions."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def _elements(array: str) -> int:
 def launch(serialized: bytes, gpu: Gpu) -> Launch:
     """The shared memory that the kernels of a serialized executable ask for.
 
-    What a kernel has of its own, beside what is asked for at its launch, stands in machine code and is not counted, nor are
+    What a kernel has of its own, besides what is asked for at its launch, stands in machine code and is not counted, nor are
     kernels of libraries. Raises NotJudged where one asks for more than `gpu` has, ValueError where no kernel can be read.
     """
     found = kernels(serialized)
