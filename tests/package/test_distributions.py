@@ -65,6 +65,15 @@ def test_the_wheel_is_small(built):
     assert built[1].stat().st_size < 500_000
 
 
+def test_the_page_of_a_package_index_has_no_link_that_leads_nowhere(wheel):
+    """Nor a picture: an index shows the README alone."""
+    page = wheel.read(f"pytest_af3mem-{VERSION}.dist-info/METADATA").decode().partition("\n\n")[2]
+    assert page.startswith("# pytest-af3mem\n")
+    assert re.findall(r"\]\((?!https?:)[^)]*\)", page) == []
+    assert "The first hour (`docs/start.md`)" in page
+    assert "[pytest-memray](https://pytest-memray.readthedocs.io)" in page
+
+
 def test_the_doors_are_in_the_wheel(wheel):
     doors = wheel.read(f"pytest_af3mem-{VERSION}.dist-info/entry_points.txt").decode()
     assert "af3mem = pytest_af3mem.commands.cli:main" in doors
