@@ -52,7 +52,8 @@ def test_a_copy_elsewhere_at_another_time_gives_the_same_bytes(built, tmp_path):
 def test_the_wheel_has_the_package_and_what_it_reads(wheel):
     names = set(wheel.namelist())
     sources = {path.relative_to(ROOT).as_posix() for path in PACKAGE.rglob("*.py")}
-    others = {"pytest_af3mem/py.typed", "pytest_af3mem/reports/report.schema.json", "pytest_af3mem/reports/page.html.jinja"}
+    read = ("report.schema.json", "page.html.jinja", "timeline.html.jinja", "timeline.js")
+    others = {"pytest_af3mem/py.typed", *(f"pytest_af3mem/reports/{name}" for name in read)}
     assert names >= sources | others
     records = {name for name in names if name.startswith("pytest_af3mem/calibrations/")}
     about = f"pytest_af3mem-{VERSION}.dist-info/"
