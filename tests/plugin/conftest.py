@@ -40,6 +40,17 @@ class Project:
         """In this process, and without Hypothesis' plugin, which would be imported anew in each run."""
         return self.pytester.runpytest_inprocess("-p", "no:hypothesispytest", *self.options(*arguments, model=model))
 
+    def accept(self, before, *arguments, **outcomes):
+        """Accepts what the tests measure as the baseline memory.json; a run that was made `before` is not made again."""
+        tests = str({path.name: path.read_text() for path in self.path.glob("test_*.py")})
+        if tests not in before:
+            result = self.run("--af3-baseline=memory.json", "--af3-update-baseline", *arguments)
+            if outcomes:
+                result.assert_outcomes(**outcomes)
+            before[tests] = {name: (self.path / name).read_bytes() for name in ("memory.json", "report.json")}
+        for name, content in before[tests].items():
+            (self.path / name).write_bytes(content)
+
     def run_apart(self, *arguments, model="analytic:Analytic"):
         """In a process of its own."""
         return self.pytester.runpytest_subprocess(*self.options(*arguments, model=model))
@@ -86,6 +97,12 @@ def _plain_environment(monkeypatch):
 @pytest.fixture(scope="session")
 def shared_cache(tmp_path_factory):
     return tmp_path_factory.mktemp("shared-cache")
+
+
+@pytest.fixture(scope="module")
+def before():
+    """For `Project.accept`: what runs left that tests of the same module had made."""
+    return {}
 
 
 @pytest.fixture
