@@ -8,14 +8,14 @@ from pytest_af3mem import commands
 
 
 @pytest.fixture
-def row(cold_project):
+def row(project):
     """What is measured with these options of pytest and these marks, and what pytest printed."""
 
     def row(*options, marks=()):
-        cold_project.gate("af3_tokens(100)", 'af3_budget("1 MiB")', *marks)
-        result = cold_project.run(*options)
+        project.gate("af3_tokens(100)", 'af3_budget("1 MiB")', *marks)
+        result = project.run(*options)
         result.assert_outcomes(passed=1)
-        (found,) = cold_project.measurements()
+        (found,) = project.measurements()
         return found, result.stdout.str()
 
     return row
@@ -45,11 +45,11 @@ def test_a_marker_states_flags_too(row):
     assert found["least_bytes"] is None
 
 
-def test_xla_flags_of_the_environment_are_named_and_stand_alone(row, cold_project, monkeypatch):
+def test_xla_flags_of_the_environment_are_named_and_stand_alone(row, project, monkeypatch):
     monkeypatch.setenv("XLA_FLAGS", "--xla_gpu_enable_triton_gemm=true")
     _, text = row()
     assert "XLA_FLAGS=--xla_gpu_enable_triton_gemm=true stands in the place of the flags of AlphaFold 3's container" in text
-    result = cold_project.run("--af3-flags=default")
+    result = project.run("--af3-flags=default")
     assert result.ret != 0
     result.stdout.fnmatch_lines(["*xla_flags 'default': XLA_FLAGS is set too: unset it, or state its flags here*"])
 
