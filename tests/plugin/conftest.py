@@ -7,6 +7,7 @@ import textwrap
 from pathlib import Path
 from xml.etree import ElementTree
 
+import hypothesis.strategies  # noqa: F401 (once, and not anew in each run in this process that uses it)
 import pytest
 
 from pytest_af3mem.commands import cli

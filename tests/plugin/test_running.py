@@ -1,5 +1,6 @@
 """`run` on a machine without a GPU: refused with the reason; rehearsed and run in sequence on JAX's CPU device."""
 
+import contextlib
 import dataclasses
 import importlib.util
 import os
@@ -25,12 +26,21 @@ STAND_INS = Path(__file__).parents[1] / "stand_ins"
 no_gpu_here = pytest.mark.skipif(bool(visible_gpus()[0]), reason="shows what happens without a GPU")
 
 
+def session_of(project):
+    settings = Settings(model="analytic:Analytic", path=project.models, cache_dir=project.cache, timeout=120)
+    with contextlib.closing(Session(settings)) as session:
+        yield session
+
+
 @pytest.fixture
 def session(cold_project):
-    settings = Settings(model="analytic:Analytic", path=cold_project.models, cache_dir=cold_project.cache, timeout=120)
-    session = Session(settings)
-    yield session
-    session.close()
+    yield from session_of(cold_project)
+
+
+@pytest.fixture
+def warm_session(project):
+    """What is compiled may have been compiled for other tests."""
+    yield from session_of(project)
 
 
 @no_gpu_here
@@ -187,11 +197,12 @@ def test_all_the_way_to_a_device_that_is_no_gpu(session, a_driver_without_a_gpu)
 
 
 @pytest.fixture
-def two_processes(session, a_driver_without_a_gpu, monkeypatch):
+def two_processes(warm_session, a_driver_without_a_gpu, monkeypatch):
     """A peak of a run whose two processes answer so: what is no number of bytes is raised, or compiled again for None.
 
     Also how many programs JAX's compilation cache had at the start of each.
     """
+    session = warm_session
     request = session.request(tokens=100, method="run")
     needed = session.wait(session.pool.submit(session.request(tokens=100, method="compiled")))
 
