@@ -47,14 +47,6 @@ VERDICTS = {"test_small": {"within", "not judged"}, "test_large": {"over", "not 
 
 
 @pytest.fixture
-def temporary(tmp_path, monkeypatch):
-    folder = tmp_path / "temporary"
-    folder.mkdir()
-    monkeypatch.setenv("TMPDIR", str(folder))
-    return folder
-
-
-@pytest.fixture
 def gates(cold_project):
     cold_project.write(test_gates=GATES)
     return cold_project

@@ -19,10 +19,8 @@ KIB, MIB = 2**10, 2**20
 
 
 @pytest.fixture
-def compiling(tmp_path, monkeypatch):
+def compiling(tmp_path, temporary, monkeypatch):
     """The plan as a process gives it that does `code`, which has the folder `dump`; `left` in the end is empty."""
-    monkeypatch.setattr(compile_process.tempfile, "tempdir", str(tmp_path / "temporary"))
-    (tmp_path / "temporary").mkdir()
 
     def compiling(code):
         main = tmp_path / "main.py"
@@ -36,7 +34,7 @@ def compiling(tmp_path, monkeypatch):
             output = compile_process.plan(Job(b"a program" * 10_000, b"options"), "a target")
             return output and output.content
         finally:
-            assert list((tmp_path / "temporary").iterdir()) == []
+            assert list(temporary.iterdir()) == []
 
     return compiling
 

@@ -30,16 +30,6 @@ def _without_nohup():
 
 
 @pytest.fixture
-def temporary(tmp_path, monkeypatch):
-    """The folder for temporary files, here and in processes that are started."""
-    folder = tmp_path / "temporary"
-    folder.mkdir()
-    monkeypatch.setenv("TMPDIR", str(folder))
-    monkeypatch.setattr("tempfile.tempdir", str(folder))
-    return folder
-
-
-@pytest.fixture
 def settings(stand_in, tmp_path):
     return Settings(
         python=stand_in("Path(os.environ['TMPDIR'], 'tempfile-1').touch(); reply(dict(os.environ))"), cache_dir=tmp_path

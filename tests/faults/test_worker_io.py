@@ -14,26 +14,11 @@ from pytest_af3mem.commands import cli
 from pytest_af3mem.errors import NotJudged, SetupError
 from pytest_af3mem.records.identity import peak_identity
 from pytest_af3mem.session import child
-from pytest_af3mem.session.child import Child
 from pytest_af3mem.session.pool import Pool
 from pytest_af3mem.session.session import Session
 from pytest_af3mem.session.settings import Settings
 from pytest_af3mem.storage.cache import Cache
 from pytest_af3mem.worker import protocol
-
-
-@pytest.fixture
-def started(stand_in, tmp_path):
-    """Starts a stand-in for a worker that does `code` for each message."""
-    with contextlib.ExitStack() as children:
-
-        def start(code, first=""):
-            settings = Settings(python=stand_in(code, first), cache_dir=tmp_path)
-            one = Child(settings, tmp_path, tmp_path, {})
-            children.callback(one.release)
-            return one
-
-        yield start
 
 
 @pytest.fixture

@@ -11,22 +11,10 @@ import pytest
 from waiting import happens, is_running
 
 from pytest_af3mem.session import child
-from pytest_af3mem.session.child import Child, Died
+from pytest_af3mem.session.child import Died
 from pytest_af3mem.session.pool import Pool
 from pytest_af3mem.session.session import Session
 from pytest_af3mem.session.settings import Settings
-
-
-@pytest.fixture
-def started(stand_in, tmp_path):
-    with contextlib.ExitStack() as children:
-
-        def start(code, first=""):
-            one = Child(Settings(python=stand_in(code, first), cache_dir=tmp_path), tmp_path, tmp_path, {})
-            children.callback(one.release)
-            return one
-
-        yield start
 
 
 @pytest.mark.parametrize(

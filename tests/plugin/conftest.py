@@ -1,5 +1,6 @@
 """A user's project to run pytest in, with the small models of tests/models in the place of AlphaFold 3."""
 
+import contextlib
 import json
 import os
 import sys
@@ -11,6 +12,8 @@ import hypothesis.strategies  # noqa: F401 (once, and not anew in each run in th
 import pytest
 
 from pytest_af3mem.commands import cli
+from pytest_af3mem.session.child import Child
+from pytest_af3mem.session.settings import Settings
 
 MODELS = Path(__file__).parents[1] / "models"
 
@@ -168,3 +171,17 @@ def stand_in(tmp_path):
         return str(path)
 
     return make
+
+
+@pytest.fixture
+def started(stand_in, tmp_path):
+    """Starts a stand-in for a worker that does `code` for each message."""
+    with contextlib.ExitStack() as children:
+
+        def start(code, first=""):
+            settings = Settings(python=stand_in(code, first), cache_dir=tmp_path)
+            one = Child(settings, tmp_path, tmp_path, {})
+            children.callback(one.release)
+            return one
+
+        yield start

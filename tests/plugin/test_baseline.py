@@ -4,13 +4,6 @@ import json
 
 import pytest
 
-GATE = """
-    import pytest
-
-    pytestmark = [pytest.mark.af3_baseline{marker}, pytest.mark.af3_tokens(100)]
-
-    def test_fits(): ...
-"""
 CONDITIONS = "[100 tokens, bucket 128, h100-80gb, compiled]"
 PEAK = 66_688  # analytic_bytes(128)
 NO_BASELINE = f"GPU peak not judged: no baseline: run with --af3-update-baseline {CONDITIONS}"
@@ -24,7 +17,7 @@ def gate(project, before):
         path = project.path / "memory.json"
 
         def write(self, marker=""):
-            project.write(test_fit=GATE.format(marker=marker))
+            project.gate(f"af3_baseline{marker}", "af3_tokens(100)")
 
         def run(self, *options, **changes):
             if changes:
@@ -115,7 +108,7 @@ def test_no_file_fails(gate):
 
 
 def test_without_a_baseline_nothing_passes(project):
-    project.write(test_fit=GATE.format(marker=""))
+    project.gate("af3_baseline", "af3_tokens(100)")
     project.run("--junitxml=junit.xml").assert_outcomes(failed=1)
     reason = "no baseline to compare it with: name the file with --af3-baseline FILE"
     assert project.junit() == {"test_fits[100]": f"Failed: GPU peak not judged: {reason} {CONDITIONS}"}
@@ -203,7 +196,7 @@ def test_a_kernel_that_falls_back_is_told_first_and_then_what_grew(cold_project)
     checkout.mkdir()
     for name in ("analytic.py", "fused.py"):
         (checkout / name).write_text((cold_project.models / name).read_text())
-    cold_project.write(test_fit=GATE.format(marker=""))
+    cold_project.gate("af3_baseline", "af3_tokens(100)")
 
     def run(*options):
         stated = ("--af3-path=checkout", "--af3-baseline=memory.json", "--junitxml=junit.xml")
