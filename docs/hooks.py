@@ -1,4 +1,4 @@
-"""What MkDocs does beside its own, as mkdocs.yml asks for it.
+"""What MkDocs does besides its own, as mkdocs.yml asks for it.
 
 README.md is the site's first page. What pages link to outside of docs/ becomes part of the site, which is flat: `docs/start.md`
 of the README and `../CHANGELOG.md` of a page lie side by side in it.

@@ -80,7 +80,10 @@ def _split(values: str) -> list[str]:
 
 JOB_OPTIONS: dict[str, dict[str, Any]] = {
     "--chains": {"metavar": "N", "help": "polymer chains (default: one of each kind)"},
-    "--kinds": {"metavar": "KINDS", "help": "what chains are in turn: protein, rna, dna, such as protein+rna (default: protein)"},
+    "--kinds": {
+        "metavar": "KINDS",
+        "help": "kinds of chains in turn: protein, rna, dna, such as protein+rna (default: protein)",
+    },
     "--copies": {"metavar": "N", "help": "copies of each chain (default: 1)"},
     "--ligands": {"metavar": "CODES", "help": "CCD codes of ligands and ions to add, such as ATP+MG+MG"},
     "--smiles": {"metavar": "SMILES", "action": "append", "help": "a ligand to add by SMILES; repeatable"},
@@ -104,7 +107,7 @@ SHARED: dict[str, dict[str, Any]] = {
     "--strict": {
         "group": "input",
         "action": "store_true",
-        "help": "refuse inputs that AlphaFold 3 runs in another way than they are written, which else are noted",
+        "help": "refuse inputs that AlphaFold 3 runs differently from how they are written (default: note them)",
     },
     "--targets": {
         "group": "machine",

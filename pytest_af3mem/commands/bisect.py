@@ -1,8 +1,8 @@
-"""Finds the first commit whose peak is over that of GOOD, or the first version of a package: af3mem bisect jax==0.10.0..0.10.2.
+"""Finds the first commit that needs more than GOOD, or the first version of a package: af3mem bisect jax==0.10.0..0.10.2.
 
-GOOD and BAD are measured first, then commits in between, as few as need be, each as git has it; the checkout is not touched. A
-commit that cannot be measured is skipped, and where the answer is not certain for that, all that it may be are named. Exit
-status 1 where BAD needs more than GOOD and the tolerance. What was measured is kept: the same command goes on where it was ended.
+It measures GOOD and BAD, then as few commits in between as it can, each as git has it; the checkout is not touched. It skips a
+commit that cannot be measured; if that leaves several possible answers, it names all of them. Exit status 1 if BAD needs more
+than GOOD by more than the tolerance. Results are kept: after an interruption the same command goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def prepare(parser: Parser) -> None:
         "what", metavar="REPO", help="folder of the model's sources in a git repository, or PACKAGE==GOOD..BAD, or ==V,V,V"
     )
     parser.take("good", metavar="GOOD", nargs="?", help="commit, tag or branch whose peak is good, an ancestor of BAD")
-    parser.take("bad", metavar="BAD", nargs="?", help="one whose peak may have grown")
+    parser.take("bad", metavar="BAD", nargs="?", help="commit, tag or branch whose peak may have grown")
     parser.take("--tokens", *JOB_OPTIONS, "--set")
     parser.take(
         "--first-parent",
@@ -45,7 +45,7 @@ def prepare(parser: Parser) -> None:
         action="store_true",
         help="find the merge, and not the commit in the branch that it merged",
     )
-    take_tolerance(parser, 'what is no growth, such as "0.5 %%" or "64 MiB" (default: 0)')
+    take_tolerance(parser, 'growth that does not count, such as "0.5 %%" or "64 MiB" (default: 0)')
 
 
 def run(parsed: argparse.Namespace, settings: Settings) -> int:

@@ -1,7 +1,7 @@
 """Says what the cache folder holds, and frees what is not needed.
 
-What a running session uses stays. Calibration records stay, which only a GPU makes again; AlphaFold 3 inputs of failing tests
-stay with --clear. What no session used for 90 days goes unasked, at the end of a session.
+It keeps what a running session uses, and calibration records, which only a GPU can make again; --clear also keeps AlphaFold 3
+inputs of failing tests. What no session used for 90 days is removed at the end of a session, without being asked.
 """
 
 from __future__ import annotations
@@ -27,17 +27,21 @@ _SECONDS = {"h": 3600, "d": DAY, "w": 7 * DAY}
 
 def prepare(parser: Parser) -> None:
     parser.take(
-        "--older-than", group="machine", metavar="AGE", help="remove what was not used for so long: 12h, 30d, 8w", read=_seconds
+        "--older-than",
+        group="machine",
+        metavar="AGE",
+        help="remove what was not used for this long, such as 12h, 30d or 8w",
+        read=_seconds,
     )
     parser.take(
         "--keep-under",
         group="machine",
         metavar="SIZE",
-        help='remove the least recently used until the rest is at most that, such as "2 GiB"',
+        help='remove what was used least recently until the rest is at most this, such as "2 GiB"',
         read=_bytes,
     )
     parser.take("--clear", group="machine", action="store_true", help="remove all that can be made again")
-    parser.take("--dry-run", group="machine", action="store_true", help="say what would go, and remove nothing")
+    parser.take("--dry-run", group="machine", action="store_true", help="say what would be removed, and remove nothing")
 
 
 def run(parsed: argparse.Namespace, settings: Settings) -> int:

@@ -1,6 +1,7 @@
-"""Measures inputs of several sizes compiled and on this machine's GPU, shows both and keeps the record.
+"""Measures inputs of several sizes, compiled and on this machine's GPU, shows both numbers and keeps the record.
 
-With --from, the GPU's side is a file of folds that run_alphafold.py made (pytest_af3mem.production), and no GPU is needed here.
+With --from, the GPU's numbers come from a file of folds that run_alphafold.py made (pytest_af3mem.production), and no GPU is
+needed here.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from pytest_af3mem.reports.agreement import summary
 from pytest_af3mem.session.session import Session
 from pytest_af3mem.session.settings import Settings
 
-HELP = "hold compiled numbers against this machine's GPU, and keep the record"
+HELP = "compare compiled numbers with this machine's GPU, and keep the record"
 EXAMPLES = ("af3mem calibrate --into records", "af3mem calibrate --from peaks.jsonl")
 STATUSES = {NOT_JUDGED: "some are not judged"}
 TAKES = MEASURING
@@ -48,14 +49,14 @@ def prepare(parser: Parser) -> None:
         dest="folds",
         type=Path,
         metavar="FILE",
-        help="hold the folds that pytest_af3mem.production recorded in this file against what is compiled",
+        help="compare the folds that pytest_af3mem.production recorded in this file with what is compiled",
     )
     parser.take("--into", group="report", type=Path, metavar="DIR", help="folder of the record (default: in the cache folder)")
     parser.take(
         "--dry-run",
         group="machine",
         action="store_true",
-        help="without a GPU: every step that needs none, on JAX's CPU device; no record",
+        help="without a GPU: take every step that needs none, on JAX's CPU device, and write no record",
     )
 
 

@@ -1,6 +1,6 @@
-"""Measures the same inputs on two sides, and says what grew. Exit status 1 where NEW needs more than OLD and the tolerance.
+"""Measures the same inputs on two sides, and says what grew. Exit status 1 if NEW needs more than OLD by more than the tolerance.
 
-Where both are source trees of one git repository, as DIR@HEAD and DIR, it also says which of the edits hold more or less.
+If both are source trees of one git repository, such as DIR@HEAD and DIR, it also says which of the edits hold more or less.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Says why a run of AlphaFold 3 ended, from what it printed: which memory ran out, or what else it was, and the next step."""
+"""Says why a run of AlphaFold 3 ended, from what it printed: which memory ran out or what else happened, and what to do next."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pytest_af3mem.planning.log_lines import lines
 from pytest_af3mem.reports import explain as report
 from pytest_af3mem.session.settings import Settings
 
-HELP = "why a run ended, from its log: which memory ran out, and what next"
+HELP = "why a run ended, from its log: which memory ran out, and what to do next"
 EXAMPLES = ("af3mem explain slurm-1234.out", "af3mem explain run.log --json -")
 STATUSES = {NOT_JUDGED: "a log says nothing that is known"}
 TAKES = ("json",)

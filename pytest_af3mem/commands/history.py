@@ -1,6 +1,6 @@
-"""Shows how the peaks in a committed baseline moved from commit to commit, as git has them. Measures nothing.
+"""Shows how the peaks in a committed baseline changed from commit to commit, as git has them. Measures nothing.
 
-The revisions are those of the branch that is checked out; of a merge counts what it brought into that branch.
+The revisions are those of the branch that is checked out; a merge counts as one change to that branch.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def prepare(parser: Parser) -> None:
         group="input",
         default="50",
         metavar="N",
-        help="so many revisions of the file, the newest (default: 50)",
+        help="number of revisions to read, from the newest (default: 50)",
         read=lambda text: whole_number(text, "--last"),
     )
     parser.take(

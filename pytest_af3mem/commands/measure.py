@@ -28,14 +28,14 @@ TAKES = MEASURING
 
 def prepare(parser: Parser) -> None:
     parser.groups["one of"] = parser.groups["input"].add_mutually_exclusive_group(required=True)
-    parser.take("--tokens", group="one of", required=False, help="measure a generated input of exactly so many tokens")
-    parser.take("--job", group="one of", type=Path, metavar="FILE", help="measure the one of this AlphaFold 3 JSON")
+    parser.take("--tokens", group="one of", required=False, help="measure a generated input of exactly this many tokens")
+    parser.take("--job", group="one of", type=Path, metavar="FILE", help="measure the job in this AlphaFold 3 JSON file")
     parser.take("--strict", *JOB_OPTIONS, "--set")
     parser.take(
         "--budget",
         group="report",
         metavar="SIZE",
-        help='exit with status 1 where the peak is over it, such as "16 GiB" or "95 %%"',
+        help='exit with status 1 if the peak is over this, such as "16 GiB" or "95 %%"',
         read=lambda text: Size.parse(text, name="--budget"),
     )
 
@@ -43,7 +43,7 @@ def prepare(parser: Parser) -> None:
 def run(parsed: argparse.Namespace, settings: Settings) -> int:
     options = job_options(parsed)
     if parsed.job and options:
-        raise UsageError(f"--{next(iter(options)).replace('_', '-')} shapes a generated input: leave it out beside --job")
+        raise UsageError(f"--{next(iter(options)).replace('_', '-')} shapes a generated input: leave it out with --job")
     with asking(settings, takes_shipped=True) as session:
         if parsed.job:
             job = _only_job(session, parsed.job, strict=parsed.strict)

@@ -69,7 +69,7 @@ def prepare(parser: Parser) -> None:
         "--format",
         group="report",
         metavar="NAME",
-        help=f"what to print of the files: {', '.join(_FORMATS)} (default: the report, with lines for sbatch)",
+        help=f"what to print for the files: {', '.join(_FORMATS)} (default: the report, with lines for sbatch)",
         read=_format,
     )
     parser.take("--scheduler")

@@ -1,6 +1,7 @@
-"""Reads a program that is compiled already: an XLA dump, an entry of JAX's compilation cache, a serialized executable.
+"""Reads a program that is already compiled: an XLA dump, an entry of JAX's compilation cache or a serialized executable.
 
-Any process may have compiled it. Neither JAX, AlphaFold 3 nor a GPU is needed, and nothing of the file is run."""
+Any process may have compiled it. Neither JAX, AlphaFold 3 nor a GPU is needed, and nothing in the file is run.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +17,7 @@ from pytest_af3mem.reports import read as report
 from pytest_af3mem.session.pool import Pool
 from pytest_af3mem.session.settings import Settings
 
-HELP = "what a program needs that is compiled already: an XLA dump, or an entry of JAX's compilation cache"
+HELP = "what a compiled program needs: an XLA dump, or an entry of JAX's compilation cache"
 EXAMPLES = ("af3mem read dump/", "af3mem read ~/.cache/jax/jit_apply-0a1b2c-cache --json -")
 STATUSES = {NOT_JUDGED: "not judged"}
 TAKES = ("python", "timeout", "cache_dir", "json", "all_holders")
@@ -27,8 +28,8 @@ def prepare(parser: Parser) -> None:
         "file",
         type=Path,
         metavar="FILE",
-        help="NAME_after_optimizations.hlo.pb, jit_NAME-cache, what executable.serialize() gave, or a folder with some, of which "
-        "the one with the largest total is read",
+        help="NAME_after_optimizations.hlo.pb, jit_NAME-cache, the output of executable.serialize(), or a folder of these, "
+        "of which the one with the largest total is read",
     )
 
 

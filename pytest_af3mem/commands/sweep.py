@@ -1,4 +1,7 @@
-"""Measures every combination of tokens, targets, models and settings. When it is ended, the same command goes on where it was."""
+"""Measures every combination of tokens, targets, models and settings.
+
+After an interruption the same command goes on where it stopped.
+"""
 
 from __future__ import annotations
 

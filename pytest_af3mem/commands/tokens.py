@@ -1,9 +1,9 @@
-"""Says how many tokens the inputs have, without AlphaFold 3: one line for each job of each file.
+"""Counts the tokens of inputs without AlphaFold 3: one line for each job of each file.
 
-The chemical component dictionary, which comes with AlphaFold 3, is read for inputs with ligands by CCD code, modifications or
-bonds alone. Without it the others are counted, and each of these says which component it needs.
+Only inputs with modifications, bonds, or ligands by CCD code need the chemical component dictionary of AlphaFold 3. Without it
+the others are counted, and each of these says which component it needs.
 
-With --target it also says how much memory each needs there, compiled as by `af3mem measure`.
+With --target it also says how much memory each job needs there, compiled as by `af3mem measure`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Says what a running process holds of the GPU, and how much of that is only its pool's reserve."""
+"""Says how much of the GPU's memory a running process holds, and how much of that its pool only reserves."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pytest_af3mem.gpus.occupancy import look
 from pytest_af3mem.reports.occupancy import render
 from pytest_af3mem.session.settings import Settings
 
-HELP = "what a running process holds of the GPU, and how much of that is its pool's reserve"
+HELP = "how much of the GPU's memory a running process holds, and how much its pool only reserves"
 EXAMPLES = ("af3mem watch 1234", 'af3mem watch "$(pgrep -n python)"')
 STATUSES = {NOT_JUDGED: "no GPU says what it holds"}
 TAKES: tuple[str, ...] = ()

@@ -61,7 +61,7 @@ _WHOLE = (
         _spec("h100_pcie")),
     Gpu("h100-nvl-94gb", "NVIDIA H100 NVL", (9, 0), 99_456_909_312, 132, 1.785, 3_900_000_000_000, 50 * _MIB,
         "torch.cuda.get_device_properties, CUDA 12.4; NVIDIA H100 NVL datasheet"),
-    # "GH200 120GB" and "480GB" say how much memory the CPU beside it has.
+    # "GH200 120GB" and "480GB" say how much memory its CPU has.
     Gpu("gh200-96gb", "NVIDIA GH200 480GB", (9, 0), 101_468_602_368, 132, 1.98, 4_022_784_000_000, 60 * _MIB,
         "deviceQuery, driver for CUDA 12.9, of a GH200 120GB; of a GH200 480GB with CUDA 12.4: the same but 0.5 % more memory"),
     # The spec's memory is a nominal 141 GiB and its L2 cache the H100's: those two are cudaDeviceProp's.

@@ -39,7 +39,7 @@ class VisibleGpu:
 
 @dataclass(frozen=True)
 class Facts:
-    """What the driver says of a GPU beside its name. `memory_bytes` leaves out what the driver keeps for itself, as CUDA does.
+    """What the driver says of a GPU besides its name. `memory_bytes` leaves out what the driver keeps for itself, as CUDA does.
 
     SMs are `core_count` for a slice; for a whole GPU, which has 0 there, NVML counts `cuda_cores` alone.
     """

@@ -87,7 +87,7 @@ def learnt() -> tuple[str, ...]:
 
 
 def carried(name: str) -> dict[str, str]:
-    """What a record of this target has beside its name, so that another process can `take` it; nothing for the catalogue's."""
+    """What a record of this target has besides its name, so that another process can `take` it; nothing for the catalogue's."""
     return {_DESCRIPTION: _learnt[name].config} if name in _learnt else {}
 
 

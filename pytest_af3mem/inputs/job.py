@@ -32,7 +32,7 @@ class Job(Brief):
     def to_json(self) -> str:
         """AlphaFold 3's JSON, dialect `alphafold3`: version 1, which every release reads, or 4 if something is described.
 
-        Versions 2 and 3 added files beside the JSON, for MSAs and templates and for the user's CCD; here all is inside.
+        Versions 2 and 3 added files next to the JSON, for MSAs and templates and for the user's CCD; here all is inside.
         """
         described = any(sequence.description is not None for sequence in self.sequences)
         fields: dict[str, Any] = {

@@ -67,11 +67,11 @@ def jobs(
     """AlphaFold 3 inputs of mixed chains, ligands, modified residues, MSAs, templates, bonds and seeds.
 
     Every job has at least one chain, and each chain at least one standard residue. Bounds shrink towards their least, and choices
-    towards the first: to a single protein chain of alanine of the fewest tokens, without anything beside.
+    towards the first: to a single protein chain of alanine of the fewest tokens, without anything else.
 
     Args:
       tokens: Exactly so many tokens; instead of `min_tokens` and `max_tokens`.
-      min_tokens, max_tokens: The range of tokens, both included. Sizes at the edge of a bucket, and one token beside it,
+      min_tokens, max_tokens: The range of tokens, both included. Sizes at the edge of a bucket, and one token to either side,
         come up more often than others.
       kinds: What chains may be: "protein", "rna", "dna".
       min_chains, max_chains: Polymers with sequences of their own.

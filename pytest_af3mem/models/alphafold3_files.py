@@ -52,7 +52,7 @@ def buckets() -> tuple[int, ...]:
 
 
 def _stated_buckets(root: Path) -> tuple[int, ...] | None:
-    """The default of `--buckets`, where the source tree has its run_alphafold.py beside it."""
+    """The default of `--buckets`, where the source tree has its run_alphafold.py next to it."""
     scripts = (folder / "run_alphafold.py" for folder in (root.parent, root.parent.parent))
     for node in (node for script in scripts if script.exists() for node in ast.walk(ast.parse(script.read_text()))):
         if isinstance(node, ast.Call) and node.args and getattr(node.args[0], "value", None) == "buckets":

@@ -2,7 +2,7 @@
 
 AlphaFold 3 needs wwPDB's dictionary to be imported at all, and its wheels do not ship it. The PyPI package biotite does, as
 BinaryCIF (51,437 components in 2.0.0). `prepare` turns it, once, into one SQLite file: component code -> number of heavy
-atoms and, compressed, the columns in AlphaFold 3's own form (`_chem_comp_atom.atom_id` -> list of text); and, beside it, the
+atoms and, compressed, the columns in AlphaFold 3's own form (`_chem_comp_atom.atom_id` -> list of text); and, next to it, the
 letters that AlphaFold 3 has for residues, from a table of its own. The file lies in the plugin's cache folder; nothing is
 ever written into an AlphaFold 3 installation, and an installation that has files of its own, made by its `build_data`, keeps
 using them.

@@ -35,6 +35,7 @@ class Functions:
 
     name = NAME
     settings: tuple[str, ...] = ("function",)
+    lies_in_source_tree = False
 
     def __init__(self, spec: str):
         _, self._module, self._folder = [*spec.split(" ", 2), "", ""][:3]

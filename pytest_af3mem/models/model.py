@@ -65,6 +65,8 @@ class Model(Protocol):
     It may say `refuses_other_parameters = True`: `Forward.apply` raises when it is traced with parameters whose names, shapes or
     dtypes are not those that `init` would make. Then those of an earlier version of the model are tried first.
 
+    It may say `lies_in_source_tree = False`: a source tree that is measured need not hold it.
+
     It may have `depends_on`, a text: with another text it is another measurement, as with other versions of what it imports.
 
     It may have `features_of_bucket(bucket) -> Batch | None`: features of the names, shapes and dtypes that every job in this

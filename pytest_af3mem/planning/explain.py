@@ -12,8 +12,8 @@ from pytest_af3mem.inputs.buckets import bucket
 from pytest_af3mem.models.alphafold3_files import NEWEST_BUCKETS
 from pytest_af3mem.planning import log_facts
 from pytest_af3mem.planning.log_causes import Cause
-from pytest_af3mem.planning.log_facts import amount
 from pytest_af3mem.planning.log_messages import MESSAGES, NOISE, Message
+from pytest_af3mem.records.out_of_memory import amount
 
 _SHOWN = 200  # characters of a line
 _PREFIX = r"^.{0,160}?\.(?:cc|py):\d+\] "  # of absl and XLA: time, process, place

@@ -12,6 +12,7 @@ from pytest_af3mem.errors import InputError, SetupError, UsageError, near
 from pytest_af3mem.gpus.size import Size
 from pytest_af3mem.planning.revisions import git
 from pytest_af3mem.records.baseline import Baseline, Entry, usual_tolerance
+from pytest_af3mem.records.holders import Difference
 
 _SHORT = 7  # letters of a commit's name
 _TWO_PATHS = ("R", "C")  # of git's letters for what became of a file: renamed, copied
@@ -47,16 +48,12 @@ class Skipped:
 
 
 @dataclass(frozen=True)
-class Jump:
+class Jump(Difference):
     """A commit that moved a peak by more than the tolerance."""
 
     commit: Commit
     before_bytes: int
     after_bytes: int
-
-    @property
-    def difference_bytes(self) -> int:
-        return self.after_bytes - self.before_bytes
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from pytest_af3mem.records.holders import Difference
 from pytest_af3mem.records.peak import Holder
 
 _HUNK = re.compile(r"@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@")
@@ -46,16 +47,12 @@ class Hunk:
 
 
 @dataclass(frozen=True)
-class Share:
+class Share(Difference):
     """Bytes of the peak that a hunk's lines hold before and after; without a hunk, those of all other lines and of none."""
 
     hunk: Hunk | None
     before_bytes: int
     after_bytes: int
-
-    @property
-    def difference_bytes(self) -> int:
-        return self.after_bytes - self.before_bytes
 
 
 @dataclass(frozen=True)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from fractions import Fraction
 
 from pytest_af3mem import gpus
 from pytest_af3mem.gpus.local import target_of
 from pytest_af3mem.gpus.nvml import VisibleGpu
 from pytest_af3mem.gpus.unlisted import nominal_gb
-from pytest_af3mem.planning.log_messages import AMOUNT, MESSAGES
+from pytest_af3mem.planning.log_messages import MESSAGES
+from pytest_af3mem.records.out_of_memory import AMOUNT, REMATERIALIZED, amount
 
 STARTS = ("Running AlphaFold 3. Please note", "Running fold job ", "Processing fold input ")
 """The first words of a run and of a job: what a log says before belongs to earlier ones."""
@@ -27,11 +27,7 @@ STAGES = {
 OF_THE_JOB = (
     ("Calculating bucket size", r"input with (?P<tokens>\d{1,9}) tokens"),
     ("Got bucket size", r"Got bucket size (?P<bucket>\d{1,9}) for input with (?P<tokens>\d{1,9}) tokens"),
-    (
-        "by rematerialization",
-        rf"reduce memory use below [\d.]+\w+ \((?P<xla_limit>{AMOUNT})\) by rematerialization; only reduced to [\d.]+\w+ "
-        rf"\((?P<planned>{AMOUNT})\)",
-    ),
+    ("by rematerialization", REMATERIALIZED),
 )
 """Facts of one input, which end with it: words that the line has, and the pattern, whose groups are the names of the facts."""
 
@@ -83,16 +79,6 @@ def said(facts: Iterable[tuple[str, str]], line: str) -> dict[str, str]:
         if words in line and (match := re.search(pattern, line)):
             found |= match.groupdict()
     return found
-
-
-def amount(text: str | None) -> int | None:
-    """Bytes, as XLA, CUDA, Linux and ptxas write them: `47.20GiB`, `17.79G`, `96 bytes`, `81559MiB`, `12kB`, `0xc600`."""
-    if text is None:
-        return None
-    if text.startswith("0x"):
-        return int(text, 16)
-    found = re.fullmatch(r"(\d+(?:\.\d+)?) ?([kKMGT]?)(?:i?B|bytes)?", text)
-    return int(Fraction(found[1]) * 1024 ** " KMGT".index(found[2].upper() or " ")) if found else None
 
 
 def environment(line: str) -> dict[str, str]:

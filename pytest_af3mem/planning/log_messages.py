@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from pytest_af3mem.planning import log_causes as end
 from pytest_af3mem.planning.log_causes import Cause
+from pytest_af3mem.records.out_of_memory import ASKED, FAILED, REQUEST, SHARED_DATA, SHARED_REQUEST, TRYING, TRYING_ROUNDED
 
 GENERAL, SPECIFIC = 1, 2  # a specific line is believed rather than a general one, and both rather than a warning
 
@@ -31,20 +32,17 @@ def _rows(cause: Cause, *patterns: tuple[str, str] | str, rank: int = SPECIFIC) 
     return tuple(Message(cause, words, pattern, rank) for words, pattern in pairs)
 
 
-AMOUNT = r"\d{1,19}(?:\.\d+)? ?(?:[KMGT]i?B|B|bytes)?"
-_ASKED = rf"(?P<asked>{AMOUNT})"
-
 MESSAGES = (
     *_rows(end.RETRIED, "The caller indicates that this is not a failure", rank=0),
     *_rows(end.REMATERIALIZED, "by rematerialization", rank=0),
     *_rows(
         end.SHARED,
-        ("hared memory size limit", r"requested (?P<asked>\d{1,19}), available: (?P<limit>\d{1,19})"),
+        ("hared memory size limit", SHARED_REQUEST),
         (
             "shared memory",
             r"out of resource: shared memory.{0,9}Required: (?P<asked>\d{1,19})\D{1,9}Hardware limit\D{1,9}(?P<limit>\d{1,19})",
         ),
-        ("too much shared data", r"shared data \((?P<asked>0x[0-9a-f]{1,15}) bytes, (?P<limit>0x[0-9a-f]{1,15}) max"),
+        ("too much shared data", SHARED_DATA),
         "Shared memory requested exceeds",
         (
             "CUDA_ERROR_INVALID_VALUE",
@@ -53,13 +51,13 @@ MESSAGES = (
     ),
     *_rows(
         end.HOST,
-        ("on host:", rf"failed to alloc(?:ate)? {_ASKED} on host:"),
-        ("host_bfc", rf"host_bfc\) ran out of memory trying to allocate {_ASKED}"),
-        ("host memory", rf"allocate [\d.]+\w+ \({_ASKED}\) of (?:pinned )?host memory"),
-        ("host memory", rf"allocate pinned host memory of size: {_ASKED}"),
+        ("on host:", rf"{FAILED} on host:"),
+        ("host_bfc", rf"host_bfc\) ran out of memory {TRYING}"),
+        ("host memory", rf"allocate [\d.]+\w+ \({ASKED}\) of (?:pinned )?host memory"),
+        ("host memory", rf"allocate pinned host memory of size: {ASKED}"),
         "ailed to allocate host memory",
         "std::bad_alloc",
-        ("MemoryError", r"(?:^|[\s.])_?(?:Array)?MemoryError(?::|$|\s)(?:.{0,40}Unable to allocate " + _ASKED + ")?"),
+        ("MemoryError", r"(?:^|[\s.])_?(?:Array)?MemoryError(?::|$|\s)(?:.{0,40}Unable to allocate " + ASKED + ")?"),
         "Cannot allocate memory",
     ),
     *_rows(
@@ -75,10 +73,7 @@ MESSAGES = (
         end.HOST,
         ("ut of memory: Kill", r"Kill(?:ed)? process \d+(?:.{0,140}anon-rss:(?P<held>\d{1,15}kB))?"),
     ),
-    *_rows(
-        end.UNIFIED,
-        ("unified memory", rf"(?i:failed to alloc(?:ate)?) (?:[\d.]+\w* \()?{_ASKED}\)? (?:of )?unified memory"),
-    ),
+    *_rows(end.UNIFIED, ("unified memory", rf"{FAILED} (?:of )?unified memory")),
     *_rows(
         end.OUTSIDE,
         "instantiate command buffer",
@@ -89,14 +84,11 @@ MESSAGES = (
     ),
     *_rows(
         end.GPU,
-        ("trying to allocate", rf"[Oo]ut of memory while trying to allocate {_ASKED}"),
-        ("trying to allocate", rf"ran out of memory trying to allocate [\d.]+\w+ \(rounded to {_ASKED}"),
-        ("trying to allocate", rf"ran out of memory trying to allocate {_ASKED}"),
-        ("Failed to allocate request for", rf"Failed to allocate request for [\d.]+\w+ \({_ASKED}\)"),
-        (
-            "CUDA_ERROR_OUT_OF_MEMORY",
-            rf"[Ff]ailed to alloc(?:ate)? (?:[\d.]+\w* \()?{_ASKED}\)?.{{0,80}}CUDA_ERROR_OUT_OF_MEMORY",
-        ),
+        ("trying to allocate", rf"[Oo]ut of memory while {TRYING}"),
+        ("trying to allocate", rf"ran out of memory {TRYING_ROUNDED}"),
+        ("trying to allocate", rf"ran out of memory {TRYING}"),
+        ("Failed to allocate request for", REQUEST),
+        ("CUDA_ERROR_OUT_OF_MEMORY", rf"{FAILED}.{{0,80}}CUDA_ERROR_OUT_OF_MEMORY"),
     ),
     *_rows(end.GPU, "CUDA_ERROR_OUT_OF_MEMORY", "cudaErrorMemoryAllocation", "RESOURCE_EXHAUSTED", rank=GENERAL),
     *_rows(

@@ -1,4 +1,4 @@
-"""What becomes of the baseline at the end of a run, in lines for its summary: updated, or offered beside it, or left as it is."""
+"""What becomes of the baseline at the end of a run, in lines for its summary: updated, offered next to it, or left as it is."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ _LONGEST_NAME = 120
 
 
 class Against:
-    """Measures beside the model under test what `--af3-against` names. `close` ends its workers.
+    """Measures what `--af3-against` names, in addition to the model under test. `close` ends its workers.
 
     Raises UsageError for a side that is what the tests measure: all would pass.
     """

@@ -1,4 +1,4 @@
-"""What a real GPU once read, beside what was compiled for it without one: records that a compiled number is held against.
+"""What a real GPU once read, and what was compiled for it without one: records that a compiled number is held against.
 
 One JSON file a GPU, written by `af3mem calibrate`; another of folds in production, which `--from` reads.
 """

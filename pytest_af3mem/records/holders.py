@@ -16,17 +16,24 @@ UNNAMED = "model"
 """The component of what stands in no name scope."""
 
 
-@dataclass(frozen=True)
-class Change:
-    """What one component holds, before and after; 0 where it holds nothing."""
+class Difference:
+    """Of a record that says what there was before and after."""
 
-    component: str
     before_bytes: int
     after_bytes: int
 
     @property
     def difference_bytes(self) -> int:
         return self.after_bytes - self.before_bytes
+
+
+@dataclass(frozen=True)
+class Change(Difference):
+    """What one component holds, before and after; 0 where it holds nothing."""
+
+    component: str
+    before_bytes: int
+    after_bytes: int
 
 
 def by_component(peak: Planned) -> dict[str, int]:

@@ -149,7 +149,7 @@ class Measurement:
 
 @dataclass(frozen=True)
 class _Row:
-    """What stands in a report's entry beside the peak."""
+    """What stands in a report's entry besides the peak."""
 
     test: Filled
     tokens: Positive | None

@@ -160,7 +160,7 @@ class Peak:
     `tuning_bytes`, which is not in the total: where tokamax tunes kernels as the model is traced, the most that it may keep on
     the GPU of the inputs of kernels that failed. None where it does not.
 
-    `program_limits` are what the program may run into beside these bytes.
+    `program_limits` are what the program may run into besides these bytes.
 
     Of a function there are no `tokens` and no `bucket`: both are None, and `function` is the call.
 

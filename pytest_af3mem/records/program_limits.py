@@ -1,4 +1,4 @@
-"""What a program may run into beside the bytes that it asks for: XLA's own limit, 32-bit indexing, shared memory of kernels."""
+"""What a program may run into besides the bytes that it asks for: XLA's own limit, 32-bit indexing, shared memory of kernels."""
 
 from __future__ import annotations
 

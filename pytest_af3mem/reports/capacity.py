@@ -56,7 +56,7 @@ def render_markdown(found: Sequence[Capacity], fraction: Size) -> str:
 
 
 def render_json(found: Sequence[Capacity], fraction: Size, jobs: Mapping[str, Any] | None = None) -> str:
-    """Each target with the largest peak that fits and the smallest that does not, as measurements; `jobs` stand beside them."""
+    """Each target with the largest peak that fits and the smallest that does not, as measurements; and `jobs`."""
     rows = [
         {
             "target": one.target.name,

@@ -8,8 +8,8 @@ from typing import Any
 from pytest_af3mem.gpus.size import format_bytes
 from pytest_af3mem.planning.explain import Explanation
 from pytest_af3mem.planning.log_causes import CUDNN
-from pytest_af3mem.planning.log_facts import amount
 from pytest_af3mem.planning.next_steps import steps
+from pytest_af3mem.records.out_of_memory import amount
 from pytest_af3mem.reports.columns import printed
 from pytest_af3mem.reports.json import document
 

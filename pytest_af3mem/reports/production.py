@@ -1,4 +1,4 @@
-"""Folds of production beside what was compiled for them: text and JSON out."""
+"""Folds of production, and what was compiled for them: text and JSON out."""
 
 from __future__ import annotations
 

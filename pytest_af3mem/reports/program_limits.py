@@ -1,4 +1,4 @@
-"""What a program may run into beside its bytes, as lines of a section: only what there is to say."""
+"""What a program may run into besides its bytes, as lines of a section: only what there is to say."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from pytest_af3mem.reports.series import Series
 
 TALL = 1000
 _KEPT = "parameters, features and outputs"
-_MOST_BANDS = len(COLORS) - 2  # beside what is always there and all other components
+_MOST_BANDS = len(COLORS) - 2  # besides what is always there and all other components
 _MOST_HOLDERS = 8
 _ABOVE = 1.04  # room above the highest line
 _NARROW, _WIDE = 250, 880  # pixels of a picture on a telephone and on a screen

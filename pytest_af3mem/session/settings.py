@@ -178,12 +178,10 @@ class Settings:
     )
     model: str = _option("alphafold3", "alphafold3, or package.module:object for your own (default: alphafold3)", "NAME")
     python: str = _option(sys.executable, "interpreter that holds the model (default: this one)", "PATH", _interpreter)
-    path: Path | None = _option(
-        None, "source tree of the model, measured as it is instead of the installed one", "DIR", _source_tree
-    )
+    path: Path | None = _option(None, "source tree of the model, to measure it instead of the installed one", "DIR", _source_tree)
     flags: str | None = _option(
         None,
-        "XLA flags: container (AlphaFold 3's, the default), default (JAX's own), a file of flags, or flags",
+        "XLA flags: container (AlphaFold 3's, the default), default (JAX's own), flags, or a file of flags",
         "FLAGS",
         read_flags,
     )
@@ -195,39 +193,44 @@ class Settings:
     )
     html: Path | None = _option(None, "write a page with plots to this file; needs pytest-af3mem[html]", "FILE", _page)
     json: Path | None = _option(None, "write all measurements and verdicts to this file", "FILE", _report)
-    all_holders: bool = _option(False, "write all holders of each peak to the JSON report (default: the ten largest)")
+    all_holders: bool = _option(False, "list all holders of each peak in the JSON report (default: the ten largest)")
     baseline: Path | None = _option(None, "committed file of accepted peaks, for tests marked af3_baseline", "FILE", _file)
     update_baseline: bool = _option(False, "write what tests marked af3_baseline measure into that file")
     new_baseline: Path | None = _option(
-        None, "write the baseline that this run would accept here, if it differs (default: beside the reports)", "FILE", _report
+        None,
+        "write the baseline that this run would accept, if it differs (default: next to the reports)",
+        "FILE",
+        _report,
     )
     tolerance: Size | None = _option(
         None, "growth over the baseline that passes (default: 0 compiled, 1 %% run)", "SIZE", _tolerance
     )
     tolerance_below: Size | None = _option(
-        None, "fail what needs less than the baseline by more than this, too (default: off)", "SIZE", _tolerance
+        None, "also fail a test that needs less than the baseline by more than this (default: off)", "SIZE", _tolerance
     )
-    against: str | None = _option(None, "hold tests marked af3_baseline against this, measured now: see af3mem compare", "WHAT")
-    workers: int | None = _option(None, "measurements at once (default: as cores and memory allow)", "N", whole_number)
+    against: str | None = _option(
+        None, "compare tests marked af3_baseline with this, which is measured too: see af3mem compare", "WHAT"
+    )
+    workers: int | None = _option(None, "measurements at once (default: as many as cores and memory allow)", "N", whole_number)
     timeout: int = _option(900, "seconds that one measurement may take (default: 900)", "SECONDS", whole_number)
     cache_dir: Path = _option(
         default_folder, "folder for results and the chemical dictionary (default: ~/.cache/pytest-af3mem)", "DIR", _folder
     )
-    no_cache: bool = _option(False, "measure everything anew, and keep nothing")
+    no_cache: bool = _option(False, "measure everything again, and keep nothing")
     launch: bool = _option(
-        False, "compile to the end, and hold each kernel's shared memory against the target's limit; takes twice as long"
+        False, "compile to the end, and compare each kernel's shared memory with the target's limit; takes twice as long"
     )
-    full_run: bool = _option(False, "with run: all recycles and diffusion steps, which cost time and leave the peak as it is")
+    full_run: bool = _option(False, "with run: all recycles and diffusion steps, which take longer and do not change the peak")
 
     @property
     def folder(self) -> Path:
-        """Where files of a session go: beside its reports, else into the cache."""
+        """Where files of a session go: next to its reports, else into the cache."""
         reports = (path.parent for path in (self.json, self.html, self.markdown) if path)
         return next(reports, self.cache_dir)
 
     @property
     def new_baseline_file(self) -> Path | None:
-        """Where the baseline goes that a run would accept, by default beside the first report that is a file."""
+        """Where the baseline goes that a run would accept, by default next to the first report that is a file."""
         if self.new_baseline or not self.baseline:
             return self.new_baseline
         files = (path for path in (self.json, self.html, self.markdown) if path and (path.is_file() or not path.exists()))

@@ -98,7 +98,7 @@ def locked(path: Path, waiting: Callable[[], None] = lambda: None) -> Iterator[N
 
 @contextlib.contextmanager
 def written_atomically(path: Path, *, of_the_user: bool = False) -> Iterator[Path]:
-    """A temporary path beside `path`, renamed to it at the end: readers see the whole file or none.
+    """A temporary path next to `path`, renamed to it at the end: readers see the whole file or none.
 
     What is `of_the_user` keeps its mode, and is on the disk before it takes the place of what was there.
     """

@@ -21,10 +21,11 @@ from pytest_af3mem.errors import NotJudged, OutOfMemory, first_line
 from pytest_af3mem.gpus.local import WITHOUT_GPU
 from pytest_af3mem.gpus.size import format_bytes
 from pytest_af3mem.models.model import Forward
+from pytest_af3mem.records import out_of_memory
+from pytest_af3mem.records.out_of_memory import Cause
 from pytest_af3mem.records.peak import Phase, Phases, Run
-from pytest_af3mem.worker import compilation_cache, out_of_memory
+from pytest_af3mem.worker import compilation_cache
 from pytest_af3mem.worker.gpu_watch import GpuWatch
-from pytest_af3mem.worker.out_of_memory import Cause
 from pytest_af3mem.worker.sampler import Sampler
 from pytest_af3mem.worker.trust import VARIABLES, Counters
 from pytest_af3mem.worker.xla import program as programs

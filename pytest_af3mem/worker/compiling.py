@@ -23,7 +23,6 @@ from pytest_af3mem import gpus
 from pytest_af3mem.errors import NotJudged, SetupError
 from pytest_af3mem.models import fingerprint, registry
 from pytest_af3mem.models import model as models
-from pytest_af3mem.models.function import Functions
 from pytest_af3mem.records import flags
 from pytest_af3mem.records.answering import Answer
 from pytest_af3mem.records.identity import batch_identity, parameters_identity, peak_identity, peak_of
@@ -73,7 +72,7 @@ class Worker:
         own = fingerprint.modules(self._model)
         distribution = self._model.distribution()
         _check_jax()
-        if self._path is not None and not isinstance(self._model, Functions):  # of which it need hold none
+        if self._path is not None and getattr(self._model, "lies_in_source_tree", True):
             fingerprint.check_place(self._path, [*own, *self._model.packages[:1]])
         self._sources = fingerprint.Sources([*self._model.packages, *own, *fingerprint.OWN])
         return Installation(
@@ -211,7 +210,7 @@ class Worker:
         seconds: float,
         options: Mapping[str, bool | int | str] = MappingProxyType({}),
     ) -> Peak:
-        """What a program comes to, which was compiled with `options` beside the model's own."""
+        """What a program comes to, which was compiled with `options` besides the model's own."""
         installation, timeline, channels = self.installation, program.attribution.timeline, forward.pair_channels
         if timeline and channels and batch.bucket and not timeline.reason:
             timeline = replace(timeline, pair_bytes=batch.bucket**2 * channels * _BFLOAT16_BYTES)

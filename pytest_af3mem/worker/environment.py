@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 # JAX and CUDA read these when they are imported: no GPU is looked for, and one that is there is not seen, so that a compile
-# leaves nothing on it beside what is measured there; a CUDA plugin without CUDA's libraries is accepted, and compiled programs
+# leaves nothing on it besides what is measured there; a CUDA plugin without CUDA's libraries is accepted, and compiled programs
 # are not kept, since without a device they cannot be loaded again.
 ENVIRONMENT = {
     "CUDA_VISIBLE_DEVICES": "",

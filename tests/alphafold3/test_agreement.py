@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from hypothesis import event, given, note, settings
 from hypothesis import strategies as st
+from mmcif_texts import a_component
 
 from pytest_af3mem import jobs
 from pytest_af3mem.errors import UsageError
@@ -37,33 +38,7 @@ STRICTER = {
 LOOSER: dict[str, str] = {}
 """What we count and AlphaFold 3 refuses, by its text, and why."""
 
-COMPONENT = """data_MY-1
-_chem_comp.id MY-1
-_chem_comp.name mine
-_chem_comp.type non-polymer
-_chem_comp.formula ?
-_chem_comp.mon_nstd_parent_comp_id ?
-_chem_comp.pdbx_synonyms ?
-_chem_comp.formula_weight ?
-loop_
-_chem_comp_atom.comp_id
-_chem_comp_atom.atom_id
-_chem_comp_atom.type_symbol
-_chem_comp_atom.charge
-_chem_comp_atom.pdbx_model_Cartn_x_ideal
-_chem_comp_atom.pdbx_model_Cartn_y_ideal
-_chem_comp_atom.pdbx_model_Cartn_z_ideal
-MY-1 C1 C 0 0.0 0.0 0.0
-MY-1 O1 O 0 1.4 0.0 0.0
-MY-1 O2 O 0 -1.4 0.0 0.0
-loop_
-_chem_comp_bond.atom_id_1
-_chem_comp_bond.atom_id_2
-_chem_comp_bond.value_order
-_chem_comp_bond.pdbx_aromatic_flag
-C1 O1 SING N
-C1 O2 SING N
-"""
+COMPONENT = a_component(("C1 C 0 0.0 0.0 0.0", "O1 O 0 1.4 0.0 0.0", "O2 O 0 -1.4 0.0 0.0"), ("C1 O1 SING N", "C1 O2 SING N"))
 
 
 def _template(sequence, *hits):

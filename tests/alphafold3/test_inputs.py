@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import event, given
 from hypothesis import strategies as st
+from mmcif_texts import ENTITIES, a_component, a_template
 
 from pytest_af3mem import jobs
 from pytest_af3mem.errors import Af3memError, InputError, UsageError
@@ -19,86 +20,18 @@ from pytest_af3mem.session.settings import Settings
 
 HERE = Path(__file__).parent
 MSA = ">query\nMKTAYIA\n>a\nMKTaaAY-A\n>b\n-------\n"
-TEMPLATE = """data_1ABC
-_entry.id 1ABC
-_exptl.method 'X-RAY DIFFRACTION'
-_pdbx_audit_revision_history.revision_date 1999-12-31
-_entity.id 1
-_entity.type polymer
-_entity_poly.entity_id 1
-_entity_poly.type 'polypeptide(L)'
-loop_
-_entity_poly_seq.entity_id
-_entity_poly_seq.num
-_entity_poly_seq.mon_id
-_entity_poly_seq.hetero
-1 1 GLY n
-1 2 ALA n
-_struct_asym.id A
-_struct_asym.entity_id 1
-loop_
-_pdbx_poly_seq_scheme.asym_id
-_pdbx_poly_seq_scheme.entity_id
-_pdbx_poly_seq_scheme.seq_id
-_pdbx_poly_seq_scheme.mon_id
-_pdbx_poly_seq_scheme.auth_seq_num
-_pdbx_poly_seq_scheme.pdb_strand_id
-_pdbx_poly_seq_scheme.pdb_ins_code
-_pdbx_poly_seq_scheme.hetero
-A 1 1 GLY 1 A . n
-A 1 2 ALA 2 A . n
-loop_
-_atom_site.group_PDB
-_atom_site.id
-_atom_site.type_symbol
-_atom_site.label_atom_id
-_atom_site.label_alt_id
-_atom_site.label_comp_id
-_atom_site.label_asym_id
-_atom_site.label_entity_id
-_atom_site.label_seq_id
-_atom_site.pdbx_PDB_ins_code
-_atom_site.Cartn_x
-_atom_site.Cartn_y
-_atom_site.Cartn_z
-_atom_site.occupancy
-_atom_site.B_iso_or_equiv
-_atom_site.auth_seq_id
-_atom_site.auth_asym_id
-_atom_site.pdbx_PDB_model_num
-ATOM 1 C CA . GLY A 1 1 . 1.0 2.0 3.0 1.0 5.0 1 A 1
-ATOM 2 C CA . ALA A 1 2 . 4.0 2.0 3.5 1.0 5.0 2 A 1
-"""
-ATOMS_ALONE = "data_1ABC\n_pdbx_audit_revision_history.revision_date 1999-12-31\n" + TEMPLATE[TEMPLATE.rindex("loop_") :]
-COMPONENT = """data_MY-1
-_chem_comp.id MY-1
-_chem_comp.name mine
-_chem_comp.type saccharide
-_chem_comp.formula ?
-_chem_comp.mon_nstd_parent_comp_id ?
-_chem_comp.pdbx_synonyms ?
-_chem_comp.formula_weight ?
-loop_
-_chem_comp_atom.comp_id
-_chem_comp_atom.atom_id
-_chem_comp_atom.type_symbol
-_chem_comp_atom.charge
-_chem_comp_atom.pdbx_model_Cartn_x_ideal
-_chem_comp_atom.pdbx_model_Cartn_y_ideal
-_chem_comp_atom.pdbx_model_Cartn_z_ideal
-MY-1 C1 C 0 0.0 0.0 0.0
-MY-1 O1 O 0 1.4 0.0 0.0
-MY-1 O2 O 0 -1.4 0.0 0.0
-MY-1 H1 H 0 1.7 0.9 0.0
-loop_
-_chem_comp_bond.atom_id_1
-_chem_comp_bond.atom_id_2
-_chem_comp_bond.value_order
-_chem_comp_bond.pdbx_aromatic_flag
-C1 O1 SING N
-C1 O2 SING N
-O1 H1 SING N
-"""
+SCHEME = "asym_id entity_id seq_id mon_id auth_seq_num pdb_strand_id pdb_ins_code hetero".split()
+TABLES = ENTITIES | {
+    "entity_poly_seq": {"entity_id": "11", "num": "12", "mon_id": ["GLY", "ALA"], "hetero": "nn"},
+    "pdbx_poly_seq_scheme": dict(zip(SCHEME, ["AA", "11", "12", ["GLY", "ALA"], "12", "AA", "..", "nn"], strict=True)),
+}
+TEMPLATE = a_template(tables=TABLES, start="data_1ABC\n_entry.id 1ABC\n_exptl.method 'X-RAY DIFFRACTION'\n")
+ATOMS_ALONE = a_template(tables={})
+COMPONENT = a_component(
+    ("C1 C 0 0.0 0.0 0.0", "O1 O 0 1.4 0.0 0.0", "O2 O 0 -1.4 0.0 0.0", "H1 H 0 1.7 0.9 0.0"),
+    ("C1 O1 SING N", "C1 O2 SING N", "O1 H1 SING N"),
+    type="saccharide",
+)
 A = Protein(("A",), "MKTANIA")
 
 
@@ -227,7 +160,7 @@ def with_component(user_ccd):
         templated(TEMPLATE.replace("data_", "DATA_")),
         templated(TEMPLATE.replace("_atom_site.label_alt_id", "_atom_site.x")),
         templated(TEMPLATE.replace("1.0 5.0", "? 5.0")),
-        templated(TEMPLATE.replace("_entity.type polymer\n", "")),
+        templated(a_template(tables=TABLES | {"entity": {"id": ["1"]}})),
         templated(ATOMS_ALONE + "".join(ATOMS_ALONE.splitlines(keepends=True)[-2:]).replace(" A ", " B ")),
         templated(ATOMS_ALONE.replace("A 1 2", "A 1 .")),
         with_component(COMPONENT.replace("MY-1 O2", "MY-1 O1")),

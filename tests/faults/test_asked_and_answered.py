@@ -15,14 +15,6 @@ from pytest_af3mem.records.request import Request
 from pytest_af3mem.session.session import Session
 from pytest_af3mem.session.settings import Settings
 
-GATE = """
-    import pytest
-
-    @pytest.mark.af3_tokens(100)
-    @pytest.mark.af3_budget("1 MiB")
-    def test_fits(): ...
-"""
-
 
 @pytest.fixture
 def question(a_request, an_installation):
@@ -174,7 +166,7 @@ def test_a_source_tree_without_the_model_is_refused(project, tmp_path, inside):
     folder.mkdir(parents=True)
     (tmp_path / "tree" / "one").mkdir(exist_ok=True)
     (tmp_path / "tree" / "one" / "analytic.py").write_text("")
-    project.write(test_fit=GATE)
+    project.gate("af3_tokens(100)", 'af3_budget("1 MiB")')
     result = project.run(f"--af3-path={folder}")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     hint = f", as {tmp_path / 'tree' / 'one'} does" if inside != "elsewhere" else ""
@@ -190,15 +182,7 @@ def test_nor_is_it_compared_or_held_against(project, tmp_path, monkeypatch, caps
     sides = (str(project.models), str(tmp_path / "empty"))
     assert cli.main(["compare", *sides, *where, "--tokens", "100"]) == commands.USAGE
     assert "holds no package 'analytic'" in capsys.readouterr().err
-    project.write(
-        test_fit="""
-        import pytest
-
-        @pytest.mark.af3_tokens(100)
-        @pytest.mark.af3_baseline
-        def test_fits(): ...
-        """
-    )
+    project.gate("af3_tokens(100)", "af3_baseline")
     result = project.run(f"--af3-against={tmp_path / 'empty'}")
     assert result.ret == 1
     result.stdout.fnmatch_lines(["*not judged: --af3-against * cannot be measured: * holds no package 'analytic'*"])

@@ -121,15 +121,7 @@ def test_another_distribution_is_told_where_the_test_passes(a_peak, a_measuremen
 
 
 def test_a_run_says_it_once(project):
-    project.write(
-        test_peak="""
-        import pytest
-
-        @pytest.mark.af3_tokens(100, 120)
-        @pytest.mark.af3_baseline
-        def test_peak(): ...
-        """
-    )
+    project.gate("af3_tokens(100, 120)", "af3_baseline")
     how = ("--af3-baseline=memory.json", "--af3-markdown=memory.md")
     project.run(*how, "--af3-update-baseline").assert_outcomes(passed=2)
     file = project.path / "memory.json"

@@ -103,15 +103,7 @@ def test_a_peak_is_said_of_the_bucket_that_asks(cache, a_peak, a_request):
 
 def test_a_wrong_entry_is_measured_again_in_a_session(cold_project, needed_bytes):
     """The entry of 128 tokens at the place of that of 512 would pass a budget that 512 break."""
-    cold_project.write(
-        test_fit="""
-        import pytest
-
-        @pytest.mark.af3_tokens(100, 500)
-        @pytest.mark.af3_budget("100 KiB")
-        def test_fits(): ...
-        """
-    )
+    cold_project.gate("af3_tokens(100, 500)", 'af3_budget("100 KiB")')
     cold_project.run().assert_outcomes(passed=1, failed=1)
     entries = sorted(
         (cold_project.cache / "peaks").glob("*.json"), key=lambda path: json.loads(path.read_text())["value"]["bucket"]

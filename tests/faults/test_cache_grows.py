@@ -4,7 +4,6 @@ import fcntl
 import json
 import os
 import shutil
-import tempfile
 import time
 from pathlib import Path
 
@@ -23,10 +22,8 @@ CLEARING = ["--clear", "--older-than=1h", "--keep-under=1 B"]
 
 
 @pytest.fixture
-def folder(tmp_path, monkeypatch):
+def folder(tmp_path, temporary):
     """A cache folder with a peak and a dictionary, which nobody used for long."""
-    (tmp_path / "temporary").mkdir()
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
     folder = prepared(tmp_path / "cache")
     Cache(folder).put("peaks", {}, 5)
     (folder / "ccd-1.sqlite").write_text("a dictionary")
@@ -224,8 +221,7 @@ sys.stdin.read()
 """
 
 
-def test_the_tree_of_a_revision_goes_when_its_process_was_killed(af3mem, start, tmp_path, monkeypatch):
-    monkeypatch.setenv("TMPDIR", tempfile.gettempdir())
+def test_the_tree_of_a_revision_goes_when_its_process_was_killed(af3mem, start, tmp_path):
     process = start(TREE, tmp_path / "repository")
     tree = Path(process.stdout.readline().strip())
     assert af3mem("--older-than=1w")[0] == OK

@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 
 import pytest
+from waiting import happens
 
 from pytest_af3mem.errors import UsageError
 from pytest_af3mem.plugin import baseline_file
@@ -43,14 +44,6 @@ ACCEPTED = """
     def test_{name}(): ...
 """
 VERDICTS = {"test_small": {"within", "not judged"}, "test_large": {"over", "not judged"}}
-
-
-@pytest.fixture
-def temporary(tmp_path, monkeypatch):
-    folder = tmp_path / "temporary"
-    folder.mkdir()
-    monkeypatch.setenv("TMPDIR", str(folder))
-    return folder
 
 
 @pytest.fixture
@@ -103,10 +96,7 @@ def check(project, output, below, temporary):
     for measurement in reported(project):
         test = re.sub(r".*::|\[.*", "", measurement["test"])
         assert measurement["verdict"] in VERDICTS[test], measurement
-    end = time.monotonic() + 10
-    while (left := [pid for pid in below if Path(f"/proc/{pid}").exists()]) and time.monotonic() < end:
-        time.sleep(0.1)
-    assert left == []
+    assert happens(lambda: not [pid for pid in below if Path(f"/proc/{pid}").exists()], 10)
     assert [path.name for path in temporary.iterdir() if path.name.startswith("af3mem")] == []
 
 
@@ -117,9 +107,7 @@ def reported(project):
 
 def disturbed(process, seed, fault):
     """Sends a fault at a random moment, once it has a worker; returns the processes that were below it then."""
-    end = time.monotonic() + TIMEOUT_SECONDS
-    while process.poll() is None and not workers_of(process) and time.monotonic() < end:
-        time.sleep(0.02)
+    happens(lambda: process.poll() is not None or workers_of(process), TIMEOUT_SECONDS)
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(random.Random(seed).uniform(0, 4))
     below = children_below(process.pid)
@@ -155,8 +143,7 @@ def test_pytest_is_interrupted(gates, temporary, seed, number):
 )
 @pytest.mark.parametrize("seed", range(COMMANDS))
 def test_a_command_is_interrupted(gates, temporary, seed, command, number):
-    options = ["--model=analytic:Analytic", f"--path={gates.models}", f"--cache-dir={gates.cache}"]
-    process = start(["pytest_af3mem", *command.split(), *options], gates.path)
+    process = start(["pytest_af3mem", *command.split(), *gates.where()], gates.path)
     below = disturbed(process, seed, lambda process: process.send_signal(number))
     check(gates, ended(process), below, temporary)
 

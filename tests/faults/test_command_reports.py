@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 import pytest
+from mmcif_texts import ATOMS, BONDS, a_component
 
 from pytest_af3mem import commands
 from pytest_af3mem.commands import arguments, calibrate, cli
@@ -60,31 +61,7 @@ def test_a_ligand_alone_needs_its_dictionary(af3mem, folder):
     assert errors == f"af3mem: '{folder}/b.json': ATP: {needed}\n"
 
 
-OWN = """data_LIG-1
-_chem_comp.id LIG-1
-_chem_comp.name mine
-_chem_comp.type non-polymer
-_chem_comp.formula ?
-_chem_comp.mon_nstd_parent_comp_id ?
-_chem_comp.pdbx_synonyms ?
-_chem_comp.formula_weight ?
-loop_
-_chem_comp_atom.comp_id
-_chem_comp_atom.atom_id
-_chem_comp_atom.type_symbol
-_chem_comp_atom.charge
-_chem_comp_atom.pdbx_model_Cartn_x_ideal
-_chem_comp_atom.pdbx_model_Cartn_y_ideal
-_chem_comp_atom.pdbx_model_Cartn_z_ideal
-LIG-1 C1 C 0 0.0 0.0 0.0
-LIG-1 O1 O 0 1.2 0.0 0.0
-loop_
-_chem_comp_bond.atom_id_1
-_chem_comp_bond.atom_id_2
-_chem_comp_bond.value_order
-_chem_comp_bond.pdbx_aromatic_flag
-C1 O1 SING N
-"""
+OWN = a_component(ATOMS[:2], BONDS[:1], "LIG-1")
 
 
 @pytest.mark.parametrize(
@@ -231,8 +208,7 @@ def plan(project, capsys):
     """`af3mem plan` with the small model of tests/models."""
 
     def run(*arguments):
-        usual = ("--model", "analytic:Analytic", "--path", str(project.models), "--cache-dir", str(project.cache))
-        status = cli.main(["plan", *usual, *map(str, arguments)])
+        status = cli.main(["plan", *project.where(), *map(str, arguments)])
         return status, *capsys.readouterr()
 
     return run

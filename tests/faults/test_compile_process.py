@@ -5,10 +5,10 @@ import os
 import subprocess
 import sys
 import textwrap
-import time
 from pathlib import Path
 
 import pytest
+from waiting import happens
 
 from pytest_af3mem.errors import NotJudged
 from pytest_af3mem.worker.xla import compile_process
@@ -19,10 +19,8 @@ KIB, MIB = 2**10, 2**20
 
 
 @pytest.fixture
-def compiling(tmp_path, monkeypatch):
+def compiling(tmp_path, temporary, monkeypatch):
     """The plan as a process gives it that does `code`, which has the folder `dump`; `left` in the end is empty."""
-    monkeypatch.setattr(compile_process.tempfile, "tempdir", str(tmp_path / "temporary"))
-    (tmp_path / "temporary").mkdir()
 
     def compiling(code):
         main = tmp_path / "main.py"
@@ -36,7 +34,7 @@ def compiling(tmp_path, monkeypatch):
             output = compile_process.plan(Job(b"a program" * 10_000, b"options"), "a target")
             return output and output.content
         finally:
-            assert list((tmp_path / "temporary").iterdir()) == []
+            assert list(temporary.iterdir()) == []
 
     return compiling
 
@@ -110,18 +108,11 @@ def test_a_process_whose_parent_is_killed_ends(tmp_path):
     path = [str(tmp_path), str(Path(compile_process.__file__).parents[3])]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path), "TMPDIR": str(tmp_path)}
     with subprocess.Popen([sys.executable, "-c", code], env=environment, start_new_session=True) as parent:
-        wait_until((tmp_path / "process").exists)
+        assert happens((tmp_path / "process").exists)
         process = Path("/proc", (tmp_path / "process").read_text())
         assert process.exists()
         parent.kill()
-    wait_until(lambda: not process.exists() or "\nState:\tZ" in (process / "status").read_text())
-
-
-def wait_until(condition):
-    end = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.02)
+    assert happens(lambda: not process.exists() or "\nState:\tZ" in (process / "status").read_text())
 
 
 BOTH_WAYS = """

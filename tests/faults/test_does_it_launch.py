@@ -19,16 +19,7 @@ def shared(project):
     """What is measured of a kernel that loads so many blocks in advance, of 64 KiB each."""
 
     def measured(*options, stages, target):
-        project.write(
-            test_shared=f"""
-            import pytest
-
-            @pytest.mark.af3_tokens(100)
-            @pytest.mark.af3_budget("1 GiB")
-            @pytest.mark.af3_model(stages={stages})
-            def test_fits(gpu_peak): ...
-            """
-        )
+        project.gate("af3_tokens(100)", 'af3_budget("1 GiB")', f"af3_model(stages={stages})")
         result = project.run(f"--af3-target={target}", *options, model="limited:Shared")
         (row,) = project.measurements()
         return row, result.stdout.str()
@@ -98,16 +89,7 @@ def test_how_xla_refuses(error, reason):
     [("tokamax._src.ops.op", "does not compile for l4-24gb"), ("model", "the model does not trace")],
 )
 def test_what_tokamax_refuses_is_of_the_target(project, by, lead):
-    project.write(
-        test_refused=f"""
-        import pytest
-
-        @pytest.mark.af3_tokens(100)
-        @pytest.mark.af3_budget("1 GiB")
-        @pytest.mark.af3_model(by={by!r})
-        def test_fits(gpu_peak): ...
-        """
-    )
+    project.gate("af3_tokens(100)", 'af3_budget("1 GiB")', f"af3_model(by={by!r})")
     project.run("--af3-target=l4-24gb", model="limited:Refused")
     (row,) = project.measurements()
     assert row["reason"] == f"{lead}: ValueError: no block size fits 99 KiB"

@@ -20,10 +20,10 @@ FULL = Run(places={ROOT}, modules={ROOT / "test_fit.py"}, collected={"a"}, attem
 
 
 @pytest.fixture
-def entries(project):
+def entries(project, before):
     """The tests that the baseline names; first those of two files are entered."""
     project.write(test_fit=GATE, test_other=GATE.replace("test_fits", "test_others"))
-    project.run("--af3-baseline=memory.json", "--af3-update-baseline").assert_outcomes(passed=2)
+    project.accept(before, passed=2)
     return lambda: [entry["test"] for entry in json.loads((project.path / "memory.json").read_text())["measurements"]]
 
 

@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from mmcif_texts import ATOMS, BONDS, a_component
 
 from pytest_af3mem import gpus
 from pytest_af3mem.commands import arguments
@@ -208,31 +209,7 @@ SERVER = [
         ],
     }
 ]
-COMPONENT = """data_MY-1
-_chem_comp.id MY-1
-_chem_comp.name 'of mine'
-_chem_comp.type non-polymer
-_chem_comp.formula ?
-_chem_comp.mon_nstd_parent_comp_id ?
-_chem_comp.pdbx_synonyms ?
-_chem_comp.formula_weight ?
-loop_
-_chem_comp_atom.comp_id
-_chem_comp_atom.atom_id
-_chem_comp_atom.type_symbol
-_chem_comp_atom.charge
-_chem_comp_atom.pdbx_model_Cartn_x_ideal
-_chem_comp_atom.pdbx_model_Cartn_y_ideal
-_chem_comp_atom.pdbx_model_Cartn_z_ideal
-MY-1 C1 C 0 0.0 0.0 0.0
-MY-1 O1 O 0 1.2 0.0 0.0
-loop_
-_chem_comp_bond.atom_id_1
-_chem_comp_bond.atom_id_2
-_chem_comp_bond.value_order
-_chem_comp_bond.pdbx_aromatic_flag
-C1 O1 SING N
-"""
+COMPONENT = a_component(ATOMS[:2], BONDS[:1], name="'of mine'")
 TEMPLATE = synthesis.template("GAST").mmcif
 HIT = {"mmcif": TEMPLATE, "queryIndices": [0, 1], "templateIndices": [0, 1]}
 A3M = "#62\t1\n>query\nMKTANIA\n>hit\nMKaT-NIA\n"

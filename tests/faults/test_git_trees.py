@@ -7,38 +7,21 @@ import time
 from pathlib import Path
 
 import pytest
+from git_repository import Repository
 
 from pytest_af3mem.errors import SetupError, UsageError
 from pytest_af3mem.planning import revisions, sides
 from pytest_af3mem.session.settings import Settings
 
 
-class Repository:
-    def __init__(self, path):
-        self.path = path
-        path.mkdir(parents=True)
-        self.git("init", "-q", "-b", "main")
-
-    def git(self, *arguments):
-        who = {f"GIT_{role}_{what}": "a@b" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
-        command = ["git", "-c", "protocol.file.allow=always", *arguments]
-        environment = {**os.environ, **who}
-        done = subprocess.run(command, cwd=self.path, check=True, capture_output=True, text=True, env=environment)
-        return done.stdout.strip()
-
+class Tagged(Repository):
     def commit(self, tag, **files):
-        for name, text in files.items():
-            path = self.path / name.replace("__", "/").replace("_py", ".py")
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text)
-        self.git("add", ".")
-        self.git("commit", "-q", "-m", tag)
-        self.git("tag", tag)
+        super().commit(tag, {name.replace("__", "/").replace("_py", ".py"): text for name, text in files.items()}, tag=True)
 
 
 @pytest.fixture
 def repository(tmp_path):
-    found = Repository(tmp_path / "repository")
+    found = Tagged(tmp_path / "repository")
     found.commit("v1", model_py="old")
     found.commit("v2", model_py="new")
     return found
@@ -131,7 +114,7 @@ def test_a_full_disk(repository, monkeypatch):
 @pytest.fixture
 def with_submodule(tmp_path, repository):
     """A repository in which `python` and `src/model` are submodules."""
-    whole = Repository(tmp_path / "whole")
+    whole = Tagged(tmp_path / "whole")
     for name in ("python", "src/model"):
         whole.git("submodule", "add", "-q", str(repository.path), name)
     whole.commit("v1", src__other_py="other")
@@ -154,7 +137,7 @@ def test_a_submodule_has_revisions_of_its_own_once_it_is_checked_out(with_submod
 
 
 def test_submodules_that_python_does_not_import_are_left_out(tmp_path, repository):
-    whole = Repository(tmp_path / "whole")
+    whole = Tagged(tmp_path / "whole")
     whole.git("submodule", "add", "-q", str(repository.path), "tests/data")
     whole.commit("v1", src__model_py="model")
     assert "src/model.py" in files(revisions.tree(whole.path, "v1"))
@@ -162,7 +145,7 @@ def test_submodules_that_python_does_not_import_are_left_out(tmp_path, repositor
 
 @pytest.mark.parametrize("revision", ["v1", "HEAD@{0}", "main@{0}"])
 def test_folders_and_revisions_with_an_at_sign(tmp_path, revision):
-    home = Repository(tmp_path / "me@corp" / "af3")
+    home = Tagged(tmp_path / "me@corp" / "af3")
     home.commit("v1", model_py="mine")
     side = sides.read(f"{home.path}@{revision}", "OLD", Settings(), {})
     assert files(side.settings.path) == {"model.py": "mine"}

@@ -11,16 +11,7 @@ from pytest_af3mem.reports import terminal
 @pytest.fixture
 def measured(project):
     def measured(side, target="h200-141gb"):
-        project.write(
-            test_large=f"""
-            import pytest
-
-            @pytest.mark.af3_tokens(100)
-            @pytest.mark.af3_budget("1 GiB")
-            @pytest.mark.af3_model(arrays=1, side={side})
-            def test_fits(gpu_peak): ...
-            """
-        )
+        project.gate("af3_tokens(100)", 'af3_budget("1 GiB")', f"af3_model(arrays=1, side={side})")
         result = project.run(f"--af3-target={target}", model="limited:Crowded")
         (row,) = project.measurements()
         return row["program_limits"]["large_arrays"], result.stdout.str()

@@ -6,9 +6,9 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
+from waiting import happens
 
 from pytest_af3mem.session.child import Child
 from pytest_af3mem.session.pool import Pool
@@ -27,16 +27,6 @@ def _without_nohup():
     before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     yield
     signal.signal(signal.SIGHUP, before)
-
-
-@pytest.fixture
-def temporary(tmp_path, monkeypatch):
-    """The folder for temporary files, here and in processes that are started."""
-    folder = tmp_path / "temporary"
-    folder.mkdir()
-    monkeypatch.setenv("TMPDIR", str(folder))
-    monkeypatch.setattr("tempfile.tempdir", str(folder))
-    return folder
 
 
 @pytest.fixture
@@ -188,9 +178,7 @@ def test_pytest_that_is_ended_reports_and_leaves_nothing(cold_project, temporary
     )
     process = cold_project.start("--af3-workers=1", "--af3-no-cache", model="misbehaving:Misbehaving")
     traced = cold_project.path / "traced"
-    end = time.monotonic() + SECONDS
-    while not (traced.exists() and len(traced.read_text().splitlines()) == 2) and time.monotonic() < end:
-        time.sleep(0.05)
+    happens(lambda: traced.exists() and len(traced.read_text().splitlines()) == 2)
     assert list(temporary.iterdir())
     process.send_signal(number)
     output, _ = process.communicate(timeout=SECONDS)
@@ -201,23 +189,10 @@ def test_pytest_that_is_ended_reports_and_leaves_nothing(cold_project, temporary
 
 
 def test_a_command_that_is_ended_leaves_nothing(cold_project, temporary):
-    where = ("--model", "misbehaving:Misbehaving", "--path", cold_project.models, "--cache-dir", cold_project.cache, "--no-cache")
-    command = (
-        sys.executable,
-        "-m",
-        "pytest_af3mem.commands.cli",
-        "measure",
-        *map(str, where),
-        "--tokens",
-        "100",
-        "--set",
-        "does=hang",
-    )
-    process = subprocess.Popen(command, stderr=subprocess.PIPE)
+    where = (*cold_project.where("misbehaving:Misbehaving"), "--no-cache", "--tokens", "100", "--set", "does=hang")
+    process = subprocess.Popen([sys.executable, "-m", "pytest_af3mem", "measure", *where], stderr=subprocess.PIPE)
     try:
-        end = time.monotonic() + SECONDS
-        while not (cold_project.path / "traced").exists() and time.monotonic() < end:
-            time.sleep(0.05)
+        happens((cold_project.path / "traced").exists)
         assert list(temporary.iterdir())
         process.send_signal(signal.SIGTERM)
         _, errors = process.communicate(timeout=SECONDS)

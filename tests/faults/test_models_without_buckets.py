@@ -1,26 +1,21 @@
 """A model that pads nothing has no buckets: every size is its own."""
 
+import functools
+
 import pytest
 
 from pytest_af3mem import commands
-from pytest_af3mem.commands import cli
 from pytest_af3mem.errors import UsageError
 from pytest_af3mem.planning import capacity
 
 
 @pytest.fixture
-def af3mem(project, capsys, tmp_path):
+def af3mem(af3mem, project, tmp_path):
     source = (project.models / "analytic.py").read_text()
     assert "return 128, 256, 512" in source
     (tmp_path / "exact").mkdir()
     (tmp_path / "exact" / "exact.py").write_text(source.replace("return 128, 256, 512", "return ()"))
-
-    def run(command, *arguments):
-        usual = ("--model", "exact:Analytic", "--path", str(tmp_path / "exact"), "--cache-dir", str(project.cache))
-        status = cli.main([command, *usual, *arguments])
-        return status, *capsys.readouterr()
-
-    return run
+    return functools.partial(af3mem, model="exact:Analytic", path=tmp_path / "exact")
 
 
 def test_plan_looks_at_multiples_of_64(af3mem):

@@ -4,9 +4,9 @@ import contextlib
 import dataclasses
 import itertools
 import threading
-import time
 
 import pytest
+from waiting import happens
 
 from pytest_af3mem.errors import NotJudged, OutOfMemory
 from pytest_af3mem.planning import cluster as room
@@ -18,13 +18,6 @@ from pytest_af3mem.session.settings import Settings
 SECONDS = 20
 ENDED = r"^the session ended before it was measured$"
 GIB = 2**30
-
-
-def happens(condition):
-    end = time.monotonic() + SECONDS
-    while not condition() and time.monotonic() < end:
-        time.sleep(0.01)
-    return condition()
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import zlib
 from pathlib import Path
 
 import pytest
+from protobuf import number
 
 from pytest_af3mem.errors import UsageError
 from pytest_af3mem.worker.xla import forms, program_file
@@ -138,27 +139,19 @@ def test_numbers_and_nesting_without_an_end_are_refused(tmp_path):
     assert "is nothing that is known here" in said(tmp_path / "number")
     nested = EXECUTABLE
     for _ in range(3000):
-        nested = b"\x0a" + _number(len(nested)) + nested
+        nested = b"\x0a" + number(len(nested)) + nested
     (tmp_path / "nested").write_bytes(forms.SIGNATURE + nested)
     said(tmp_path / "nested")
-
-
-def _number(value):
-    out = bytearray()
-    while value > 127:
-        out.append(value & 127 | 128)
-        value >>= 7
-    return bytes([*out, value])
 
 
 @pytest.mark.parametrize("content", [PLAN, EXECUTABLE, ENTRY], ids=["dump", "executable", "entry"])
 def test_whatever_is_damaged_is_read_or_refused(tmp_path, content):
     picked = random.Random(7)
-    for number in range(150):
+    for case in range(150):
         damaged = bytearray(content)
         for _ in range(picked.randint(1, 3)):
             damaged[picked.randrange(len(damaged))] = picked.randrange(256)
-        path = tmp_path / f"{number}"
+        path = tmp_path / f"{case}"
         path.write_bytes(damaged[: picked.choice([len(damaged), picked.randrange(len(damaged))])])
         try:
             line = f"'{path}' {program_file.read(path, lambda text: None).total_bytes}"

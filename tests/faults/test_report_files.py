@@ -12,14 +12,7 @@ from pytest_af3mem.records.baseline import Entry
 from pytest_af3mem.reports import series, write
 from pytest_af3mem.session.settings import Settings
 
-OVER = """
-    import pytest
-
-    @pytest.mark.af3_tokens(100)
-    @pytest.mark.af3_budget("1 KiB")
-    def test_fits({arguments}):
-        {body}
-"""
+OVER = ("af3_tokens(100)", 'af3_budget("1 KiB")')
 
 
 @pytest.mark.parametrize(
@@ -78,7 +71,7 @@ def test_links_and_devices_are_written_to(tmp_path):
 
 def test_files_go_where_pytest_was_started_and_not_where_a_test_has_gone(project):
     (project.path / "other").mkdir()
-    project.write(test_fit=OVER.format(arguments="", body="__import__('os').chdir('other')"))
+    project.gate(*OVER, test="def test_fits(): __import__('os').chdir('other')")
     result = project.run_apart()
     result.assert_outcomes(failed=1)
     (row,) = project.measurements()
@@ -89,7 +82,7 @@ def test_files_go_where_pytest_was_started_and_not_where_a_test_has_gone(project
 
 def test_an_input_that_cannot_be_kept_is_a_note_beside_the_verdict(project):
     (project.path / "failing").write_text("a file")
-    project.write(test_fit=OVER.format(arguments="", body="..."))
+    project.gate(*OVER)
     result = project.run("--junitxml=junit.xml")
     result.assert_outcomes(failed=1)
     assert project.junit()["test_fits[100]"].startswith("Failed: GPU peak 65.12 KiB is over the budget of 1.00 KiB")

@@ -33,15 +33,7 @@ def test_a_size_is_at_most_what_63_bits_hold():
 
 
 def test_a_huge_budget_is_one_line(project):
-    project.write(
-        test_fit="""
-        import pytest
-
-        @pytest.mark.af3_tokens(100)
-        @pytest.mark.af3_budget(10**400)
-        def test_fits(): ...
-        """
-    )
+    project.gate("af3_tokens(100)", "af3_budget(10**400)")
     result = project.run()
     assert result.ret != 0
     assert "is more than any GPU has" in result.stdout.str() + result.stderr.str()

@@ -3,34 +3,14 @@
 import json
 
 import pytest
+from mmcif_texts import COLUMNS, ENTITIES, a_template
+from mmcif_texts import RESIDUES as ATOMS
 
 from pytest_af3mem.errors import InputError
 from pytest_af3mem.inputs.reading import from_json
 
-COLUMNS = """group_PDB id type_symbol label_atom_id label_alt_id label_comp_id label_asym_id label_entity_id label_seq_id
-    pdbx_PDB_ins_code Cartn_x Cartn_y Cartn_z occupancy B_iso_or_equiv auth_seq_id auth_asym_id pdbx_PDB_model_num""".split()
-ATOMS = ["ATOM 1 C CA . GLY A 1 1 . 1.0 2.0 3.0 1.0 5.0 1 A 1", "ATOM 2 C CA . ALA A 1 2 . 4.0 2.0 3.5 1.0 5.0 2 A 1"]
-DATE = {"pdbx_audit_revision_history": {"revision_date": ["1999-12-31"]}}
-ENTITIES = {
-    "entity": {"id": ["1"], "type": ["polymer"]},
-    "entity_poly": {"entity_id": ["1"], "type": ["polypeptide(L)"]},
-    "struct_asym": {"id": ["A"], "entity_id": ["1"]},
-}
 SEQUENCE = {"entity_poly_seq": {"entity_id": ["1"] * 3, "num": ["1", "2", "3"], "mon_id": ["GLY", "ALA", "SER"]}}
 SCHEME = "asym_id seq_id mon_id pdb_seq_num pdb_ins_code pdb_strand_id".split()
-
-
-def a_loop(category, columns):
-    rows = zip(*columns.values(), strict=True)
-    return "\n".join(["loop_", *(f"_{category}.{name}" for name in columns), *(" ".join(row) for row in rows), ""])
-
-
-def a_template(atoms=ATOMS, tables=None, without=(), start="data_1ABC\n"):
-    """mmCIF text of atoms without some of their columns, and of tables beside them: by default those of an entity."""
-    rows = [dict(zip(COLUMNS, atom.split(), strict=True)) for atom in atoms]
-    site = {name: [row[name] for row in rows] for name in COLUMNS if name not in without}
-    tables = DATE | (ENTITIES if tables is None else tables) | {"atom_site": site}
-    return start + "".join(a_loop(category, columns) for category, columns in tables.items())
 
 
 def read(mmcif, indices=(0, 1)):

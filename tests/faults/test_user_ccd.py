@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from mmcif_texts import ATOMS, a_component
 
 from pytest_af3mem.errors import InputError, UsageError
 from pytest_af3mem.inputs.chains import Ligand, Protein
@@ -10,20 +11,6 @@ from pytest_af3mem.inputs.generate import generate
 from pytest_af3mem.inputs.job import Job
 from pytest_af3mem.inputs.reading import from_json
 from pytest_af3mem.inputs.tokens import count
-
-ATOMS = ("C1 C 0 0.0 0.0 0.0", "O1 O 0 1.2 0.0 0.0", "H1 H 0 1.7 0.9 0.0")
-BONDS = ("C1 O1 SING N", "O1 H1 SING N")
-
-
-def a_component(atoms=ATOMS, bonds=BONDS, code="MY-1", name="mine", **items):
-    told = {"id": code, "name": name, "type": "non-polymer", "formula": "?", "mon_nstd_parent_comp_id": "?"}
-    told |= {"pdbx_synonyms": "?", "formula_weight": "?", **items}
-    ideal = [f"pdbx_model_Cartn_{axis}_ideal" for axis in "xyz"]
-    lines = [f"data_{code}", *(f"_chem_comp.{item} {value}" for item, value in told.items()), "loop_"]
-    lines += [f"_chem_comp_atom.{item}" for item in ("comp_id", "atom_id", "type_symbol", "charge", *ideal)]
-    lines += [f"{code} {atom}" for atom in atoms]
-    lines += ["loop_", *(f"_chem_comp_bond.{item}" for item in "atom_id_1 atom_id_2 value_order pdbx_aromatic_flag".split())]
-    return "\n".join([*lines, *bonds, ""])
 
 
 def read(user_ccd, *used):

@@ -22,16 +22,7 @@ def crowded(project):
     """What is measured of ten squares of 30,000 by 30,000, 33.5 GiB together, and the lines on the terminal."""
 
     def measured(target):
-        project.write(
-            test_crowded="""
-            import pytest
-
-            @pytest.mark.af3_tokens(100)
-            @pytest.mark.af3_budget("1 GiB")
-            @pytest.mark.af3_model(arrays=10, side=30_000)
-            def test_fits(gpu_peak): ...
-            """
-        )
+        project.gate("af3_tokens(100)", 'af3_budget("1 GiB")', "af3_model(arrays=10, side=30_000)")
         result = project.run(f"--af3-target={target}", model="limited:Crowded")
         (row,) = project.measurements()
         return row, result.stdout.str()

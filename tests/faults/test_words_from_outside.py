@@ -57,7 +57,7 @@ class Loud:
 
 def test_what_a_worker_says_is_printed_without_control_characters(project):
     (project.path / "loud.py").write_text(LOUD)
-    project.write(test_fit="import pytest\n@pytest.mark.af3_tokens(100)\n@pytest.mark.af3_budget('1 GiB')\ndef test_fits(): ...")
+    project.gate("af3_tokens(100)", 'af3_budget("1 GiB")')
     result = project.run("--af3-path=.", "--junitxml=junit.xml", model="loud:Loud")
     result.assert_outcomes(failed=1)
     output = result.stdout.str() + result.stderr.str()
@@ -89,15 +89,7 @@ def fits(project):
     """The output of a gate of these sizes with a budget of 1 KiB."""
 
     def run(*sizes, options=()):
-        project.write(
-            test_fit=f"""
-            import pytest
-
-            @pytest.mark.af3_tokens{sizes}
-            @pytest.mark.af3_budget("1 KiB")
-            def test_fits(): ...
-            """
-        )
+        project.gate(f"af3_tokens{sizes}", 'af3_budget("1 KiB")')
         return project.run(*options).outlines
 
     return run
@@ -120,7 +112,7 @@ def test_the_short_summary_begins_with_the_difference(fits, monkeypatch):
 
 def test_without_a_terminal_a_long_wait_has_a_line_at_its_beginning_and_its_end(cold_project, monkeypatch):
     monkeypatch.setattr(progress, "PATIENCE_SECONDS", 0.0)
-    cold_project.write(test_fit="import pytest\n@pytest.mark.af3_tokens(100)\ndef test_fits(): ...")
+    cold_project.gate("af3_tokens(100)")
     lines = [line for line in cold_project.run("-v").outlines if line.startswith("af3mem: ")][2:]
     first, last = lines
     assert " 100 tokens for h100-80gb (" in first

@@ -4,36 +4,21 @@ import contextlib
 import os
 import resource
 import sys
-import time
 from types import SimpleNamespace
 
 import pytest
+from waiting import happens
 
 from pytest_af3mem import commands
 from pytest_af3mem.commands import cli
 from pytest_af3mem.errors import NotJudged, SetupError
 from pytest_af3mem.records.identity import peak_identity
 from pytest_af3mem.session import child
-from pytest_af3mem.session.child import Child
 from pytest_af3mem.session.pool import Pool
 from pytest_af3mem.session.session import Session
 from pytest_af3mem.session.settings import Settings
 from pytest_af3mem.storage.cache import Cache
 from pytest_af3mem.worker import protocol
-
-
-@pytest.fixture
-def started(stand_in, tmp_path):
-    """Starts a stand-in for a worker that does `code` for each message."""
-    with contextlib.ExitStack() as children:
-
-        def start(code, first=""):
-            settings = Settings(python=stand_in(code, first), cache_dir=tmp_path)
-            one = Child(settings, tmp_path, tmp_path, {})
-            children.callback(one.release)
-            return one
-
-        yield start
 
 
 @pytest.fixture
@@ -172,9 +157,6 @@ def test_a_worker_says_that_it_waits_for_another_process(session_with, project, 
     identity = peak_identity(session.installation, request, session.pool.signature(request))
     with Cache(tmp_path / "cache").only_one("peaks", identity):
         answer = session.pool.submit(request)
-        end = time.monotonic() + 60
-        while protocol.WAITING not in session.pool.status() and time.monotonic() < end:
-            time.sleep(0.01)
-        assert session.pool.status().startswith(protocol.WAITING)
+        assert happens(lambda: session.pool.status().startswith(protocol.WAITING))
         assert not answer.done()
     assert session.wait(answer).bucket == 128

@@ -6,41 +6,15 @@ import signal
 import sys
 import threading
 import time
-from pathlib import Path
 
 import pytest
+from waiting import happens, is_running
 
 from pytest_af3mem.session import child
-from pytest_af3mem.session.child import Child, Died
+from pytest_af3mem.session.child import Died
 from pytest_af3mem.session.pool import Pool
 from pytest_af3mem.session.session import Session
 from pytest_af3mem.session.settings import Settings
-
-
-def is_running(pid):
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
-
-
-def happens(condition, seconds=20):
-    end = time.monotonic() + seconds
-    while not condition() and time.monotonic() < end:
-        time.sleep(0.02)
-    return condition()
-
-
-@pytest.fixture
-def started(stand_in, tmp_path):
-    with contextlib.ExitStack() as children:
-
-        def start(code, first=""):
-            one = Child(Settings(python=stand_in(code, first), cache_dir=tmp_path), tmp_path, tmp_path, {})
-            children.callback(one.release)
-            return one
-
-        yield start
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,8 @@ def test_a_copy_elsewhere_at_another_time_gives_the_same_bytes(built, tmp_path):
 def test_the_wheel_has_the_package_and_what_it_reads(wheel):
     names = set(wheel.namelist())
     sources = {path.relative_to(ROOT).as_posix() for path in PACKAGE.rglob("*.py")}
-    others = {"pytest_af3mem/py.typed", "pytest_af3mem/reports/report.schema.json", "pytest_af3mem/reports/page.html.jinja"}
+    read = ("report.schema.json", "page.html.jinja", "timeline.html.jinja", "timeline.js")
+    others = {"pytest_af3mem/py.typed", *(f"pytest_af3mem/reports/{name}" for name in read)}
     assert names >= sources | others
     records = {name for name in names if name.startswith("pytest_af3mem/calibrations/")}
     about = f"pytest_af3mem-{VERSION}.dist-info/"
@@ -63,6 +64,15 @@ def test_the_wheel_has_the_package_and_what_it_reads(wheel):
 def test_the_wheel_is_small(built):
     """It has text alone; what is large, as plotly.js or the dictionary, is of other packages."""
     assert built[1].stat().st_size < 500_000
+
+
+def test_the_page_of_a_package_index_has_no_link_that_leads_nowhere(wheel):
+    """Nor a picture: an index shows the README alone."""
+    page = wheel.read(f"pytest_af3mem-{VERSION}.dist-info/METADATA").decode().partition("\n\n")[2]
+    assert page.startswith("# pytest-af3mem\n")
+    assert re.findall(r"\]\((?!https?:)[^)]*\)", page) == []
+    assert "The first hour (`docs/start.md`)" in page
+    assert "[pytest-memray](https://pytest-memray.readthedocs.io)" in page
 
 
 def test_the_doors_are_in_the_wheel(wheel):

@@ -1,5 +1,6 @@
 """A user's project to run pytest in, with the small models of tests/models in the place of AlphaFold 3."""
 
+import contextlib
 import json
 import os
 import sys
@@ -7,7 +8,12 @@ import textwrap
 from pathlib import Path
 from xml.etree import ElementTree
 
+import hypothesis.strategies  # noqa: F401 (once, and not anew in each run in this process that uses it)
 import pytest
+
+from pytest_af3mem.commands import cli
+from pytest_af3mem.session.child import Child
+from pytest_af3mem.session.settings import Settings
 
 MODELS = Path(__file__).parents[1] / "models"
 
@@ -25,6 +31,10 @@ class Project:
     def write(self, **files):
         self.pytester.makepyfile(**files)
 
+    def gate(self, *marks, test="def test_fits(): ...", **files):
+        """Writes one test that has these marks, such as `af3_tokens(100)`."""
+        self.write(test_fit="\n".join(["import pytest", *(f"@pytest.mark.{mark}" for mark in marks), test]), **files)
+
     def options(self, *arguments, model="analytic:Analytic"):
         """Of an option that is given twice the last wins, so `arguments` may differ from what stands before them."""
         usual = (f"--af3-model={model}", f"--af3-path={MODELS}", f"--af3-cache-dir={self.cache}", "--af3-json=report.json")
@@ -34,6 +44,17 @@ class Project:
         """In this process, and without Hypothesis' plugin, which would be imported anew in each run."""
         return self.pytester.runpytest_inprocess("-p", "no:hypothesispytest", *self.options(*arguments, model=model))
 
+    def accept(self, before, *arguments, **outcomes):
+        """Accepts what the tests measure as the baseline memory.json; a run that was made `before` is not made again."""
+        tests = str({path.name: path.read_text() for path in self.path.glob("test_*.py")})
+        if tests not in before:
+            result = self.run("--af3-baseline=memory.json", "--af3-update-baseline", *arguments)
+            if outcomes:
+                result.assert_outcomes(**outcomes)
+            before[tests] = {name: (self.path / name).read_bytes() for name in ("memory.json", "report.json")}
+        for name, content in before[tests].items():
+            (self.path / name).write_bytes(content)
+
     def run_apart(self, *arguments, model="analytic:Analytic"):
         """In a process of its own."""
         return self.pytester.runpytest_subprocess(*self.options(*arguments, model=model))
@@ -42,6 +63,10 @@ class Project:
         """In a process of its own that is not waited for."""
         command = [*self.pytester._getpytestargs(), *self.options(*arguments, model=model)]
         return self.pytester.popen(command, stdin=None, start_new_session=True)
+
+    def where(self, model="analytic:Analytic", path=MODELS, cache=None):
+        """Of `af3mem`: options that say what is measured, and where results are kept."""
+        return ("--model", model, "--path", str(path), "--cache-dir", str(cache or self.cache))
 
     def measurements(self, file="report.json"):
         return json.loads((self.path / file).read_text())["measurements"]
@@ -78,6 +103,12 @@ def shared_cache(tmp_path_factory):
     return tmp_path_factory.mktemp("shared-cache")
 
 
+@pytest.fixture(scope="module")
+def before():
+    """For `Project.accept`: what runs left that tests of the same module had made."""
+    return {}
+
+
 @pytest.fixture
 def project(pytester, shared_cache):
     """A project whose results are kept for other tests, which then need not compile."""
@@ -88,6 +119,17 @@ def project(pytester, shared_cache):
 def cold_project(pytester, tmp_path):
     """A project for which nothing was measured before."""
     return Project(pytester, tmp_path / "cache")
+
+
+@pytest.fixture
+def af3mem(project, capsys):
+    """Runs a command with a model of tests/models: exit status, standard output, standard error."""
+
+    def run(command, *arguments, **where):
+        status = cli.main([command, *project.where(**where), *map(str, arguments)])
+        return status, *capsys.readouterr()
+
+    return run
 
 
 @pytest.fixture(scope="session")
@@ -129,3 +171,17 @@ def stand_in(tmp_path):
         return str(path)
 
     return make
+
+
+@pytest.fixture
+def started(stand_in, tmp_path):
+    """Starts a stand-in for a worker that does `code` for each message."""
+    with contextlib.ExitStack() as children:
+
+        def start(code, first=""):
+            settings = Settings(python=stand_in(code, first), cache_dir=tmp_path)
+            one = Child(settings, tmp_path, tmp_path, {})
+            children.callback(one.release)
+            return one
+
+        yield start

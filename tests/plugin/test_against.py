@@ -5,14 +5,6 @@ import pytest
 from pytest_af3mem.records.timeline import Timeline
 from pytest_af3mem.storage import typed
 
-GATE = """
-    import pytest
-
-    @pytest.mark.af3_tokens(100)
-    @pytest.mark.af3_baseline{how}
-    def test_peak(): ...
-"""
-
 
 @pytest.fixture
 def older(project, tmp_path):
@@ -26,13 +18,13 @@ def older(project, tmp_path):
 
 
 def test_more_than_the_other_side_is_over(project, older):
-    project.write(test_peak=GATE.format(how=""))
+    project.gate("af3_tokens(100)", "af3_baseline")
     result = project.run(f"--af3-against={older}", "--junitxml=junit.xml")
     assert result.ret == 1
     line = (
         "GPU peak 65.12 KiB is over the baseline of 33.12 KiB by 32.00 KiB (96.6 %) [100 tokens, bucket 128, h100-80gb, compiled]"
     )
-    assert project.junit()["test_peak[100]"].endswith(line)
+    assert project.junit()["test_fits[100]"].endswith(line)
     result.stdout.fnmatch_lines(["*+32.00 KiB  outer_product  32.00 KiB -> 64.00 KiB"])
     (row,) = project.measurements()
     before, now = (max(typed.read(Timeline, row[name]).totals) for name in ("baseline_timeline", "timeline"))
@@ -41,12 +33,12 @@ def test_more_than_the_other_side_is_over(project, older):
 
 @pytest.mark.parametrize("how", ["(tolerance='97 %')", "(tolerance='32 KiB')"])
 def test_tolerance(project, older, how):
-    project.write(test_peak=GATE.format(how=how))
+    project.gate("af3_tokens(100)", f"af3_baseline{how}")
     assert project.run(f"--af3-against={older}").ret == 0
 
 
 def test_the_same_and_less_is_within(project, older, tmp_path):
-    project.write(test_peak=GATE.format(how=""))
+    project.gate("af3_tokens(100)", "af3_baseline")
     (tmp_path / "same").mkdir()
     (tmp_path / "same" / "analytic.py").write_text((project.models / "analytic.py").read_text())
     assert project.run(f"--af3-against={tmp_path / 'same'}").ret == 0
@@ -54,7 +46,7 @@ def test_the_same_and_less_is_within(project, older, tmp_path):
 
 
 def test_a_side_that_cannot_be_measured_is_not_a_pass(project, older):
-    project.write(test_peak=GATE.format(how=""))
+    project.gate("af3_tokens(100)", "af3_baseline")
     (older / "analytic.py").write_text("edited = True\n")
     result = project.run(f"--af3-against={older}")
     assert result.ret == 1
@@ -64,7 +56,7 @@ def test_a_side_that_cannot_be_measured_is_not_a_pass(project, older):
 
 
 def test_what_is_measured_is_not_held_against_itself(project):
-    project.write(test_peak=GATE.format(how=""))
+    project.gate("af3_tokens(100)", "af3_baseline")
     result = project.run(f"--af3-against={project.models}")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines([f"ERROR: --af3-against '{project.models}' is what the tests measure: name another Python*"])
@@ -81,7 +73,7 @@ def test_what_is_measured_is_not_held_against_itself(project):
     ],
 )
 def test_bad_options(project, options, line):
-    project.write(test_peak=GATE.format(how=""))
+    project.gate("af3_tokens(100)", "af3_baseline")
     result = project.run(*options)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines([f"ERROR: {line}"])

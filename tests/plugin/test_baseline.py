@@ -4,27 +4,20 @@ import json
 
 import pytest
 
-GATE = """
-    import pytest
-
-    pytestmark = [pytest.mark.af3_baseline{marker}, pytest.mark.af3_tokens(100)]
-
-    def test_fits(): ...
-"""
 CONDITIONS = "[100 tokens, bucket 128, h100-80gb, compiled]"
 PEAK = 66_688  # analytic_bytes(128)
 NO_BASELINE = f"GPU peak not judged: no baseline: run with --af3-update-baseline {CONDITIONS}"
 
 
 @pytest.fixture
-def gate(project):
+def gate(project, before):
     """The project with a gate of one test, and its baseline; `run` changes the accepted entry by keyword before it runs."""
 
     class Gate:
         path = project.path / "memory.json"
 
         def write(self, marker=""):
-            project.write(test_fit=GATE.format(marker=marker))
+            project.gate(f"af3_baseline{marker}", "af3_tokens(100)")
 
         def run(self, *options, **changes):
             if changes:
@@ -42,7 +35,7 @@ def gate(project):
 
     gate = Gate()
     gate.write()
-    gate.run("--af3-update-baseline").assert_outcomes(passed=1)
+    project.accept(before, passed=1)
     return gate
 
 
@@ -115,7 +108,7 @@ def test_no_file_fails(gate):
 
 
 def test_without_a_baseline_nothing_passes(project):
-    project.write(test_fit=GATE.format(marker=""))
+    project.gate("af3_baseline", "af3_tokens(100)")
     project.run("--junitxml=junit.xml").assert_outcomes(failed=1)
     reason = "no baseline to compare it with: name the file with --af3-baseline FILE"
     assert project.junit() == {"test_fits[100]": f"Failed: GPU peak not judged: {reason} {CONDITIONS}"}
@@ -157,16 +150,7 @@ def test_an_entry_of_other_versions_is_judged_and_they_are_named(gate):
 
 
 def test_a_budget_and_a_baseline_on_one_measurement(gate, project):
-    project.write(
-        test_fit="""
-        import pytest
-
-        @pytest.mark.af3_baseline
-        @pytest.mark.af3_budget("64 KiB")
-        @pytest.mark.af3_tokens(100)
-        def test_fits(): ...
-        """
-    )
+    project.gate("af3_baseline", 'af3_budget("64 KiB")', "af3_tokens(100)")
     gate.run(total_bytes=PEAK - 1).assert_outcomes(failed=1)
     line = (
         "GPU peak 65.12 KiB is over the budget of 64.00 KiB by 1.12 KiB (1.8 %) "
@@ -195,16 +179,7 @@ def test_a_marker_on_a_test_that_measures_nothing(gate, project):
 
 
 def test_a_worker_that_dies_is_not_judged(project):
-    project.write(
-        test_fit="""
-        import pytest
-
-        @pytest.mark.af3_baseline
-        @pytest.mark.af3_tokens(100)
-        @pytest.mark.af3_model(does="exit")
-        def test_fits(): ...
-        """
-    )
+    project.gate("af3_baseline", "af3_tokens(100)", 'af3_model(does="exit")')
     options = "--af3-baseline=memory.json", "--af3-update-baseline", "--junitxml=junit.xml"
     result = project.run(*options, model="misbehaving:Misbehaving")
     result.assert_outcomes(failed=1)
@@ -221,7 +196,7 @@ def test_a_kernel_that_falls_back_is_told_first_and_then_what_grew(cold_project)
     checkout.mkdir()
     for name in ("analytic.py", "fused.py"):
         (checkout / name).write_text((cold_project.models / name).read_text())
-    cold_project.write(test_fit=GATE.format(marker=""))
+    cold_project.gate("af3_baseline", "af3_tokens(100)")
 
     def run(*options):
         stated = ("--af3-path=checkout", "--af3-baseline=memory.json", "--junitxml=junit.xml")

@@ -46,12 +46,11 @@ class File:
 
 
 @pytest.fixture
-def file(project):
+def file(project, before):
     """The baseline of a project with three tests."""
     project.write(test_fit=GATE)
-    file = File(project)
-    file.update().assert_outcomes(passed=3)
-    return file
+    project.accept(before, passed=3)
+    return File(project)
 
 
 def notes(result):
@@ -294,15 +293,7 @@ def test_what_hypothesis_did_not_draw_is_no_orphan(file, project):
 def test_four_workers_of_xdist_lose_nothing(project):
     pytest.importorskip("xdist")
     sizes = range(60, 100)
-    project.write(
-        test_fit=f"""
-        import pytest
-
-        @pytest.mark.af3_baseline
-        @pytest.mark.af3_tokens(*{list(sizes)})
-        def test_fits(): ...
-        """
-    )
+    project.gate("af3_baseline", f"af3_tokens(*{list(sizes)})")
     options = "-n4", "--af3-baseline=memory.json"
     result = project.run_apart(*options, "--af3-update-baseline")
     result.assert_outcomes(passed=len(sizes))

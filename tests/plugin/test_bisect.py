@@ -1,9 +1,7 @@
 """`af3mem bisect`, with the small model of tests/models, measured by workers."""
 
-import os
-import subprocess
-
 import pytest
+from git_repository import Repository
 
 from pytest_af3mem import commands
 from pytest_af3mem.commands import cli
@@ -12,19 +10,12 @@ LARGER = {
     "positions[:, None] * positions[None, :]": "jnp.stack([positions[:, None] * positions[None, :]] * 2)",
     "pairs.sum(axis=1)": "pairs.sum(axis=(0, 2))",
 }
-WHO = {f"GIT_{role}_{what}": "a@b" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
 
 
 @pytest.fixture
 def repository(cold_project, tmp_path):
     """Eight commits: the sixth grows, the fourth is half an edit, four change nothing."""
-    folder = tmp_path / "repository"
-    folder.mkdir()
-
-    def git(*arguments):
-        subprocess.run(["git", *arguments], cwd=folder, check=True, capture_output=True, env={**os.environ, **WHO})
-
-    git("init", "-q", "-b", "main")
+    found = Repository(tmp_path / "repository")
     model = (cold_project.models / "analytic.py").read_text()
     larger = model
     for old, new in LARGER.items():
@@ -40,10 +31,8 @@ def repository(cold_project, tmp_path):
         ("A third comment", f"# one\n{larger}"),
         ("A fourth comment", f"# one\n# two\n{larger}"),
     ):
-        (folder / "analytic.py").write_text(text)
-        git("add", ".")
-        git("commit", "-q", "-m", subject)
-    return folder
+        found.commit(subject, {"analytic.py": text})
+    return found.path
 
 
 def test_eight_commits_are_five_measurements_and_two_programs(repository, cold_project, capsys):

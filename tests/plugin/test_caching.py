@@ -3,19 +3,11 @@ import shutil
 
 import pytest
 
-GATE = """
-    import pytest
-
-    @pytest.mark.af3_tokens(90, 100, 200)
-    @pytest.mark.af3_budget("1 MiB")
-    def test_fits(): ...
-"""
-
 
 @pytest.fixture
 def gate(cold_project):
     """A gate over three sizes in two buckets, of a model that notes when it is traced."""
-    cold_project.write(test_fit=GATE)
+    cold_project.gate("af3_tokens(90, 100, 200)", 'af3_budget("1 MiB")')
     return cold_project
 
 
@@ -41,6 +33,29 @@ def compiles(workers):
     return lambda: len(workers())
 
 
+@pytest.fixture(scope="module")
+def first_run(tmp_path_factory):
+    """Where the first run of a test that needs a filled cache is kept for the others."""
+    return tmp_path_factory.mktemp("first") / "run"
+
+
+@pytest.fixture
+def measured(gate, run, first_run):
+    """The gate was run once: a test of this module did so, with no cache, and the others have copies of what it left."""
+    left = {"cache": gate.cache, "traced": gate.path / "traced", "report.json": gate.path / "report.json"}
+    if not first_run.exists():
+        run()
+        first_run.mkdir()
+        _copy(left, {name: first_run / name for name in left})
+    else:
+        _copy({name: first_run / name for name in left}, left)
+
+
+def _copy(sources, places):
+    for name, source in sources.items():
+        (shutil.copytree if source.is_dir() else shutil.copy)(source, places[name])
+
+
 def test_the_same_question_is_not_compiled_twice(gate, run, compiles):
     run("--af3-workers=1")
     assert [row["cached"] for row in gate.measurements()] == [False, True, False]
@@ -58,15 +73,13 @@ def test_different_questions_are_answered_at_once(run, workers, number):
     assert (len(workers()), len(set(workers()))) == (2, number)
 
 
-def test_settings_and_targets_are_other_questions(gate, run, compiles):
-    run()
+def test_settings_and_targets_are_other_questions(gate, run, compiles, measured):
     run("--af3-target=a100-40gb")
     assert not all(row["cached"] for row in gate.measurements())
     assert compiles() == 4
 
 
-def test_another_environment_is_another_question(gate, run, compiles, monkeypatch):
-    run()
+def test_another_environment_is_another_question(gate, run, compiles, measured, monkeypatch):
     monkeypatch.setenv("AF3_SHARDS", "4")
     run()
     assert compiles() == 4
@@ -142,8 +155,7 @@ def _with_another_number(text):
     ],
     ids=["empty", "cut", "other JSON", "another number"],
 )
-def test_a_damaged_entry_is_measured_again_and_reported(gate, run, compiles, damage, problem):
-    run()
+def test_a_damaged_entry_is_measured_again_and_reported(gate, run, compiles, measured, damage, problem):
     (entry, *_) = sorted((gate.cache / "peaks").glob("*.json"))
     entry.write_text(damage(entry.read_text()))
     result = run()

@@ -22,16 +22,6 @@ NO_GPU = "no GPU is visible (no NVIDIA driver: NVML Shared Library Not Found)"
 
 
 @pytest.fixture
-def af3mem(project, capsys):
-    def run(command, *arguments, model="analytic:Analytic"):
-        usual = ("--model", model, "--path", str(project.models), "--cache-dir", str(project.cache))
-        status = cli.main([command, *usual, *arguments])
-        return status, *capsys.readouterr()
-
-    return run
-
-
-@pytest.fixture
 def a_run_of():
     """A peak as it would come of a GPU, with the bytes of what was compiled."""
 

@@ -48,10 +48,10 @@ class Gate:
 
 
 @pytest.fixture
-def gate(project):
+def gate(project, before):
     gate = Gate(project)
     project.write(test_fit=GATE)
-    gate.run("--af3-update-baseline").assert_outcomes(passed=2)
+    project.accept(before, "--af3-path=checkout", passed=2)
     return gate
 
 

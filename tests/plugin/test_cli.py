@@ -10,18 +10,6 @@ from pytest_af3mem import commands, gpus
 from pytest_af3mem.commands import cli
 
 
-@pytest.fixture
-def af3mem(project, capsys):
-    """Runs the command with a model of tests/models: exit status, standard output, standard error."""
-
-    def run(*arguments, model="analytic:Analytic"):
-        usual = ("--model", model, "--path", str(project.models), "--cache-dir", str(project.cache))
-        status = cli.main([*arguments[:1], *usual, *arguments[1:]])
-        return status, *capsys.readouterr()
-
-    return run
-
-
 def test_measure(af3mem):
     status, output, errors = af3mem("measure", "--tokens", "500", "--target", "h100-80gb")
     assert (status, errors) == (commands.OK, "")

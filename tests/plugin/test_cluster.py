@@ -11,9 +11,9 @@ import time
 from pathlib import Path
 
 import pytest
+from waiting import happens
 
 from pytest_af3mem import commands
-from pytest_af3mem.commands import cli
 from pytest_af3mem.planning import cluster as room
 from pytest_af3mem.session.session import Session
 from pytest_af3mem.session.settings import Settings
@@ -36,11 +36,10 @@ def cluster(project, tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def sweep(project, tmp_path, capsys):
+def sweep(af3mem, tmp_path):
     def run(*arguments, model="misbehaving:Misbehaving"):
-        usual = ("--model", model, "--path", str(project.models), "--cache-dir", str(tmp_path / "cache"))
-        status = cli.main(["sweep", *usual, "--tokens", ",".join(map(str, TOKENS)), "--json", "-", *map(str, arguments)])
-        output, errors = capsys.readouterr()
+        usual = ("--tokens", ",".join(map(str, TOKENS)), "--json", "-")
+        status, output, errors = af3mem("sweep", *usual, *arguments, model=model, cache=tmp_path / "cache")
         return status, output and json.loads(output), errors
 
     return run
@@ -78,10 +77,7 @@ def test_an_answer_that_is_here_is_not_made_again_when_its_worker_is_lost(cluste
     session = Session(settings, lambda stated: room.Cluster(stated, cluster.scheduler_address))
     with contextlib.closing(session):
         assert session.wait(session.pool.submit(session.request(tokens=10))).bucket == 128
-        deadline = time.monotonic() + 10
-        while (kept := [key for key in cluster.scheduler.tasks if key.startswith("measure")]) and time.monotonic() < deadline:
-            time.sleep(0.05)
-        assert not kept
+        assert happens(lambda: not [key for key in cluster.scheduler.tasks if key.startswith("measure")], 10)
 
 
 def test_what_is_not_judged_there_is_not_judged_here(cluster, sweep):
@@ -90,20 +86,11 @@ def test_what_is_not_judged_there_is_not_judged_here(cluster, sweep):
     assert report["measurements"][0]["reason"].startswith("the model does not trace: ValueError: weights of 31")
 
 
-def test_plan_on_a_cluster(cluster, project, tmp_path, capsys):
-    where = ("--model", "analytic:Analytic", "--path", project.models, "--cache-dir", tmp_path / "cache")
-    options = (
-        "--scheduler",
-        cluster.scheduler_address,
-        "--targets",
-        "l4-24gb,h100-80gb",
-        "--fraction",
-        "1 MiB",
-        "--up-to",
-        "512",
-    )
-    assert cli.main(["plan", *map(str, (*where, *options)), "--json", "-"]) == commands.OK
-    found = json.loads(capsys.readouterr().out)["capacities"]
+def test_plan_on_a_cluster(cluster, af3mem, tmp_path):
+    options = ("--targets", "l4-24gb,h100-80gb", "--fraction", "1 MiB", "--up-to", "512", "--json", "-")
+    status, output, _ = af3mem("plan", "--scheduler", cluster.scheduler_address, *options, cache=tmp_path / "cache")
+    assert status == commands.OK
+    found = json.loads(output)["capacities"]
     assert [(one["target"], one["fits"]["bucket"], one["beyond"]["bucket"]) for one in found] == [
         ("l4-24gb", 256, 512),
         ("h100-80gb", 256, 512),
@@ -120,19 +107,15 @@ def test_workers_with_other_software_are_refused(cluster, sweep, monkeypatch):
 
 
 def test_ctrl_c_ends_what_the_cluster_does_for_it(cluster, project, tmp_path):
-    where = ("--model", "misbehaving:Misbehaving", "--path", project.models, "--cache-dir", tmp_path / "cache")
-    command = ("sweep", *where, "--scheduler", cluster.scheduler_address, "--set", "does=hang", "--tokens", "10")
-    process = subprocess.Popen([sys.executable, "-m", "pytest_af3mem.commands.cli", *map(str, command)], start_new_session=True)
+    where = project.where("misbehaving:Misbehaving", cache=tmp_path / "cache")
+    options = ("--scheduler", cluster.scheduler_address, "--set", "does=hang", "--tokens", "10")
+    process = subprocess.Popen([sys.executable, "-m", "pytest_af3mem", "sweep", *where, *options], start_new_session=True)
     try:
-        traced, deadline = tmp_path / "traced", time.monotonic() + 60
-        while not traced.exists() and time.monotonic() < deadline:
-            time.sleep(0.05)
-        compiler = Path("/proc", traced.read_text().strip())
+        happens((tmp_path / "traced").exists)
+        compiler = Path("/proc", (tmp_path / "traced").read_text().strip())
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=15) == 130
-        while compiler.exists() and time.monotonic() < deadline:
-            time.sleep(0.05)
-        assert not compiler.exists()
+        assert happens(lambda: not compiler.exists())
     finally:
         process.kill()
         process.wait()

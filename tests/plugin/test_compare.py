@@ -1,11 +1,10 @@
 """`af3mem compare`, with the small model of tests/models in two states."""
 
 import json
-import os
-import subprocess
 import sys
 
 import pytest
+from git_repository import Repository
 
 from pytest_af3mem import commands
 from pytest_af3mem.commands import cli
@@ -129,35 +128,23 @@ def test_an_interpreter_that_lacks_what_measuring_needs(compare, project, tmp_pa
     assert errors.startswith(f"af3mem: NEW '{bare}': JAX is not installed in {sys.executable}: pip install")
 
 
-def _git(*arguments, at):
-    who = {"GIT_AUTHOR_NAME": "A", "GIT_AUTHOR_EMAIL": "a@b", "GIT_COMMITTER_NAME": "A", "GIT_COMMITTER_EMAIL": "a@b"}
-    return subprocess.run(
-        ["git", *arguments], cwd=at, check=True, capture_output=True, text=True, env={**os.environ, **who}
-    ).stdout
-
-
 @pytest.fixture
 def repository(tmp_path, source, wider):
     """The model as it is in the tag `v1`, wider in `main`, with a checkout that is being edited."""
-    folder = tmp_path / "repository"
-    (folder / "python").mkdir(parents=True)
-    _git("init", "-q", "-b", "main", at=folder)
+    found = Repository(tmp_path / "repository")
     for text, tag in ((source, "v1"), (wider, "v2")):
-        (folder / "python" / "analytic.py").write_text(text)
-        _git("add", ".", at=folder)
-        _git("commit", "-q", "-m", tag, at=folder)
-        _git("tag", tag, at=folder)
-    (folder / "python" / "analytic.py").write_text("edited = True\n")
-    return folder
+        found.commit(tag, {"python/analytic.py": text}, tag=True)
+    (found.path / "python" / "analytic.py").write_text("edited = True\n")
+    return found
 
 
 def test_git_revisions(compare, repository, monkeypatch):
-    before = _git("status", "--porcelain", at=repository), _git("worktree", "list", at=repository)
+    before = repository.git("status", "--porcelain"), repository.git("worktree", "list")
     status, output, errors = compare(f"{repository}/python@v1", f"{repository}/python@main")
     assert (status, errors) == (commands.OVER, "")
     assert "+64.00 KiB (+98.27 %)  over" in output
-    assert (_git("status", "--porcelain", at=repository), _git("worktree", "list", at=repository)) == before
-    monkeypatch.chdir(repository / "python")
+    assert (repository.git("status", "--porcelain"), repository.git("worktree", "list")) == before
+    monkeypatch.chdir(repository.path / "python")
     monkeypatch.setenv("GIT_DIR", "/nowhere")  # as git's hooks have one
     status, output, errors = compare("@v1", "@v1 width=64")
     assert (status, errors) == (commands.OVER, "")
@@ -166,7 +153,7 @@ def test_git_revisions(compare, repository, monkeypatch):
 
 def test_which_of_my_edits_it_was(compare, repository, wider, monkeypatch):
     """The tree is dirty, with three edits: one hunk holds all that is new, and is annotated at its first changed line."""
-    file = repository / "python" / "analytic.py"
+    file = repository.path / "python" / "analytic.py"
     file.write_text("# a line more\n" + wider.replace("width = settings", "width = 1 * settings"))
     (changed,) = [number for number, line in enumerate(file.read_text().splitlines(), start=1) if "jnp.stack" in line]
     status, output, errors = compare(f"{repository}/python@v1", f"{repository}/python", "--tokens", "100")
@@ -211,7 +198,7 @@ def test_what_is_not_judged_is_neither_within_nor_over(compare, trees):
 
 
 def test_a_revision_that_does_not_import(compare, repository):
-    _git("commit", "-q", "-a", "-m", "no model", at=repository)
+    repository.git("commit", "-q", "-a", "-m", "no model")
     status, output, errors = compare(f"{repository}/python@v1", f"{repository}/python@HEAD")
     assert (status, output) == (commands.USAGE, "")
     assert errors.endswith("model 'analytic:Analytic' cannot be loaded: module 'analytic' has no attribute 'Analytic'\n")
@@ -232,7 +219,7 @@ def test_a_revision_that_does_not_import(compare, repository):
     ],
 )
 def test_bad_sides(compare, repository, monkeypatch, new, line):
-    monkeypatch.chdir(repository)
+    monkeypatch.chdir(repository.path)
     status, output, errors = compare(f"{repository}/python@v1", new)
     assert (status, output) == (commands.USAGE, "")
     assert line in errors

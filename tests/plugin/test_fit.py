@@ -1,11 +1,11 @@
 """`af3mem fit`, with a small model whose settings each take an array away."""
 
+import functools
 import json
 
 import pytest
 
 from pytest_af3mem import commands
-from pytest_af3mem.commands import cli
 
 MODEL = '''
 from analytic import Analytic
@@ -36,16 +36,10 @@ class Costly(Analytic):
 
 
 @pytest.fixture
-def fit(project, tmp_path, capsys):
+def fit(project, tmp_path, af3mem):
     (tmp_path / "costly.py").write_text(MODEL)
     (tmp_path / "analytic.py").write_text((project.models / "analytic.py").read_text())
-
-    def run(*arguments, model="costly:Costly"):
-        usual = ("--model", model, "--path", str(tmp_path), "--cache-dir", str(project.cache), "--tokens", "256")
-        status = cli.main(["fit", *usual, *arguments])
-        return status, *capsys.readouterr()
-
-    return run
+    return functools.partial(af3mem, "fit", "--tokens", 256, model="costly:Costly", path=tmp_path)
 
 
 KNOBS = ("--over", "copies=3,2,1", "--over", "samples=50,10")

@@ -178,16 +178,7 @@ def test_percent_is_of_the_memory_of_the_target(project):
 
 
 def test_budgets_for_several_targets(project):
-    project.write(
-        test_fit="""
-        import pytest
-
-        @pytest.mark.af3_tokens(100)
-        @pytest.mark.af3_budget("64 KiB", target="a100-40gb")
-        @pytest.mark.af3_budget("66 KiB", target="l4-24gb")
-        def test_fits(): ...
-        """
-    )
+    project.gate("af3_tokens(100)", 'af3_budget("64 KiB", target="a100-40gb")', 'af3_budget("66 KiB", target="l4-24gb")')
     project.run("--junitxml=junit.xml").assert_outcomes(failed=1)
     assert project.junit() == {
         "test_fits[100]": "Failed: GPU peak 65.12 KiB is over the budget of 64.00 KiB by 1.12 KiB (1.8 %) "

@@ -87,14 +87,7 @@ def test_what_a_test_catches_is_judged_all_the_same(project):
 
 
 def test_a_budget_for_nothing_is_not_a_pass(project):
-    project.write(
-        test_fit="""
-        import pytest
-
-        @pytest.mark.af3_budget("1 GiB")
-        def test_fits(gpu_peak): ...
-        """
-    )
+    project.gate('af3_budget("1 GiB")', test="def test_fits(gpu_peak): ...")
     project.run("--junitxml=junit.xml").assert_outcomes(failed=1)
     assert project.junit() == {"test_fits": "Failed: GPU peak not judged: the test has a budget, but it never called gpu_peak"}
     assert project.measurements() == []

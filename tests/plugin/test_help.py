@@ -30,17 +30,7 @@ def test_markers_are_described(pytester):
 
 
 def test_markers_are_registered(project):
-    project.write(
-        test_fit="""
-        import pytest
-
-        @pytest.mark.af3_tokens(100)
-        @pytest.mark.af3_budget("1 MiB")
-        @pytest.mark.af3_baseline
-        @pytest.mark.af3_model(width=32)
-        def test_fits(): ...
-        """
-    )
+    project.gate("af3_tokens(100)", 'af3_budget("1 MiB")', "af3_baseline", "af3_model(width=32)")
     assert project.run("--strict-markers", "-Werror", "--af3-baseline=memory.json", "--af3-update-baseline").ret == 0
 
 
@@ -125,15 +115,7 @@ def test_every_option_can_be_set_elsewhere(project, monkeypatch, place):
 
 
 def test_the_command_of_a_row_measures_it_again(project):
-    project.write(
-        test_fit="""
-        import pytest
-
-        @pytest.mark.af3_tokens(100, chains=2, seed=5)
-        @pytest.mark.af3_model(width=7)
-        def test_any(): ...
-        """
-    )
+    project.gate("af3_tokens(100, chains=2, seed=5)", "af3_model(width=7)")
     project.run("--af3-buckets=110,220", "--af3-target=a100-40gb/1g.5gb")
     (row,) = project.measurements()
     program, *arguments = shlex.split(row["command"])

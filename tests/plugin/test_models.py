@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from pytest_af3mem import commands
-from pytest_af3mem.commands import cli
 from pytest_af3mem.models.registry import ENTRY_POINTS
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "models.md"
@@ -36,17 +35,17 @@ def test_it_is_short(example):
 
 
 @pytest.mark.parametrize("name", ["pairnet:PairNet", "pairnet"])
-def test_it_is_measured(installed, shared_cache, capsys, name):
-    where = ("--model", name, "--path", str(installed), "--cache-dir", str(shared_cache))
-    assert cli.main(["measure", *where, "--tokens", "300", "--set", "channels=16", "--json", "-"]) == commands.OK
-    (row,) = json.loads(capsys.readouterr().out)["measurements"]
+def test_it_is_measured(installed, af3mem, name):
+    status, output, _ = af3mem("measure", "--tokens", "300", "--set", "channels=16", "--json", "-", model=name, path=installed)
+    assert status == commands.OK
+    (row,) = json.loads(output)["measurements"]
     assert (row["bucket"], row["model"]["name"], row["model"]["config"]) == (512, "pairnet", {"channels": 16})
     assert row["argument_bytes"] == 4 * (32 * 16 + 16 * 16 + 512)
     assert row["output_bytes"] == 4 * 512 * 16
     assert row["temp_bytes"] >= 4 * 512 * 512 * 16  # the pairs
 
 
-def test_another_name_is_refused(installed, shared_cache, capsys):
-    where = ("--model", "pairnets", "--path", str(installed), "--cache-dir", str(shared_cache))
-    assert cli.main(["measure", *where, "--tokens", "300"]) == commands.USAGE
-    assert "unknown model 'pairnets'; did you mean pairnet" in capsys.readouterr().err
+def test_another_name_is_refused(installed, af3mem):
+    status, _, errors = af3mem("measure", "--tokens", "300", model="pairnets", path=installed)
+    assert status == commands.USAGE
+    assert "unknown model 'pairnets'; did you mean pairnet" in errors

@@ -22,7 +22,7 @@ TESTS = """
 
 
 @pytest.fixture
-def run(project):
+def run(project, before):
     """Runs pytest with a baseline that is one byte less than what is measured."""
 
     def run(tests, *options, apart=False):
@@ -30,7 +30,7 @@ def run(project):
         stated = ("--af3-baseline=memory.json", "--junitxml=junit.xml")
         file = project.path / "memory.json"
         if not file.exists():
-            project.run(*stated, "--af3-update-baseline", "--runxfail")
+            project.accept(before, "--runxfail")
             file.write_text(file.read_text().replace(f'"total_bytes": {PEAK}', f'"total_bytes": {PEAK - 1}'))
         return (project.run_apart if apart else project.run)(*stated, *options)
 
@@ -164,16 +164,7 @@ def test_bytes_and_verdict_are_properties_in_junit_also_of_tests_that_pass(run, 
 
 
 def test_what_was_not_judged_has_no_bytes_in_junit(project):
-    project.write(
-        test_fit="""
-        import pytest
-
-        @pytest.mark.af3_budget("1 MiB")
-        @pytest.mark.af3_model(width=-1)
-        @pytest.mark.af3_tokens(100)
-        def test_fits(): ...
-        """
-    )
+    project.gate('af3_budget("1 MiB")', "af3_model(width=-1)", "af3_tokens(100)")
     project.run("--junitxml=junit.xml").assert_outcomes(failed=1)
     assert project.junit_properties()["test_fits[100]"] == [
         ("af3_conditions", CONDITIONS[1:-1]),

@@ -1,28 +1,23 @@
 """`af3mem plan`, with the small model of tests/models, whose memory can be worked out by hand."""
 
 import csv
+import functools
 import json
 import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
+from waiting import happens
 
 from pytest_af3mem import commands
-from pytest_af3mem.commands import cli
 
 
 @pytest.fixture
-def plan(project, capsys):
-    def run(*arguments, model="analytic:Analytic"):
-        usual = ("--model", model, "--path", str(project.models), "--cache-dir", str(project.cache))
-        status = cli.main(["plan", *usual, *map(str, arguments)])
-        return status, *capsys.readouterr()
-
-    return run
+def plan(af3mem):
+    return functools.partial(af3mem, "plan")
 
 
 @pytest.mark.parametrize(
@@ -189,20 +184,16 @@ def test_bad_arguments(plan, arguments, line):
 
 
 def test_ctrl_c_while_jobs_are_featurised(project, folder, tmp_path):
-    where = ("--model", "misbehaving:Endless", "--path", project.models, "--cache-dir", tmp_path / "cache")
-    command = [sys.executable, "-m", "pytest_af3mem.commands.cli", "plan", *map(str, where), "--workers", "2", str(folder)]
+    where = project.where("misbehaving:Endless", cache=tmp_path / "cache")
+    command = [sys.executable, "-m", "pytest_af3mem", "plan", *where, "--workers", "2", str(folder)]
     process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, start_new_session=True)
     try:
-        deadline = time.monotonic() + 60
-        while not (tmp_path / "endless").exists() and time.monotonic() < deadline:
-            time.sleep(0.05)
+        happens((tmp_path / "endless").exists)
         worker = Path("/proc", (tmp_path / "endless").read_text().split()[0])
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=10)
         assert (process.returncode, errors) == (130, "af3mem: interrupted\n")
-        while worker.exists() and time.monotonic() < deadline:
-            time.sleep(0.05)
-        assert not worker.exists()
+        assert happens(lambda: not worker.exists())
     finally:
         process.kill()
         process.wait()

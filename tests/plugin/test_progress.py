@@ -4,21 +4,13 @@ import subprocess
 
 import pytest
 
-GATE = """
-    import pytest
-
-    @pytest.mark.af3_tokens(100)
-    @pytest.mark.af3_model(does="wait")
-    def test_fits(): ...
-"""
-
 
 @pytest.fixture
 def terminal(cold_project):
     """Runs the gate on a terminal: all that it shows, control characters included."""
 
     def run():
-        cold_project.write(test_fit=GATE)
+        cold_project.gate("af3_tokens(100)", 'af3_model(does="wait")')
         command = [*cold_project.pytester._getpytestargs(), *cold_project.options(model="misbehaving:Misbehaving")]
         outer, inner = pty.openpty()
         with os.fdopen(outer, "rb", buffering=0) as screen:
@@ -43,7 +35,7 @@ def test_progress_is_one_line_that_is_written_over(terminal):
 
 
 def test_elsewhere_there_is_no_progress(cold_project):
-    cold_project.write(test_fit=GATE)
+    cold_project.gate("af3_tokens(100)", 'af3_model(does="wait")')
     result = cold_project.run_apart(model="misbehaving:Misbehaving")
     assert result.ret == 0
     assert "compiling" not in result.stdout.str() + result.stderr.str()

@@ -5,8 +5,6 @@ from importlib.resources import files
 
 import pytest
 
-from pytest_af3mem.commands import cli
-
 jsonschema = pytest.importorskip("jsonschema")
 
 GATE = """
@@ -64,9 +62,9 @@ def test_a_report_of_no_measurement(project, valid):
 
 
 @pytest.mark.parametrize("command", ["measure", "sweep", "vary"])
-def test_commands_that_measure(project, valid, capsys, command):
+def test_commands_that_measure(af3mem, valid, command):
     """`sweep` and `vary` say more of each measurement."""
     about = {"vary": ("--over", "width=8,16"), "sweep": ("--over", "width=8,16")}.get(command, ("--budget", "1 GiB"))
-    usual = ("--model", "analytic:Analytic", "--path", str(project.models), "--cache-dir", str(project.cache), "--json", "-")
-    assert cli.main([command, "--tokens", "100", *about, *usual]) == 0
-    valid(capsys.readouterr().out)
+    status, output, _ = af3mem(command, "--tokens", "100", *about, "--json", "-")
+    assert status == 0
+    valid(output)

@@ -1,5 +1,6 @@
 """`run` on a machine without a GPU: refused with the reason; rehearsed and run in sequence on JAX's CPU device."""
 
+import contextlib
 import dataclasses
 import importlib.util
 import os
@@ -9,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from pytest_af3mem import commands
-from pytest_af3mem.commands import cli
 from pytest_af3mem.errors import NotJudged, OutOfMemory
 from pytest_af3mem.gpus import lock as gpu_lock
 from pytest_af3mem.gpus.nvml import visible_gpus
@@ -26,25 +26,26 @@ STAND_INS = Path(__file__).parents[1] / "stand_ins"
 no_gpu_here = pytest.mark.skipif(bool(visible_gpus()[0]), reason="shows what happens without a GPU")
 
 
+def session_of(project):
+    settings = Settings(model="analytic:Analytic", path=project.models, cache_dir=project.cache, timeout=120)
+    with contextlib.closing(Session(settings)) as session:
+        yield session
+
+
 @pytest.fixture
 def session(cold_project):
-    settings = Settings(model="analytic:Analytic", path=cold_project.models, cache_dir=cold_project.cache, timeout=120)
-    session = Session(settings)
-    yield session
-    session.close()
+    yield from session_of(cold_project)
+
+
+@pytest.fixture
+def warm_session(project):
+    """What is compiled may have been compiled for other tests."""
+    yield from session_of(project)
 
 
 @no_gpu_here
 def test_run_without_a_gpu_is_not_judged(project):
-    project.write(
-        test_fit="""
-        import pytest
-
-        @pytest.mark.af3_tokens(100)
-        @pytest.mark.af3_budget("1 GiB")
-        def test_fits(): ...
-        """
-    )
+    project.gate("af3_tokens(100)", 'af3_budget("1 GiB")')
     project.run("--af3-method=run", "--junitxml=junit.xml").assert_outcomes(failed=1)
     reason = "no GPU is visible (no NVIDIA driver: NVML Shared Library Not Found); --af3-method compiled needs no GPU"
     assert project.junit() == {
@@ -157,10 +158,10 @@ def test_running_out_of_gpu_memory_is_over(project, out_of_memory):
     assert [(row["verdict"], row["reason"], row["total_bytes"]) for row in project.measurements()] == [("over", OUT, None)] * 2
 
 
-def test_running_out_of_gpu_memory_has_the_status_of_over(project, out_of_memory, capsys):
-    usual = ("--model", "analytic:Analytic", "--path", str(project.models), "--cache-dir", str(project.cache))
-    assert cli.main(["measure", *usual, "--tokens", "100", "--method", "run"]) == commands.OVER
-    assert f"GPU peak is over: {OUT} [" in capsys.readouterr().out
+def test_running_out_of_gpu_memory_has_the_status_of_over(af3mem, out_of_memory):
+    status, output, _ = af3mem("measure", "--tokens", "100", "--method", "run")
+    assert status == commands.OVER
+    assert f"GPU peak is over: {OUT} [" in output
 
 
 def test_the_command_runs_again(session):
@@ -196,11 +197,12 @@ def test_all_the_way_to_a_device_that_is_no_gpu(session, a_driver_without_a_gpu)
 
 
 @pytest.fixture
-def two_processes(session, a_driver_without_a_gpu, monkeypatch):
+def two_processes(warm_session, a_driver_without_a_gpu, monkeypatch):
     """A peak of a run whose two processes answer so: what is no number of bytes is raised, or compiled again for None.
 
     Also how many programs JAX's compilation cache had at the start of each.
     """
+    session = warm_session
     request = session.request(tokens=100, method="run")
     needed = session.wait(session.pool.submit(session.request(tokens=100, method="compiled")))
 

@@ -1,6 +1,7 @@
 """Shipped answers of a small model: made, found, held against what is measured, and used where no model is installed."""
 
 import dataclasses
+import functools
 import importlib.util
 import json
 from pathlib import Path
@@ -24,8 +25,7 @@ def script(project, capsys):
     spec.loader.exec_module(module)
 
     def run(folder, *arguments):
-        usual = ("--model", MODEL, "--path", str(project.models), "--cache-dir", str(project.cache))
-        status = module.main(["--into", str(folder), *usual, *arguments])
+        status = module.main(["--into", str(folder), *project.where(), *arguments])
         return status, capsys.readouterr().out.splitlines()
 
     return run
@@ -41,14 +41,9 @@ def answers(script, tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def af3mem(project, tmp_path, capsys):
+def af3mem(af3mem, tmp_path):
     """The command where the model is installed, with an empty cache."""
-
-    def run(command, *arguments):
-        usual = ("--model", MODEL, "--path", str(project.models), "--cache-dir", str(tmp_path / "cache"))
-        return cli.main([command, *usual, *arguments]), *capsys.readouterr()
-
-    return run
+    return functools.partial(af3mem, cache=tmp_path / "cache")
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """`af3mem sweep`, with the small models of tests/models."""
 
 import contextlib
+import functools
 import json
 import signal
 import subprocess
@@ -9,19 +10,14 @@ import time
 from pathlib import Path
 
 import pytest
+from waiting import happens
 
 from pytest_af3mem import commands
-from pytest_af3mem.commands import cli
 
 
 @pytest.fixture
-def sweep(project, capsys):
-    def run(*arguments, cache=project.cache, model="analytic:Analytic"):
-        usual = ("--model", model, "--path", str(project.models), "--cache-dir", str(cache))
-        status = cli.main(["sweep", *usual, *map(str, arguments)])
-        return status, *capsys.readouterr()
-
-    return run
+def sweep(af3mem):
+    return functools.partial(af3mem, "sweep")
 
 
 def test_the_curve_and_its_law(sweep):
@@ -106,19 +102,17 @@ TOKENS = (10, 200, 500, 600, 700, 800)
 @pytest.fixture
 def running(project, tmp_path):
     """A sweep of six sizes that take a while, each of which is noted, of which two are done; and the number of notes."""
-    command = ["sweep", "--model", "misbehaving:Misbehaving", "--path", project.models, "--cache-dir", tmp_path / "cache"]
-    command += ["--set", "does=wait", "--workers", "2", "--tokens", ",".join(map(str, TOKENS))]
+    where = project.where("misbehaving:Misbehaving", cache=tmp_path / "cache")
+    sizes = ("--workers", "2", "--tokens", ",".join(map(str, TOKENS)))
     process = subprocess.Popen(
-        [sys.executable, "-m", "pytest_af3mem.commands.cli", *map(str, command)],
+        [sys.executable, "-m", "pytest_af3mem", "sweep", *where, "--set", "does=wait", *sizes],
         cwd=tmp_path,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
     )
-    deadline = time.monotonic() + 60
-    while len(measured(tmp_path)) < 2 and time.monotonic() < deadline:
-        time.sleep(0.05)
+    happens(lambda: len(measured(tmp_path)) >= 2)
     yield process
     process.kill()
     process.communicate()
@@ -136,10 +130,7 @@ def test_it_goes_on_where_it_was_ended(running, sweep, tmp_path, monkeypatch, ho
     assert time.monotonic() - start < 5
     if how is signal.SIGINT:
         assert (running.returncode, errors) == (130, "af3mem: interrupted\n")
-    deadline = time.monotonic() + 10
-    while (workers := _workers_in(tmp_path)) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert not workers
+    assert happens(lambda: not _workers_in(tmp_path), 10)
     before, noted = len(measured(tmp_path)), len((tmp_path / "traced").read_text().splitlines())
     assert 2 <= before < len(TOKENS)
     monkeypatch.chdir(tmp_path)

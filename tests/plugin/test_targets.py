@@ -13,9 +13,7 @@ def small(project, monkeypatch):
     """A project with a target of its own, and how often a test of it is measured."""
     monkeypatch.setattr(targets, "_learnt", {})
     (project.path / "mine.txtpb").write_text(CONFIG)
-    project.write(
-        test_small='import pytest\n@pytest.mark.af3_tokens(100)\n@pytest.mark.af3_budget("50 %")\ndef test_small(): ...'
-    )
+    project.gate("af3_tokens(100)", 'af3_budget("50 %")')
     return project
 
 
@@ -40,16 +38,8 @@ def test_a_file_beside_the_ini_file(small):
 
 
 def test_workers_of_xdist_bring_it_along(small):
-    small.write(
-        test_other="""
-        import pytest
-
-        @pytest.mark.af3_tokens(100)
-        @pytest.mark.af3_budget("20 GiB", target="mine.txtpb")
-        def test_other(): ...
-        """
-    )
-    run = small.run_apart("-n1", "--af3-html=report.html", "-p", "no:cacheprovider", "test_other.py")
+    small.gate("af3_tokens(100)", 'af3_budget("20 GiB", target="mine.txtpb")')
+    run = small.run_apart("-n1", "--af3-html=report.html", "-p", "no:cacheprovider")
     run.assert_outcomes(passed=1)
     assert "NVIDIA L4, 21.99 GiB, compute capability 8.9" in (small.path / "report.html").read_text()
 

@@ -2,10 +2,10 @@
 
 import os
 import signal
-import time
 from pathlib import Path
 
 import pytest
+from waiting import happens, is_running
 
 from pytest_af3mem.errors import NotJudged
 from pytest_af3mem.inputs.chains import Protein
@@ -26,20 +26,6 @@ BAD_AND_GOOD = """
 """
 CONDITIONS = "[100 tokens, bucket 128, h100-80gb, compiled]"
 SECONDS = 10
-
-
-def is_running(pid):
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
-
-
-def happens(condition, seconds=SECONDS):
-    end = time.monotonic() + seconds
-    while not condition() and time.monotonic() < end:
-        time.sleep(0.05)
-    return condition()
 
 
 @pytest.fixture
@@ -75,15 +61,7 @@ def test_a_failure_is_not_judged_and_the_next_test_passes(run_bad_and_good, proj
 
 
 def test_a_measurement_that_takes_too_long_is_ended(project):
-    project.write(
-        test_fit="""
-        import pytest
-
-        @pytest.mark.af3_tokens(300, 100)
-        @pytest.mark.af3_budget("1 MiB")
-        def test_fits(): ...
-        """
-    )
+    project.gate("af3_tokens(300, 100)", 'af3_budget("1 MiB")')
     project.run("-k", "100", model="misbehaving:Endless").assert_outcomes(passed=1, deselected=1)
     project.run("--af3-timeout=2", "--junitxml=junit.xml", model="misbehaving:Endless").assert_outcomes(failed=1, passed=1)
     assert project.junit() == {
@@ -196,7 +174,7 @@ def hanging(cold_project):
     process = cold_project.start("--af3-workers=1", model="misbehaving:Misbehaving")
     traced = cold_project.path / "traced"
     try:
-        assert happens(lambda: traced.exists() and traced.read_text().endswith("\n"), 60)
+        assert happens(lambda: traced.exists() and traced.read_text().endswith("\n"))
         pid = int(traced.read_text())
         assert is_running(pid)
         yield process, pid
@@ -209,7 +187,7 @@ def hanging(cold_project):
 def test_killing_pytest_leaves_no_worker(hanging, how):
     process, worker = hanging
     process.send_signal(how)
-    assert happens(lambda: not is_running(worker))
+    assert happens(lambda: not is_running(worker), SECONDS)
 
 
 def test_ctrl_c_ends_at_once_and_leaves_no_worker(hanging):

@@ -5,26 +5,17 @@ import json
 import pytest
 
 from pytest_af3mem import commands
-from pytest_af3mem.commands import cli
-
-TEST = """
-    import pytest
-
-    @pytest.mark.af3_tokens(100)
-    @pytest.mark.af3_budget("1 MiB")
-    def test_fits(): ...
-"""
 
 
 @pytest.fixture
-def row(cold_project):
-    """What is measured with these options of pytest and this marker, and what pytest printed."""
+def row(project):
+    """What is measured with these options of pytest and these marks, and what pytest printed."""
 
-    def row(*options, marker=""):
-        cold_project.write(test_fit=TEST.replace("def test", f"{marker}\n    def test") if marker else TEST)
-        result = cold_project.run(*options)
+    def row(*options, marks=()):
+        project.gate("af3_tokens(100)", 'af3_budget("1 MiB")', *marks)
+        result = project.run(*options)
         result.assert_outcomes(passed=1)
-        (found,) = cold_project.measurements()
+        (found,) = project.measurements()
         return found, result.stdout.str()
 
     return row
@@ -49,22 +40,22 @@ def test_with_default_flags_the_larger_of_two_programs_is_judged(row):
 
 
 def test_a_marker_states_flags_too(row):
-    found, _ = row(marker='@pytest.mark.af3_model(xla_flags="--xla_gpu_enable_triton_gemm=true")')
+    found, _ = row(marks=['af3_model(xla_flags="--xla_gpu_enable_triton_gemm=true")'])
     assert found["software"]["xla_flags"].startswith("--xla_gpu_enable_triton_gemm=true")
     assert found["least_bytes"] is None
 
 
-def test_xla_flags_of_the_environment_are_named_and_stand_alone(row, cold_project, monkeypatch):
+def test_xla_flags_of_the_environment_are_named_and_stand_alone(row, project, monkeypatch):
     monkeypatch.setenv("XLA_FLAGS", "--xla_gpu_enable_triton_gemm=true")
     _, text = row()
     assert "XLA_FLAGS=--xla_gpu_enable_triton_gemm=true stands in the place of the flags of AlphaFold 3's container" in text
-    result = cold_project.run("--af3-flags=default")
+    result = project.run("--af3-flags=default")
     assert result.ret != 0
     result.stdout.fnmatch_lines(["*xla_flags 'default': XLA_FLAGS is set too: unset it, or state its flags here*"])
 
 
-def test_a_flag_that_xla_does_not_know_is_not_judged(cold_project, capsys):
-    where = ("--model", "analytic:Analytic", "--path", str(cold_project.models), "--cache-dir", str(cold_project.cache))
-    assert cli.main(["measure", *where, "--tokens", "100", "--flags=--xla_nonsense=1", "--json", "-"]) == commands.NOT_JUDGED
-    (found,) = json.loads(capsys.readouterr().out)["measurements"]
+def test_a_flag_that_xla_does_not_know_is_not_judged(af3mem, tmp_path):
+    status, output, _ = af3mem("measure", "--tokens", "100", "--flags=--xla_nonsense=1", "--json", "-", cache=tmp_path / "cache")
+    assert status == commands.NOT_JUDGED
+    (found,) = json.loads(output)["measurements"]
     assert "xla_nonsense" in found["reason"]

@@ -114,6 +114,16 @@ def no_settings_from_outside(monkeypatch):
 
 
 @pytest.fixture
+def temporary(tmp_path, monkeypatch):
+    """The folder for temporary files, here and in processes that are started."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setenv("TMPDIR", str(folder))
+    monkeypatch.setattr("tempfile.tempdir", str(folder))
+    return folder
+
+
+@pytest.fixture
 def start():
     """Starts Python on `code`, which may read `sys.argv` and standard input; what is left of it ends with the test."""
     with contextlib.ExitStack() as processes:

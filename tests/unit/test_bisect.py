@@ -1,10 +1,10 @@
 """`af3mem bisect` on commits of real repositories, and a session that answers with the number that stands in the sources."""
 
 import json
-import os
 import subprocess
 from types import SimpleNamespace
 
+import git_repository
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -19,28 +19,11 @@ from pytest_af3mem.records.verdict import Outcome
 KIB = 1024
 
 
-class Repository:
+class Repository(git_repository.Repository):
     """Each commit has the file `bytes`, what its model needs: a number of KiB, or why that is not known."""
 
-    def __init__(self, path):
-        self.path = path
-        path.mkdir()
-        self.git("init", "-q", "-b", "main")
-
-    def git(self, *arguments):
-        who = {f"GIT_{role}_{what}": "a@b" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
-        days = {f"GIT_{role}_DATE": "2026-11-26T12:00:00Z" for role in ("AUTHOR", "COMMITTER")}
-        command = ["git", "-c", "commit.gpgsign=false", *arguments]
-        done = subprocess.run(
-            command, cwd=self.path, check=True, capture_output=True, text=True, env={**os.environ, **who, **days}
-        )
-        return done.stdout.strip()
-
     def commit(self, subject, needs):
-        (self.path / "bytes").write_text(f"{needs}")
-        (self.path / "notes").write_text(subject)
-        self.git("add", ".")
-        self.git("commit", "-q", "-m", subject)
+        super().commit(subject, {"bytes": f"{needs}", "notes": subject})
 
     def hash(self, revision):
         return self.git("rev-parse", revision)[:12]

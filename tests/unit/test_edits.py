@@ -1,34 +1,20 @@
 """What git says differs between two sides of a comparison, as `planning.hunks` takes it."""
 
-import os
-import subprocess
-
 import pytest
+from git_repository import Repository
 
 from pytest_af3mem.planning import hunks, sides
 from pytest_af3mem.session.settings import Settings
 
 
-def git(folder, *arguments):
-    who = {f"GIT_{role}_{what}": "a@b" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
-    subprocess.run(["git", *arguments], cwd=folder, check=True, capture_output=True, env={**os.environ, **who})
-
-
 @pytest.fixture
 def repository(tmp_path):
     """A package below `src`: a line more in `v2`, and an edit since then."""
-    folder = tmp_path / "my repository"
-    package = folder / "src" / "alphafold3"
-    package.mkdir(parents=True)
-    git(folder, "init", "-q", "-b", "main")
+    found = Repository(tmp_path / "my repository")
     for tag, text in (("v1", "one\n"), ("v2", "one\ntwo\n")):
-        (package / "model.py").write_text(text)
-        (folder / "notes.txt").write_text(text)
-        git(folder, "add", ".")
-        git(folder, "commit", "-q", "-m", tag)
-        git(folder, "tag", tag)
-    (package / "model.py").write_text("ONE\ntwo\n")
-    return folder
+        found.commit(tag, {"src/alphafold3/model.py": text, "notes.txt": text}, tag=True)
+    (found.path / "src" / "alphafold3" / "model.py").write_text("ONE\ntwo\n")
+    return found
 
 
 @pytest.fixture
@@ -66,9 +52,9 @@ def test_the_old_lines_are_those_of_the_old_side(repository):
 
 
 def test_untracked_files_are_added_ones(edits, repository):
-    (repository / "src" / "alphafold3" / "my fresh.py").write_text("1\n2\n3\n")
-    (repository / "src" / "alphafold3" / "made.py").write_text("1\n")
-    (repository / ".gitignore").write_text("made.py\n")
+    (repository.path / "src" / "alphafold3" / "my fresh.py").write_text("1\n2\n3\n")
+    (repository.path / "src" / "alphafold3" / "made.py").write_text("1\n")
+    (repository.path / ".gitignore").write_text("made.py\n")
     assert edits("'REPO@v2'", "'REPO'")[0] == ["src/alphafold3/model.py:1-2", "src/alphafold3/my fresh.py:1-3"]
     assert edits("'REPO'", "'REPO@v2'")[0][1] == "src/alphafold3/my fresh.py:1-3 (removed)"
 
@@ -83,7 +69,7 @@ def test_the_users_own_ways_of_git_change_nothing(edits, repository):
         "color.ui": "always",
         "diff.external": "false",
     }.items():
-        git(repository, "config", name, value)
+        repository.git("config", name, value)
     assert edits("'REPO@v1'", "'REPO@v2'") == expected
 
 
@@ -94,11 +80,7 @@ def test_other_sides_have_no_diff(edits, old, new):
 
 def test_two_repositories_have_no_diff(edits, tmp_path):
     other = tmp_path / "other"
-    other.mkdir()
-    git(other, "init", "-q", "-b", "main")
-    (other / "model.py").write_text("x\n")
-    git(other, "add", ".")
-    git(other, "commit", "-q", "-m", "other")
+    Repository(other).commit("other", {"model.py": "x\n"})
     assert edits("'REPO@v1'", f"'{other}'") is None
     assert edits("'REPO@v1'", f"'{other}@main'") is None
     assert edits("'REPO@v1'", f"'{tmp_path}'") is None

@@ -1,6 +1,7 @@
 """Reading serialized executables: hand-made ones, in each of the containers that versions of jaxlib use."""
 
 import pytest
+from protobuf import message, number
 
 from pytest_af3mem import gpus
 from pytest_af3mem.errors import NotJudged
@@ -14,27 +15,6 @@ from pytest_af3mem.worker.xla.wire import fields, numbers, records, unsnapped, v
 SIGNATURE = bytes.fromhex(
     "83af70d10d884a3f0000000000000000400000000000000091bac23c9287e1a90000000000000000e19f13c0e9b1c37273" + "00" * 15
 )
-
-
-def number(value):
-    out = bytearray()
-    while value > 127:
-        out.append(value & 127 | 128)
-        value >>= 7
-    return bytes([*out, value])
-
-
-def message(*parts):
-    """A protocol buffer of `(field, value)`: numbers as such, lists of numbers packed, texts and bytes with their length."""
-    out = b""
-    for field, value in parts:
-        if isinstance(value, int):
-            out += number(field << 3) + number(value)
-        else:
-            packed = b"".join(map(number, value)) if isinstance(value, list) else value
-            content = packed.encode() if isinstance(packed, str) else packed
-            out += number(field << 3 | 2) + number(len(content)) + content
-    return out
 
 
 def literally(data):

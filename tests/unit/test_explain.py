@@ -10,12 +10,13 @@ import pytest
 from pytest_af3mem.commands import cli
 from pytest_af3mem.planning import log_causes
 from pytest_af3mem.planning.explain import Explanation, read
-from pytest_af3mem.planning.log_facts import OF_THE_JOB, OF_THE_MACHINE, WORDS, amount
+from pytest_af3mem.planning.log_facts import OF_THE_JOB, OF_THE_MACHINE, WORDS
 from pytest_af3mem.planning.log_lines import lines
 from pytest_af3mem.planning.log_messages import MESSAGES
 from pytest_af3mem.planning.next_steps import steps
+from pytest_af3mem.records import out_of_memory
+from pytest_af3mem.records.out_of_memory import amount
 from pytest_af3mem.reports.explain import render_json, render_text
-from pytest_af3mem.worker import out_of_memory
 
 LOGS = Path(__file__).parents[2] / "fixtures" / "logs"
 GIB = 2**30

@@ -1,10 +1,9 @@
 """`af3mem history`: the peaks of a committed baseline from commit to commit, in a repository made for the test."""
 
 import json
-import os
 import re
-import subprocess
 
+import git_repository
 import pytest
 
 from pytest_af3mem import commands
@@ -42,27 +41,19 @@ def text_of(an_entry):
     return text
 
 
-class Repository:
+class Repository(git_repository.Repository):
     """One day passes from commit to commit."""
 
-    def __init__(self, path):
-        self.path, self.day = path, 1
-        path.mkdir()
-        self.git("init", "-q", "-b", "main")
+    day = 1
 
-    def git(self, *arguments):
-        who = {f"GIT_{role}_{what}": "a@b" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
-        dates = {f"GIT_{role}_DATE": f"2026-01-{self.day:02}T12:00:00Z" for role in ("AUTHOR", "COMMITTER")}
-        environment = {**os.environ, **who, **dates}
-        command = ["git", *arguments]
-        return subprocess.run(command, cwd=self.path, check=True, capture_output=True, text=True, env=environment).stdout.strip()
+    @property
+    def date(self):
+        return f"2026-01-{self.day:02}T12:00:00Z"
 
     def commit(self, subject, text, name="memory.json"):
-        (self.path / name).write_bytes(text if isinstance(text, bytes) else text.encode())
-        self.git("add", ".")
-        self.git("commit", "-q", "-m", subject)
+        made = super().commit(subject, {name: text})
         self.day += 1
-        return self.git("rev-parse", "HEAD")
+        return made
 
 
 @pytest.fixture

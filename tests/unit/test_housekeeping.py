@@ -77,15 +77,6 @@ def test_what_is_of_no_use_goes_with_anything(limits):
 
 
 @pytest.fixture
-def temporary(tmp_path, monkeypatch):
-    """The folder for temporary files."""
-    folder = tmp_path / "temporary"
-    folder.mkdir()
-    monkeypatch.setattr("tempfile.tempdir", str(folder))
-    return folder
-
-
-@pytest.fixture
 def folder(tmp_path, temporary):
     """A cache folder with something of each kind; what dead sessions left lies in the folder for temporary files."""
     folder = prepared(tmp_path / "cache")

@@ -2,6 +2,7 @@ import subprocess
 from types import SimpleNamespace
 
 import pytest
+from protobuf import message
 
 from pytest_af3mem.models.model import Forward
 from pytest_af3mem.records.peak import Kernels
@@ -15,17 +16,10 @@ GATED = 'tokamax:{"op":{"__type":"tokamax._src.ops.gated_linear_unit.%s","config
 LOOP = "while/body/closed_call"
 
 
-def field(number, content):
-    """A field of a protocol buffer, shorter than 16 KiB."""
-    data = content.encode() if isinstance(content, str) else content
-    key = bytes([number << 3 & 127 | 130, number >> 4]) if number > 15 else bytes([number << 3 | 2])
-    return key + bytes([len(data) & 127 | 128, len(data) >> 7]) + data
-
-
 def operation(op_name, target="", beside=""):
     """A module of one instruction; `beside` is the metadata_payload of newer versions of XLA."""
-    metadata = field(2, op_name) + (field(21, beside) if beside else b"")
-    module = field(3, field(2, field(7, metadata) + field(28, target)))
+    metadata = message((2, op_name), *([(21, beside)] if beside else []))
+    module = message((3, message((2, message((7, metadata), (28, target))))))
     return [*executable.instructions(module).values()]
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pytest_af3mem.worker.out_of_memory import Cause, read
+from pytest_af3mem.records.out_of_memory import Cause, read
 
 GIB = 2**30
 

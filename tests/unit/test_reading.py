@@ -9,74 +9,29 @@ import random
 import sys
 
 import pytest
+from mmcif_texts import ENTITIES, RESIDUES, a_component, a_template
 
 from pytest_af3mem.errors import InputError, SetupError
 from pytest_af3mem.inputs.chains import Dna, Ligand, Protein, Rna, Template
 from pytest_af3mem.inputs.job import Job
 from pytest_af3mem.inputs.reading import check, from_json, read
 
-TEMPLATE = """data_1ABC
-_pdbx_audit_revision_history.revision_date 1999-12-31
-_entity.id 1
-_entity.type polymer
-_entity_poly.entity_id 1
-_entity_poly.type 'polypeptide(L)'
-loop_
-_entity_poly_seq.entity_id
-_entity_poly_seq.num
-_entity_poly_seq.mon_id
-1 1 GLY
-1 2 ALA
-_struct_asym.id A
-_struct_asym.entity_id 1
-loop_
-_atom_site.id
-_atom_site.label_atom_id
-_atom_site.label_alt_id
-_atom_site.label_comp_id
-_atom_site.label_asym_id
-_atom_site.label_seq_id
-_atom_site.pdbx_PDB_ins_code
-_atom_site.Cartn_x
-_atom_site.Cartn_y
-_atom_site.Cartn_z
-_atom_site.occupancy
-_atom_site.B_iso_or_equiv
-_atom_site.auth_asym_id
-_atom_site.pdbx_PDB_model_num
-1 CA . GLY A 1 . 1.0 2.0 3.0 1.0 9.0 A 1
-2 CA . ALA A 2 . 4.0 -2.0 3.5 1.0 9.0 A 1
-"""
-COMPONENT = """data_MY-1
-_chem_comp.id MY-1
-_chem_comp.name 'mine; of "two" atoms'
-_chem_comp.type non-polymer
-_chem_comp.formula ?
-_chem_comp.mon_nstd_parent_comp_id ?
-_chem_comp.pdbx_synonyms
-;several
-lines
-;
-_chem_comp.formula_weight ?
-loop_
-_chem_comp_atom.comp_id
-_chem_comp_atom.atom_id
-_chem_comp_atom.type_symbol
-_chem_comp_atom.charge
-_chem_comp_atom.pdbx_model_Cartn_x_ideal
-_chem_comp_atom.pdbx_model_Cartn_y_ideal
-_chem_comp_atom.pdbx_model_Cartn_z_ideal
-MY-1 C1 C 0 0.0 0.0 0.0  # a comment
-MY-1 O1 O 0 1.2 0.0 0.0
-MY-1 H1 H 0 1.2 1.0 0.0
-loop_
-_chem_comp_bond.atom_id_1
-_chem_comp_bond.atom_id_2
-_chem_comp_bond.value_order
-_chem_comp_bond.pdbx_aromatic_flag
-C1 O1 DOUB N
-C1 H1 SING N
-"""
+
+def a_template_of(*chains):
+    """Without the columns and tables that can be missing."""
+    atoms = [atom.replace(" A ", f" {name} ").replace("4.0 2.0", "4.0 -2.0") for name in chains for atom in RESIDUES]
+    sequence = {"entity_poly_seq": {"entity_id": "11", "num": "12", "mon_id": ["GLY", "ALA"]}}
+    tables = ENTITIES | sequence | {"struct_asym": {"id": chains, "entity_id": ["1" for _ in chains]}}
+    return a_template(atoms, tables, without=("group_PDB", "type_symbol", "label_entity_id", "auth_seq_id"))
+
+
+TEMPLATE = a_template_of("A")
+COMPONENT = a_component(
+    ("C1 C 0 0.0 0.0 0.0  # a comment", "O1 O 0 1.2 0.0 0.0", "H1 H 0 1.2 1.0 0.0"),
+    ("C1 O1 DOUB N", "C1 H1 SING N"),
+    name="'mine; of \"two\" atoms'",
+    pdbx_synonyms="\n;several\nlines\n;",
+)
 ATOMS = {
     "ATP": ["PG", "O1G"],
     "ASN": ["N", "CA", "ND2", "H"],
@@ -298,11 +253,6 @@ def at(*keys, value):
 
 
 GONE = object()
-ASYM = "_struct_asym.id A\n_struct_asym.entity_id 1"
-TWO_CHAINS = (
-    TEMPLATE.replace(ASYM, "loop_\n_struct_asym.id\n_struct_asym.entity_id\nA 1\nB 1")
-    + "3 CA . GLY B 1 . 1.0 2.0 3.0 1.0 9.0 B 1\n4 CA . ALA B 2 . 4.0 2.0 3.5 1.0 9.0 B 1\n"
-)
 NO_ATOMS = "has no atoms in the chemical component dictionary: AlphaFold 3 cannot fold it"
 UNKNOWN = "is not a code of the chemical component dictionary (CCD) nor of userCCD"
 FIRST = ("sequences", 0, "protein")
@@ -402,7 +352,7 @@ CCD_RULE = "must be a CCD code, like 'ATP', without spaces, brackets or the pref
         ),
         (at(*TEMPLATES, "mmcif", value=TEMPLATE.replace("label_asym_id", "asym")), "has no _atom_site.label_asym_id"),
         (at(*TEMPLATES, "mmcif", value=TEMPLATE + TEMPLATE.replace("1ABC", "2")), "must be one structure, and has 2 data blocks"),
-        (at(*TEMPLATES, "mmcif", value=TWO_CHAINS), "must hold a single polymer chain with atoms, and has 2"),
+        (at(*TEMPLATES, "mmcif", value=a_template_of("A", "B")), "must hold a single polymer chain with atoms, and has 2"),
         (
             at(*TEMPLATES, "queryIndices", value=[0, 6]),
             "sequences[0].protein.templates[0].queryIndices[1]: 6 must be from 0 to 5",

@@ -1,4 +1,4 @@
-"""What a program may run into beside the bytes that it asks for, read from XLA's log, plan and code. Pure functions."""
+"""What a program may run into besides the bytes that it asks for, read from XLA's log, plan and code. Pure functions."""
 
 from __future__ import annotations
 
@@ -9,23 +9,17 @@ from collections.abc import Iterator, Sequence
 
 from pytest_af3mem.errors import NotJudged
 from pytest_af3mem.gpus import Gpu
+from pytest_af3mem.records.out_of_memory import AMOUNT, REMATERIALIZED, SHARED_DATA, SHARED_REQUEST, amount
 from pytest_af3mem.records.program_limits import MOST_ELEMENTS, LargeArray, Launch, Rematerialization
 from pytest_af3mem.worker.xla.executable import Program
 from pytest_af3mem.worker.xla.scopes import Names
 from pytest_af3mem.worker.xla.thunks import kernels
 
-# Of xla/hlo/transforms/simplifiers/hlo_rematerialization.cc, which rounds sizes and adds the bytes.
-_IRREDUCIBLE = re.compile(
-    r"Can't reduce memory use below [^(]*\((?P<limit>\d+) bytes\) by rematerialization; "
-    r"only reduced to [^(]*\((?P<reached>\d+) bytes\), down from [^(]*\((?P<original>\d+) bytes\) originally"
-)
+_IRREDUCIBLE = re.compile(rf"{REMATERIALIZED}, down from [^(]*\((?P<original>{AMOUNT})\) originally")
 # Of XLA, which compiles Triton's kernels, and of ptxas.
 _TOO_MUCH_SHARED = (
-    re.compile(r"Shared memory size limit exceeded: requested (?P<asked>\d+), available: (?P<limit>\d+)"),
-    re.compile(
-        r"Entry function '(?P<kernel>[^']+)' uses too much shared data "
-        r"\((?P<asked>0x[0-9a-f]+) bytes, (?P<limit>0x[0-9a-f]+) max\)"
-    ),
+    re.compile(rf"Shared memory size limit exceeded: {SHARED_REQUEST}"),
+    re.compile(rf"Entry function '(?P<kernel>[^']+)' uses too much {SHARED_DATA}"),
 )
 
 
@@ -39,7 +33,7 @@ def rematerialization(said: str, gpu: Gpu, argument_bytes: int, output_bytes: in
     found = [*_IRREDUCIBLE.finditer(said)]
     if not found:
         return Rematerialization(limit_bytes)
-    return Rematerialization(*map(int, found[-1].group("limit", "reached", "original")))
+    return Rematerialization(*map(amount, found[-1].group("xla_limit", "planned", "original")))
 
 
 def limit(memory_bytes: int, argument_bytes: int, output_bytes: int, percent: int = 95) -> int:
@@ -74,7 +68,7 @@ def _elements(array: str) -> int:
 def launch(serialized: bytes, gpu: Gpu) -> Launch:
     """The shared memory that the kernels of a serialized executable ask for.
 
-    What a kernel has of its own, beside what is asked for at its launch, stands in machine code and is not counted, nor are
+    What a kernel has of its own, besides what is asked for at its launch, stands in machine code and is not counted, nor are
     kernels of libraries. Raises NotJudged where one asks for more than `gpu` has, ValueError where no kernel can be read.
     """
     found = kernels(serialized)

@@ -27,7 +27,7 @@ from pytest_af3mem.worker.xla.target import FLAGS
 _TRITON_CALL, _MOSAIC_CALL = "__gpu$xla.gpu.triton", "mosaic_gpu"
 
 
-# What tokamax says of each operation: in its name (0.0.12), or beside it (0.0.17).
+# What tokamax says of each operation: in its name (0.0.12), or next to it (0.0.17).
 _NOTE = re.compile(r'tokamax:\{"op":\{"__type":"tokamax\._src\.ops\.(?P<operation>\w+)\.(?P<kind>\w+)\.')
 
 

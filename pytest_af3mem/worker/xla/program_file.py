@@ -117,7 +117,7 @@ def _told(path: Path, found: Found) -> ReadProgram:
 
 @dataclass(frozen=True)
 class _Around:
-    """What XLA dumped beside a plan: the GPU that it compiled for, and how it was told to."""
+    """What XLA dumped next to a plan: the GPU that it compiled for, and how it was told to."""
 
     gpu: Gpu | None
     config: str

@@ -1,4 +1,4 @@
-"""What an error of XLA, CUDA or a kernel says: which memory ran out, and how much was asked for. Text in, record out.
+"""What XLA, CUDA and kernels say of memory, in an error or a log: which ran out, and how much was asked for. Text in, record out.
 
 XLA gives all of it as one exception with a status word; RESOURCE_EXHAUSTED alone may be the GPU's memory, a multiprocessor's
 shared memory or the host's. Only the first is a result.
@@ -40,15 +40,21 @@ _CAUSES = (
     (Cause.DRIVER, r"CUDA_ERROR_\w+|failed call to cuInit|no supported devices found|Unable to initialize backend"),
     (Cause.DRIVER, r"[Bb]ackend '\w+' failed to initialize|Unable to use CUDA|Unknown backend"),
 )
-_UNITS = {"": 1, "bytes": 1, "B": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
-_AMOUNTS = (  # the exact ones first
-    r"trying to allocate (?P<number>\d+) (?P<unit>bytes)",
-    r"Failed to allocate request for [\d.]+\w+ \((?P<number>\d+)(?P<unit>B)\)",
-    r"failed to allocate [\d.]+\w? \((?P<number>\d+) (?P<unit>bytes)\)",
-    r"failed to allocate (?P<number>\d+) (?P<unit>bytes)",
-    r"trying to allocate [\d.]+\w+ \(rounded to (?P<number>\d+)(?P<unit>)\)",
-    r"trying to allocate (?P<number>[\d.]+) ?(?P<unit>[KMGT])i?B",
+
+# With the numbers as groups: what was asked for, and of how much.
+AMOUNT = r"\d{1,19}(?:\.\d+)? ?(?:[KMGT]i?B|B|bytes)?"
+ASKED = rf"(?P<asked>{AMOUNT})"
+FAILED = r"[Ff]ailed to alloc(?:ate)? (?:[\d.]+\w* \()?(?P<asked>\d{1,19} bytes)\)?"
+REQUEST = rf"Failed to allocate request for [\d.]+\w+ \({ASKED}\)"
+TRYING = rf"trying to allocate {ASKED}"
+TRYING_ROUNDED = rf"trying to allocate [\d.]+\w+ \(rounded to {ASKED}"
+SHARED_REQUEST = r"requested (?P<asked>\d{1,19}), available: (?P<limit>\d{1,19})"
+SHARED_DATA = r"shared data \((?P<asked>0x[0-9a-f]{1,15}) bytes, (?P<limit>0x[0-9a-f]{1,15}) max\)"
+REMATERIALIZED = (  # of xla/hlo/transforms/simplifiers/hlo_rematerialization.cc, which rounds sizes and adds the bytes
+    rf"reduce memory use below [\d.]+\w+ \((?P<xla_limit>{AMOUNT})\) by rematerialization; only reduced to [\d.]+\w+ "
+    rf"\((?P<planned>{AMOUNT})\)"
 )
+_EXACT_FIRST = (r"trying to allocate (?P<asked>\d{1,19} bytes)", REQUEST, FAILED, TRYING_ROUNDED, TRYING)
 
 
 def read(message: str) -> Failure | None:
@@ -57,12 +63,20 @@ def read(message: str) -> Failure | None:
         if found := re.search(pattern, message):
             start = message.rfind("\n", 0, found.start()) + 1
             line = message[start:].partition("\n")[0].strip()
-            return Failure(cause, line[:300], _amount(message) if cause is Cause.GPU else None)
+            return Failure(cause, line[:300], _asked(message) if cause is Cause.GPU else None)
     return None
 
 
-def _amount(message: str) -> int | None:
-    for pattern in _AMOUNTS:
-        if found := re.search(pattern, message):
-            return int(Fraction(found["number"]) * _UNITS[found["unit"]])
-    return None
+def _asked(message: str) -> int | None:
+    found = next(filter(None, (re.search(pattern, message) for pattern in _EXACT_FIRST)), None)
+    return amount(found["asked"]) if found else None
+
+
+def amount(text: str | None) -> int | None:
+    """Bytes, as XLA, CUDA, Linux and ptxas write them: `47.20GiB`, `17.79G`, `96 bytes`, `81559MiB`, `12kB`, `0xc600`."""
+    if text is None:
+        return None
+    if text.startswith("0x"):
+        return int(text, 16)
+    found = re.fullmatch(r"(\d+(?:\.\d+)?) ?([kKMGT]?)(?:i?B|bytes)?", text)
+    return int(Fraction(found[1]) * 1024 ** " KMGT".index(found[2].upper() or " ")) if found else None
