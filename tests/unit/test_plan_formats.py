@@ -390,9 +390,7 @@ def test_the_documented_snakefile_finds_a_place_for_each_attempt(planned):
     assert eval(re.search(r"rule all:\n    input: (.*)", snakefile)[1], scope) == ["folds/a b"]
     asked = dict(re.findall(r"^        (\w+)=(lambda .*),$", snakefile, re.MULTILINE))
     wildcards = SimpleNamespace(job="a b")
-    assert [
-        {name: eval(code, scope)(wildcards, attempt) for name, code in asked.items()} for attempt in (1, 2, 3)
-    ] == [
+    assert [{name: eval(code, scope)(wildcards, attempt) for name, code in asked.items()} for attempt in (1, 2, 3)] == [
         {"slurm_extra": "--gpus-per-node=nvidia_a100-sxm4-40gb:1", "slurm_partition": "big", "gpu_mib": 32337},
         *[{"slurm_extra": "--gpus-per-node=nvidia_h100_80gb_hbm3:1", "slurm_partition": "", "gpu_mib": 32337}] * 2,
     ]
