@@ -33,7 +33,10 @@ def _sbatch(plan: Plan, site: Site, run: Run, choice: Choice) -> str:
 
 
 def lsf(plan: Plan, site: Site) -> str:
-    """A shell script that submits each file with `bsub`. LSF takes any GPU with the memory: the queue says of which kind."""
+    """A shell script that submits each file with `bsub`. LSF takes any GPU with the memory: the queue says of which kind.
+
+    Without `j_exclusive` LSF gives what is left of a GPU to others, and JAX takes its share of the whole.
+    """
     jobs = []
     for run in plan.runs.values():
         choices = site.choices(run)
@@ -43,7 +46,7 @@ def lsf(plan: Plan, site: Site) -> str:
             *_comment(run),
             "bsub << 'AF3MEM'",
             "#!/bin/bash",
-            f'#BSUB -gpu "num=1:gmem={gpu_mib(choices)}M"',
+            f'#BSUB -gpu "num=1:j_exclusive=yes:gmem={gpu_mib(choices)}M"',
             *([f'#BSUB -q "{" ".join(queues).replace(",", " ")}"'] if queues else []),
             *(f"export {name}={value}" for name, value in environment(plan, run.first).items()),
             f"exec bash {SCRIPT}.sh {quoted(path_of(run.file))}",
@@ -53,7 +56,7 @@ def lsf(plan: Plan, site: Site) -> str:
 
 
 def htcondor(plan: Plan, site: Site) -> str:
-    """A submit description with one job for each file, on GPUs of the kinds that were measured."""
+    """A submit description for `condor_submit`, with one job for each file, on GPUs of the kinds that were measured."""
     lines = [f"executable = {SCRIPT}.sh", "request_gpus = 1"]
     planned = {one.target.name for run in plan.runs.values() for one in site.choices(run)}
     for run in runs(plan, site, "htcondor"):

@@ -18,8 +18,11 @@ SBATCH = "sbatch"
 SCRIPT = "run_alphafold"
 MIB = 2**20
 _NOT_TEXT = r"[\ud800-\udfff]"
-_UNNAMEABLE = {"csv": _NOT_TEXT, "nextflow": _NOT_TEXT, "htcondor": rf"{_NOT_TEXT}|[\x00-\x1f\x7f]|\$\$\("}
-"""What a format cannot hold in a name: bytes that are not text; line breaks and the like, and what HTCondor would replace."""
+_UNNAMEABLE = {"csv": _NOT_TEXT, "nextflow": _NOT_TEXT, "htcondor": rf"{_NOT_TEXT}|[\x00-\x1f\x7f]|\$\$|\$\((?i:dollar)\)"}
+"""What a format cannot hold in a name: bytes that are not text; line breaks and the like, and what HTCondor would replace.
+
+HTCondor leaves `$$(...)` to the machine that runs the job, and looks once more at what its own `$(DOLLAR)` has become.
+"""
 
 
 @dataclass(frozen=True)

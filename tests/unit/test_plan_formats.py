@@ -10,6 +10,7 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -92,6 +93,7 @@ def condor(plan, site=ASKED):
             assert equals
             assert "$" not in value.replace("$(DOLLAR)", "")
             commands[name] = value.replace("$(DOLLAR)", "$")
+            assert not re.search(r"\$\$|\$\(DOLLAR\)", commands[name])  # HTCondor would look at these again
     for one in found:
         word = re.fullmatch(r"\"'(.*)'\"", one["arguments"])[1]
         assert not re.search(r"(?<!')'(?:'')*(?!')", word)
@@ -153,6 +155,22 @@ def test_names_that_a_format_cannot_hold_are_left_out_and_named(planned):
     )
 
 
+@pytest.mark.parametrize("name", ["$$.json", "a$${b}.json", "$(DOLLAR).json", "$(dollar)HOME.json"])
+def test_dollars_that_htcondor_would_replace_once_more_are_left_out(planned, name):
+    plan = planned(small([name, "$(x) $HOME $ $.json"]))
+    assert list(condor(plan)) == ["$(x) $HOME $ $.json"]
+    assert report.problems(plan, ASKED, "htcondor") == [
+        f"no line for HTCondor: {name} has characters in its name that the format cannot hold: rename it"
+    ]
+
+
+def test_htcondor_itself_reads_the_very_names(planned):
+    submit = pytest.importorskip("htcondor2").Submit
+    jobs = made("htcondor", planned(small(NAMES))).split("\nqueue\n")[:-1]
+    found = [submit(f"{job}\nqueue\n").expand("arguments") for job in jobs]
+    assert found == [one["arguments"] for one in condor(planned(small(NAMES))).values()]
+
+
 def test_the_smallest_target_that_fits_is_asked_for(planned, tmp_path):
     plan = planned({"small.json": [1], "large.json": [30]})
     assert sbatch(plan, ASKED) == [
@@ -194,7 +212,7 @@ def test_the_smallest_target_that_fits_is_asked_for(planned, tmp_path):
     }
     assert lsf(plan, tmp_path)["large.json"].splitlines() == [
         "#!/bin/bash",
-        '#BSUB -gpu "num=1:gmem=32337M"',
+        '#BSUB -gpu "num=1:j_exclusive=yes:gmem=32337M"',
         '#BSUB -q "big"',
         "export XLA_PYTHON_CLIENT_PREALLOCATE=true",
         "export XLA_CLIENT_MEM_FRACTION=0.95",
@@ -357,6 +375,41 @@ def test_the_documented_script_runs_every_row_on_its_gpu(planned, cluster, tmp_p
         odd: ("--gres=gpu:l4:1", "true 0.95 false"),
         "spills.json": ("--gres=gpu:nvidia_h100_80gb_hbm3:1", "false 3.2 true"),
     }
+
+
+def documented(language):
+    return re.search(rf"```{language}\n(.*?)```", DOCUMENT, re.DOTALL)[1]
+
+
+def test_the_documented_snakefile_finds_a_place_for_each_attempt(planned):
+    """Its Python, without Snakemake: what it lists, and what the executor for Slurm is given, which takes no `-` in a `gres`."""
+    snakefile = documented("snakemake")
+    plan = planned({"jobs/a b.json": [30], "jobs/{brace}.json": [1]})
+    scope = {"config": {"af3mem": yaml_of(plan, CHAIN)}}
+    exec(re.search(r"^def place.*?\n\n", snakefile, re.DOTALL | re.MULTILINE)[0], scope)
+    assert eval(re.search(r"rule all:\n    input: (.*)", snakefile)[1], scope) == ["folds/a b"]
+    asked = dict(re.findall(r"^        (\w+)=(lambda .*),$", snakefile, re.MULTILINE))
+    wildcards = SimpleNamespace(job="a b")
+    assert [{name: eval(code, scope)(wildcards, attempt) for name, code in asked.items()} for attempt in (1, 2, 3)] == [
+        {"slurm_extra": "--gpus-per-node=nvidia_a100-sxm4-40gb:1", "slurm_partition": "big", "gpu_mib": 32337},
+        *[{"slurm_extra": "--gpus-per-node=nvidia_h100_80gb_hbm3:1", "slurm_partition": "", "gpu_mib": 32337}] * 2,
+    ]
+
+
+def test_snakemake_itself_reads_the_documented_snakefile(planned, tmp_path):
+    pytest.importorskip("snakemake")
+    names = [f"jobs/{name}" for name in NAMES if name.endswith(".json") and "\n" not in name]
+    (tmp_path / "jobs").mkdir()
+    for name in names:
+        (tmp_path / name).touch()
+    (tmp_path / "Snakefile").write_text(documented("snakemake"))
+    (tmp_path / "plan.yaml").write_text(made("snakemake", planned(small(names)), CHAIN))
+    done = subprocess.run(
+        [sys.executable, "-m", "snakemake", "-n", "all"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    said = done.stdout + done.stderr
+    assert done.returncode == 0, said
+    assert said.count("slurm_partition=small") == len([name for name in names if "{" not in name])
 
 
 def test_the_documented_script_runs_a_file(cluster):
