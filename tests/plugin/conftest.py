@@ -9,6 +9,10 @@ from xml.etree import ElementTree
 
 import pytest
 
+# pytester takes out of `sys.modules` again what a run in this process has loaded first. A package that stays would then lead the
+# next run to modules of that one, whose records are of other classes: so what a run with --af3-gpu loads is there from the start.
+import pytest_af3mem.plugin.parts  # noqa: F401
+
 MODELS = Path(__file__).parents[1] / "models"
 
 
