@@ -14,6 +14,7 @@ import pytest
 import pytest_af3mem.plugin.parts  # noqa: F401
 
 MODELS = Path(__file__).parents[1] / "models"
+IN_ORDER = ("-p", "no:randomly")  # tests, and so the rows of reports, are not shuffled where pytest-randomly is installed
 
 
 class Project:
@@ -36,15 +37,17 @@ class Project:
 
     def run(self, *arguments, model="analytic:Analytic"):
         """In this process, and without Hypothesis' plugin, which would be imported anew in each run."""
-        return self.pytester.runpytest_inprocess("-p", "no:hypothesispytest", *self.options(*arguments, model=model))
+        return self.pytester.runpytest_inprocess(
+            *IN_ORDER, "-p", "no:hypothesispytest", *self.options(*arguments, model=model)
+        )
 
     def run_apart(self, *arguments, model="analytic:Analytic"):
         """In a process of its own."""
-        return self.pytester.runpytest_subprocess(*self.options(*arguments, model=model))
+        return self.pytester.runpytest_subprocess(*IN_ORDER, *self.options(*arguments, model=model))
 
     def start(self, *arguments, model="analytic:Analytic"):
         """In a process of its own that is not waited for."""
-        command = [*self.pytester._getpytestargs(), *self.options(*arguments, model=model)]
+        command = [*self.pytester._getpytestargs(), *IN_ORDER, *self.options(*arguments, model=model)]
         return self.pytester.popen(command, stdin=None, start_new_session=True)
 
     def measurements(self, file="report.json"):
