@@ -106,7 +106,7 @@ def left_workers(project, seconds=10):
 @needs("pytest_timeout")
 def test_a_test_that_times_out_is_not_judged_and_waits_for_nothing_more(cold_project):
     cold_project.write(test_fit=SLOW.format(method="signal"))
-    gate(cold_project, "--af3-workers=3", model="misbehaving:Misbehaving").assert_outcomes(failed=1, passed=2)
+    gate(cold_project, "-pno:randomly", "--af3-workers=3", model="misbehaving:Misbehaving").assert_outcomes(failed=1, passed=2)
     assert cold_project.junit()["test_slow[100]"] == "Failed: Timeout (>5.0s) from pytest-timeout."
     _, slow, following = cold_project.measurements()
     assert (slow["verdict"], following["verdict"]) == ("not judged", "within")
@@ -119,7 +119,7 @@ def test_a_test_that_times_out_is_not_judged_and_waits_for_nothing_more(cold_pro
 def test_a_run_that_a_time_out_ends_leaves_no_worker(cold_project):
     """The method `thread` ends pytest's process at once, which no plugin can report."""
     cold_project.write(test_fit=SLOW.format(method="thread"))
-    result = gate(cold_project, "--af3-workers=3", model="misbehaving:Misbehaving")
+    result = gate(cold_project, "-pno:randomly", "--af3-workers=3", model="misbehaving:Misbehaving")
     assert result.ret == 1
     assert "passed" not in result.stdout.str()
     assert left_workers(cold_project) == []
