@@ -37,9 +37,7 @@ class Project:
 
     def run(self, *arguments, model="analytic:Analytic"):
         """In this process, and without Hypothesis' plugin, which would be imported anew in each run."""
-        return self.pytester.runpytest_inprocess(
-            *IN_ORDER, "-p", "no:hypothesispytest", *self.options(*arguments, model=model)
-        )
+        return self.pytester.runpytest_inprocess(*IN_ORDER, "-p", "no:hypothesispytest", *self.options(*arguments, model=model))
 
     def run_apart(self, *arguments, model="analytic:Analytic"):
         """In a process of its own."""
