@@ -8,6 +8,7 @@ import math
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from operator import itemgetter
 from typing import TypeVar
 
 from hypothesis import strategies as st
@@ -151,7 +152,8 @@ class _Pool:
     def ligands(self) -> list[tuple[int, Ligand]]:
         found = [Ligand((), (code,) if isinstance(code, str) else tuple(code)) for code in self.codes]
         found += [Ligand((), smiles=smiles) for smiles in self.smiles]
-        return [(ligand_tokens(ligand, self.components), ligand) for ligand in found]
+        counted = [(ligand_tokens(ligand, self.components), ligand) for ligand in found]
+        return sorted(counted, key=itemgetter(0))  # for the first is what Hypothesis shrinks towards
 
     @functools.cached_property
     def modified(self) -> dict[type[Polymer], list[tuple[int, str]]]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from pytest_af3mem.errors import Af3memError, NotJudged, UsageError
+from pytest_af3mem.errors import Af3memError, NotJudged, UsageError, first_line
 from pytest_af3mem.inputs import generate
 from pytest_af3mem.inputs.job import Job
 from pytest_af3mem.plugin import marks
@@ -42,6 +42,7 @@ class Attempt:
 
     `answers` are `judged` at the end of the phase in which they came. `last` is what this phase asked for last; its
     `measurements`, whether a failure is `acceptable` as a new baseline, and its `input_file` are for the phase's report.
+    Once it was `broken_off` while it waited for an answer, it waits for no other.
     """
 
     item: pytest.Item
@@ -53,6 +54,7 @@ class Attempt:
     measurements: list[Measurement] = field(default_factory=list)
     input_file: str = ""
     acceptable: bool = False
+    broken_off: bool = False
 
     @classmethod
     def of(cls, item: pytest.Item) -> Attempt:
@@ -136,6 +138,8 @@ class Asking:
 
     def answer_all(self, attempt: Attempt) -> None:
         """Measures all that was asked for, for the target of each budget."""
+        if attempt.broken_off:
+            return
         for request, origin in list(attempt.requests.items()):
             for budget in attempt.marks.budgets:
                 if budget.target:
@@ -186,6 +190,10 @@ class Asking:
                 answer = self.session.peak(request, self._progress.show)
             except Af3memError as error:
                 answer = error if isinstance(error, NotJudged) else NotJudged(str(error))
+            except BaseException as error:  # raised by a signal's handler, as pytest-timeout does
+                attempt.broken_off = True
+                attempt.answers[request] = NotJudged(f"the wait for it was broken off: {first_line(error)}")
+                raise
             finally:
                 self._progress.end(request, "measured" if isinstance(answer, Peak) else "not judged")
             attempt.answers[request] = answer

@@ -101,12 +101,14 @@ class BaselineHooks:
     # What runs
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        if hasattr(report, "context"):  # of a subtest, which is a part of a test that has reports of its own
-            return
         test = self._names.name(report.nodeid)
         if report.when == "setup":
             self._running[test] = Ran(test)
         attempt = self._running.setdefault(test, Ran(test))
+        if hasattr(report, "context"):  # of a subtest, a part of a test whose own report may pass all the same
+            if report.failed:
+                attempt.passed = attempt.acceptable = False
+            return
         attached = Attached.read(report)
         if attached.for_baseline:
             measured = [Entry.of(test, one.peak, one.settings) for one in attached.measurements if one.peak]

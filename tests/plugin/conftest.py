@@ -11,11 +11,15 @@ from xml.etree import ElementTree
 import hypothesis.strategies  # noqa: F401 (once, and not anew in each run in this process that uses it)
 import pytest
 
+# pytester takes out of `sys.modules` again what a run in this process has loaded first. A package that stays would then lead the
+# next run to modules of that one, whose records are of other classes: so what a run with --af3-gpu loads is there from the start.
+import pytest_af3mem.plugin.parts  # noqa: F401
 from pytest_af3mem.commands import cli
 from pytest_af3mem.session.child import Child
 from pytest_af3mem.session.settings import Settings
 
 MODELS = Path(__file__).parents[1] / "models"
+IN_ORDER = ("-p", "no:randomly")  # tests, and so the rows of reports, are not shuffled where pytest-randomly is installed
 
 
 class Project:
@@ -42,7 +46,7 @@ class Project:
 
     def run(self, *arguments, model="analytic:Analytic"):
         """In this process, and without Hypothesis' plugin, which would be imported anew in each run."""
-        return self.pytester.runpytest_inprocess("-p", "no:hypothesispytest", *self.options(*arguments, model=model))
+        return self.pytester.runpytest_inprocess(*IN_ORDER, "-p", "no:hypothesispytest", *self.options(*arguments, model=model))
 
     def accept(self, before, *arguments, **outcomes):
         """Accepts what the tests measure as the baseline memory.json; a run that was made `before` is not made again."""
@@ -57,11 +61,11 @@ class Project:
 
     def run_apart(self, *arguments, model="analytic:Analytic"):
         """In a process of its own."""
-        return self.pytester.runpytest_subprocess(*self.options(*arguments, model=model))
+        return self.pytester.runpytest_subprocess(*IN_ORDER, *self.options(*arguments, model=model))
 
     def start(self, *arguments, model="analytic:Analytic"):
         """In a process of its own that is not waited for."""
-        command = [*self.pytester._getpytestargs(), *self.options(*arguments, model=model)]
+        command = [*self.pytester._getpytestargs(), *IN_ORDER, *self.options(*arguments, model=model)]
         return self.pytester.popen(command, stdin=None, start_new_session=True)
 
     def where(self, model="analytic:Analytic", path=MODELS, cache=None):

@@ -33,11 +33,16 @@ def main(folder: Path) -> None:
 
     options = xla_client.CompileOptions.ParseFromString((folder / "options.pb").read_bytes())
     options.env_option_overrides = [*options.env_option_overrides, *job["options"].items()]
+    bytecode = (folder / "program.mlirbc").read_bytes()
     with mlir.make_ir_context():
-        program = ir.Module.parse((folder / "program.mlirbc").read_bytes())
+        program = ir.Module.parse(bytecode)
     topology = topologies.get_topology_desc("", platform="cuda", target_config=job["target"], topology="1x1x1")
     device: Any = topology.devices[0]
-    compiled = device.client.compile(program, executable_devices=_jax.DeviceList((device,)), compile_options=options)
+    how = {"executable_devices": _jax.DeviceList((device,)), "compile_options": options}
+    try:
+        compiled = device.client.compile(program, **how)
+    except TypeError:  # JAX 0.7 takes the bytes
+        compiled = device.client.compile(bytecode, **how)
     if job["keep"]:
         (folder / "executable").write_bytes(compiled.serialize())
     sys.stderr.flush()

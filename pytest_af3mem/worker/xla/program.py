@@ -139,7 +139,8 @@ def of_executable(compiled: Any, forward: Forward, packages: Sequence[str]) -> C
     except MemoryError:
         raise
     except Exception as error:
-        modules = (module.as_serialized_hlo_module_proto() for module in compiled.runtime_executable().hlo_modules())
+        with tracing.translated(f"what XLA compiled cannot be read ({first_line(error)})"):  # JAX 0.7 gives no modules here
+            modules = [module.as_serialized_hlo_module_proto() for module in compiled.runtime_executable().hlo_modules()]
         instructions = (one for module in modules for one in executable.instructions(module).values())
         return _unattributed(replace(found, kernels=kernels(instructions, forward.left_to_xla)), error)
     known = kernels(program.instructions.values(), forward.left_to_xla)
