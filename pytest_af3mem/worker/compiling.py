@@ -31,7 +31,7 @@ from pytest_af3mem.records.peak import Model, Peak
 from pytest_af3mem.records.request import Installation, Request
 from pytest_af3mem.storage.cache import Cache
 from pytest_af3mem.storage.typed import plain
-from pytest_af3mem.worker import protocol
+from pytest_af3mem.worker import garbage, protocol
 from pytest_af3mem.worker.features import Features
 from pytest_af3mem.worker.parameters import Parameters
 from pytest_af3mem.worker.xla import compile_process, same_program, target, tracing, tuning
@@ -105,6 +105,7 @@ class Worker:
             toolchain = target.toolchain(folder)
             return {name: programs.trial(gpus.find(name), toolchain) for name in (*gpus.learnt(), *gpus.names())}
 
+    @garbage.sought_seldom()
     def measure(self, request: Request) -> Answer:
         """The peak for one request, from the cache where an equal program was compiled before."""
         start = time.perf_counter()
