@@ -1,7 +1,7 @@
 """What measuring costs, as ratios in one run: `python benchmarks/cost.py`, where AlphaFold 3 is installed and nothing else runs.
 
 It takes some forty minutes on two cores; `--only cold,changed` takes a part. What it prints:
-- cold: one measurement by a warm worker, beside trace + lower + compile of the same program to its end;
+- cold: one measurement by a warm worker, beside trace + lower + compile of the same program to its end, in wall and CPU seconds;
 - changed: three sizes of a model that was changed, two workers;
 - buckets: every default bucket, with one and with two workers;
 - comment: one size of a model of which a comment was edited, by a fresh worker, beside the same size of another model;
@@ -15,6 +15,7 @@ import contextlib
 import importlib.util
 import json
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -24,6 +25,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 from pytest_af3mem.session.session import Session
 from pytest_af3mem.session.settings import Settings
@@ -61,13 +63,20 @@ for tokens in map(int, sizes):
     with tracing.pretending(target.device(gpu)):
         forward = model.forward({}, gpu.compute_capability)
     parameters = parameters or tracing.parameters(forward, batch.features, gpu)
-    start = time.perf_counter()
+    start, cpu = time.perf_counter(), time.process_time()
     lowered = tracing.lowered(forward, parameters, batch.features, gpu)
     if tokens != int(sizes[-1]):  # the first, which was only traced to warm up
         continue
     lowered.compile(compiler_options={**forward.compiler_options, **target.FLAGS, "xla_gpu_cuda_data_dir": str(toolchain)})
-    print(json.dumps([tokens, time.perf_counter() - start]), flush=True)
+    print(json.dumps([time.perf_counter() - start, time.process_time() - cpu]), flush=True)
 """
+
+
+class Seconds(NamedTuple):
+    """What something took."""
+
+    wall: float
+    cpu: float
 
 
 def main() -> None:
@@ -89,10 +98,11 @@ def cold(cache: Path) -> Iterator[str]:
     for tokens in COLD:
         command = [sys.executable, "-c", BARE, str(cache), TARGET, "128", str(tokens)]
         run = subprocess.run(command, capture_output=True, text=True, check=True)
-        bare = json.loads(run.stdout.splitlines()[-1])[1]
+        bare = Seconds(*json.loads(run.stdout.splitlines()[-1]))
         forget(cache)
-        seconds = measured((tokens,), cache, warm_up=128)
-        yield f"{tokens} tokens in {seconds:.1f} s = {seconds / bare:.2f} of {bare:.1f} s bare"
+        cost = measured((tokens,), cache, warm_up=128)
+        wall = f"{cost.wall:.1f} s = {cost.wall / bare.wall:.2f} of {bare.wall:.1f} s bare wall"
+        yield f"{tokens} tokens in {wall}, {cost.cpu:.1f} s = {cost.cpu / bare.cpu:.2f} of {bare.cpu:.1f} s bare CPU"
 
 
 def changed(cache: Path) -> Iterator[str]:
@@ -100,28 +110,28 @@ def changed(cache: Path) -> Iterator[str]:
         measured((128,), cache, path=edit(""))
         path = edit("\nNOTHING_THAT_ANYBODY_USES = 1\n")
         forget(cache, "programs", "signatures", "peaks")
-        yield f"{CHANGED} tokens, 2 workers: {measured(CHANGED, cache, workers=2, path=path):.1f} s"
+        yield f"{CHANGED} tokens, 2 workers: {measured(CHANGED, cache, workers=2, path=path).wall:.1f} s"
 
 
 def buckets(cache: Path) -> Iterator[str]:
     for workers in (1, 2):
         forget(cache)
         sizes = default_buckets(cache)
-        yield f"{len(sizes)}, {workers} workers: {measured(sizes, cache, workers=workers):.1f} s"
+        yield f"{len(sizes)}, {workers} workers: {measured(sizes, cache, workers=workers).wall:.1f} s"
 
 
 def comment(cache: Path) -> Iterator[str]:
     with model_copied() as edit:
         forget(cache)
-        first = measured((512,), cache, path=edit(""))
-        again = measured((512,), cache, path=edit("\n# a comment\n"))
+        first = measured((512,), cache, path=edit("")).wall
+        again = measured((512,), cache, path=edit("\n# a comment\n")).wall
         yield f"512 tokens in {again:.1f} s = {again / first:.2f} of {first:.1f} s when it was new"
 
 
 def cached(cache: Path) -> Iterator[str]:
     sizes = default_buckets(cache)
     measured(sizes, cache, workers=2)
-    yield f"{len(sizes)} buckets: {measured(sizes, cache):.2f} s"
+    yield f"{len(sizes)} buckets: {measured(sizes, cache).wall:.2f} s"
 
 
 def host(cache: Path) -> Iterator[str]:
@@ -139,16 +149,34 @@ def most_memory_bytes(done: threading.Event) -> int:
     """Of all processes below this one, until it is done."""
     most = 0
     while not done.wait(0.2):
-        below, parents = {os.getpid()}, {}
-        for status in Path("/proc").glob("[0-9]*/status"):
-            with contextlib.suppress(OSError):
-                fields = dict(line.split(":", 1) for line in status.read_text().splitlines() if ":" in line)
-                parents[int(fields["Pid"])] = int(fields["PPid"]), int(fields.get("VmRSS", "0").split()[0]) * 1024
-        for pid in sorted(parents):
-            if parents[pid][0] in below:
-                below.add(pid)
-        most = max(most, sum(parents[pid][1] for pid in below - {os.getpid()} if pid in parents))
+        pages = 0
+        for process in below():
+            with contextlib.suppress(OSError):  # it has ended
+                pages += int((process / "statm").read_text().split()[1])
+        most = max(most, pages * os.sysconf("SC_PAGE_SIZE"))
     return most
+
+
+def cpu_seconds() -> float:
+    """Of all processes below this one, with those that have ended and were waited for."""
+    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+    ticks = 0
+    for process in below():
+        with contextlib.suppress(OSError):
+            ticks += sum(map(int, (process / "stat").read_text().rpartition(")")[2].split()[11:15]))  # utime to cstime
+    return ended.ru_utime + ended.ru_stime + ticks / os.sysconf("SC_CLK_TCK")
+
+
+def below() -> list[Path]:
+    """Folders in /proc of the processes that this one started, and those that they started."""
+    parents = {}
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            parents[int(process.name)] = int((process / "stat").read_text().rpartition(")")[2].split()[1])
+    found = {os.getpid()}
+    while more := {pid for pid, parent in parents.items() if parent in found} - found:
+        found |= more
+    return [Path("/proc", str(pid)) for pid in found - {os.getpid()}]
 
 
 def pytest_itself(cache: Path) -> Iterator[str]:
@@ -169,16 +197,16 @@ def pytest_itself(cache: Path) -> Iterator[str]:
 
 def measured(
     sizes: tuple[int, ...], cache: Path, *, workers: int = 1, warm_up: int | None = None, path: Path | None = None
-) -> float:
-    """Seconds until all sizes are measured, by fresh workers, `warm_up` tokens measured before the clock starts."""
+) -> Seconds:
+    """Until all sizes are measured, by fresh workers, `warm_up` tokens measured before the clock starts."""
     session = Session(Settings(target=TARGET, cache_dir=cache, workers=workers, path=path))
     try:
         if warm_up:
             session.wait(session.pool.submit(session.request(tokens=warm_up)))
-        start = time.perf_counter()
+        start, cpu = time.perf_counter(), cpu_seconds()
         for answer in [session.pool.submit(session.request(tokens=size)) for size in sizes]:
             session.wait(answer)
-        return time.perf_counter() - start
+        return Seconds(time.perf_counter() - start, cpu_seconds() - cpu)
     finally:
         session.close()
 

@@ -30,7 +30,7 @@ from pytest_af3mem.records.peak import Model, Peak
 from pytest_af3mem.records.request import Installation, Request
 from pytest_af3mem.storage.cache import Cache
 from pytest_af3mem.storage.typed import plain
-from pytest_af3mem.worker import protocol
+from pytest_af3mem.worker import garbage, protocol
 from pytest_af3mem.worker.features import Features
 from pytest_af3mem.worker.parameters import Parameters
 from pytest_af3mem.worker.xla import compile_process, same_program, target, tracing, tuning
@@ -104,6 +104,7 @@ class Worker:
             toolchain = target.toolchain(folder)
             return {name: programs.trial(gpus.find(name), toolchain) for name in (*gpus.learnt(), *gpus.names())}
 
+    @garbage.sought_seldom()
     def measure(self, request: Request) -> Answer:
         """The peak for one request, from the cache where an equal program was compiled before."""
         start = time.perf_counter()
@@ -146,12 +147,13 @@ class Worker:
         self._progress("tracing")
         with tracing.pretending(target.device(gpu)):
             forwards = self._forwards(request, gpu.compute_capability)
-        lowered, tuned = self._lowered(request, batch, forwards[0], gpu)
-        self._progress("compiling")
-        with _private() as folder:
+        with compile_process.Compiler(gpu.target_config()) as compiler, _private() as folder:
+            lowered, tuned = self._lowered(request, batch, forwards[0], gpu)
+            self._progress("compiling")
             options = {**target.FLAGS, "xla_gpu_cuda_data_dir": str(target.toolchain(folder))}
             compiled = [
-                (self._program(lowered, {**one.compiler_options, **options}, one, gpu, request.launch), one) for one in forwards
+                (self._program(lowered, {**one.compiler_options, **options}, one, gpu, compiler, request.launch), one)
+                for one in forwards
             ]
         program, forward = max(compiled, key=lambda pair: pair[0].total_bytes)
         peak = self._peak(request, batch, forward, program, time.perf_counter() - start, target.FLAGS)
@@ -172,13 +174,19 @@ class Worker:
         return [replace(forward, config=config, compiler_options=one) for one in options]
 
     def _program(
-        self, lowered: Any, options: flags.Options, forward: models.Forward, gpu: gpus.Gpu, launch: bool
+        self,
+        lowered: Any,
+        options: flags.Options,
+        forward: models.Forward,
+        gpu: gpus.Gpu,
+        compiler: compile_process.Compiler,
+        launch: bool,
     ) -> programs.Compiled:
         """What a lowered program comes to, from the cache where an equal one was compiled before."""
         packages = self._model.packages
         job = compile_process.job(lowered, options)
         if job is None:
-            return programs.compiled(lowered, job, options, forward, gpu, packages, launch=launch)
+            return programs.compiled(lowered, job, options, forward, gpu, packages, compiler, launch=launch)
         listing = same_program.listing(lowered, self._path)
         identity = {
             "program": listing.digest,
@@ -197,7 +205,7 @@ class Worker:
         if found is not None:
             self._progress("the same program as before")
             return replace(found, same=True)
-        program = programs.compiled(lowered, job, options, forward, gpu, packages, launch=launch)
+        program = programs.compiled(lowered, job, options, forward, gpu, packages, compiler, launch=launch)
         self._keep("programs", identity, same_program.stored(program, listing))
         return program
 

@@ -21,6 +21,7 @@ class Features:
         self._model = model
         self._folder = folder
         self._unprepared: Exception | None = None
+        self._latest: Batch | None = None
 
     def to_compile_with(self, request: Request, progress: _Progress) -> Batch:
         """Those of any job in the bucket where the job is generated and the model knows them; else those of the job."""
@@ -28,9 +29,13 @@ class Features:
         of_bucket: Callable[[int], Batch | None] | None = getattr(self._model, "features_of_bucket", None)
         bucket = request.bucket
         if request.generated and of_bucket is not None and bucket is not None:
+            if self._latest is not None and self._latest.bucket == bucket:  # as for another target
+                return replace(self._latest, tokens=request.tokens)
+            self._latest = None
             with contextlib.suppress(Exception):  # featurising the job itself says what is wrong
                 batch = of_bucket(bucket)
                 if batch is not None and batch.bucket == bucket:
+                    self._latest = batch
                     return replace(batch, tokens=request.tokens)
         return self.of_job(request, progress)
 

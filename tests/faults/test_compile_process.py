@@ -2,9 +2,11 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import textwrap
+import threading
 from pathlib import Path
 
 import pytest
@@ -12,17 +14,18 @@ from waiting import happens
 
 from pytest_af3mem.errors import NotJudged
 from pytest_af3mem.worker.xla import compile_process
-from pytest_af3mem.worker.xla.compile_process import Job
+from pytest_af3mem.worker.xla.compile_process import Compiler, Job
 from pytest_af3mem.worker.xla.program import of_plan
 
 KIB, MIB = 2**10, 2**20
+JOB = Job(b"a program" * 10_000, b"options")
 
 
 @pytest.fixture
-def compiling(tmp_path, temporary, monkeypatch):
-    """The plan as a process gives it that does `code`, which has the folder `dump`; `left` in the end is empty."""
+def process(tmp_path, temporary, monkeypatch):
+    """Makes `code` what a process does, which has the folder `dump`; what they left in the end is nothing."""
 
-    def compiling(code):
+    def process(code):
         main = tmp_path / "main.py"
         main.write_text(
             "import os, signal, sys, time\nfrom pathlib import Path\n"
@@ -30,11 +33,19 @@ def compiling(tmp_path, temporary, monkeypatch):
             "def write(name, data): (dump / f'module_0001.jit_program.{name}').write_bytes(data)\n" + textwrap.dedent(code)
         )
         monkeypatch.setattr(compile_process, "_MAIN", main)
-        try:
-            output = compile_process.plan(Job(b"a program" * 10_000, b"options"), "a target")
-            return output and output.content
-        finally:
-            assert list(temporary.iterdir()) == []
+
+    yield process
+    assert list(temporary.iterdir()) == []
+
+
+@pytest.fixture
+def compiling(process):
+    """The plan as a process gives it that does `code`."""
+
+    def compiling(code):
+        process(code)
+        output = Compiler("a target").plan(JOB)
+        return output and output.content
 
     return compiling
 
@@ -43,6 +54,7 @@ PLANNED = """
     write("before_optimizations.hlo.pb", b"another")
     write("sm_9.0a_gpu_after_optimizations.hlo.pb", b"the plan")
 """
+WAITING = f"    sys.stdin.readline()\n{PLANNED}"
 
 
 def test_a_compile_ends_when_the_plan_is_there(compiling):
@@ -95,7 +107,100 @@ def test_a_plan_that_is_not_whole_is_not_judged(plan):
         of_plan(plan, None, ())
 
 
-def test_a_process_whose_parent_is_killed_ends(tmp_path):
+@pytest.fixture
+def ahead(process, monkeypatch, tmp_path):
+    """Makes `code` what a process does that is started at once and then waits for its program; gives their numbers so far."""
+    monkeypatch.setattr(compile_process, "_AHEAD_SECONDS", 0)
+    started = tmp_path / "started"
+    started.touch()
+
+    def ahead(code=WAITING):
+        write = f"with open({str(started)!r}, 'a') as file: print(os.getpid(), file=file)\n"
+        process(write + textwrap.dedent(code))
+        return lambda: started.read_text().split()
+
+    return ahead
+
+
+def is_gone(number):
+    return not Path("/proc", number).exists()  # waited for as well
+
+
+def test_a_process_that_waits_compiles_the_program_that_comes(ahead):
+    started = ahead()
+    with Compiler("a target") as compiler:
+        assert happens(started)
+        assert compiler.plan(JOB).content == b"the plan"
+        (number,) = started()
+        assert is_gone(number)
+
+
+def test_each_further_program_has_a_process_of_its_own(ahead):
+    started = ahead()
+    with Compiler("a target") as compiler:
+        assert [compiler.plan(JOB).content for _ in range(3)] == [b"the plan"] * 3
+    assert len(set(started())) == 3
+    assert all(map(is_gone, started()))
+
+
+def test_a_process_that_nobody_used_ends(ahead):
+    """As where an equal program is known, or the program is small."""
+    started = ahead()
+    with Compiler("a target") as compiler:
+        assert happens(started)
+        assert compiler.plan(Job(b"a small program", b"options")) is None
+    assert all(map(is_gone, started()))
+
+
+def test_a_process_that_waits_ends_where_the_model_does_not_trace(ahead):
+    started = ahead()
+
+    def trace():
+        assert happens(started)
+        raise NotJudged("the model does not trace")
+
+    with pytest.raises(NotJudged, match="the model does not trace"), Compiler("a target"):
+        trace()
+    assert all(map(is_gone, started()))
+
+
+def test_a_program_that_is_traced_soon_starts_no_process(ahead, monkeypatch):
+    started = ahead()
+    monkeypatch.setattr(compile_process, "_AHEAD_SECONDS", 3600)
+    before = threading.active_count()
+    with Compiler("a target"):
+        pass
+    assert happens(lambda: threading.active_count() == before)
+    assert started() == []
+
+
+def test_a_variable_that_was_set_meanwhile_reaches_the_compiler(ahead, monkeypatch):
+    started = ahead(WAITING.replace('b"the plan"', "os.environb[b'XLA_FLAGS']"))
+    monkeypatch.setenv("XLA_FLAGS", "--before")
+    with Compiler("a target") as compiler:
+        assert happens(started)
+        monkeypatch.setenv("XLA_FLAGS", "--after")
+        assert compiler.plan(JOB).content == b"--after"
+    assert len(started()) == 2
+    assert all(map(is_gone, started()))
+
+
+def test_a_process_that_died_while_it_waited_is_not_judged(ahead):
+    started = ahead("os.kill(os.getpid(), signal.SIGKILL)")
+    with Compiler("a target") as compiler:
+        assert happens(lambda: started() and "\nState:\tZ" in Path("/proc", started()[0], "status").read_text())
+        with pytest.raises(NotJudged, match=r"^the process that compiles died \(SIGKILL: "):
+            compiler.plan(JOB)
+    assert len(started()) == 1
+
+
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "code",
+    ["c.Compiler('').plan(c.Job(bytes(10**6), b''))", "with c.Compiler(''): time.sleep(3600)"],
+    ids=["compiling", "waiting"],
+)
+def test_a_process_whose_parent_is_killed_ends(tmp_path, code, end):
     """Here while it imports JAX, which never comes to an end."""
     site = tmp_path / "jax"
     (site / "_src").mkdir(parents=True)
@@ -104,14 +209,14 @@ def test_a_process_whose_parent_is_killed_ends(tmp_path):
         f"import os, time\nfrom pathlib import Path\nPath({str(tmp_path)!r}, 'unfinished').write_text(str(os.getpid()))\n"
         f"Path({str(tmp_path)!r}, 'unfinished').rename(Path({str(tmp_path)!r}, 'process'))\ntime.sleep(3600)\n"
     )
-    code = "from pytest_af3mem.worker.xla import compile_process as c\nc.plan(c.Job(bytes(10**6), b''), '')"
+    code = f"import time\nfrom pytest_af3mem.worker.xla import compile_process as c\nc._AHEAD_SECONDS = 0\n{code}"
     path = [str(tmp_path), str(Path(compile_process.__file__).parents[3])]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path), "TMPDIR": str(tmp_path)}
     with subprocess.Popen([sys.executable, "-c", code], env=environment, start_new_session=True) as parent:
         assert happens((tmp_path / "process").exists)
         process = Path("/proc", (tmp_path / "process").read_text())
         assert process.exists()
-        parent.kill()
+        parent.send_signal(end)
     assert happens(lambda: not process.exists() or "\nState:\tZ" in (process / "status").read_text())
 
 
@@ -123,7 +228,7 @@ os.environ.update(ENVIRONMENT)
 from pytest_af3mem import gpus
 from pytest_af3mem.worker.xla import compile_process, program, target
 import analytic, fused
-found = []
+found, compile_process._AHEAD_SECONDS = [], 0
 gpu = gpus.find("a100-40gb")
 toolchain = target.toolchain(Path(tempfile.mkdtemp()))
 for model in (analytic.Analytic(), fused.Fused()):

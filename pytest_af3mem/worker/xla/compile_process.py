@@ -13,16 +13,18 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from pytest_af3mem.errors import NotJudged
 
 _MAIN = Path(__file__).with_name("compile_main.py")
 _LOOK_SECONDS = 0.02
+_AHEAD_SECONDS = 2.0  # AlphaFold 3 is traced and lowered in 5, and a process is ready in 1
 _SMALL_BYTES = 2**16  # a smaller program is compiled to its end sooner than a process is started
 _PLAN = "*_after_optimizations.hlo.pb"
 _WRITTEN_AFTER_IT = "*_after_optimizations-memory-usage-report.pb"
@@ -79,65 +81,125 @@ def job(lowered: Any, options: Mapping[str, bool | int | str]) -> Job | None:
     return None
 
 
-def plan(job: Job, target_config: str) -> Output | None:
-    """XLA's plan of the buffers, a serialized HloProto. None where this version of JAX gives none that way, or a whole compile is
-    no slower.
+class Compiler:
+    """Compiles programs for one target, each in a process of its own.
 
-    Raises NotJudged where the process that compiles dies, or cannot write.
+    As a context it starts the process for the first of them ahead, which imports JAX while the program is traced, and ends it
+    where nobody used it. It waits before that: what is traced in less time is small, and compiled in this process.
     """
-    return _compiled(job, target_config) if len(job.program) >= _SMALL_BYTES else None
+
+    def __init__(self, target_config: str):
+        self._target = target_config
+        self._starting = threading.Timer(_AHEAD_SECONDS, self._start)
+        self._starting.daemon = True
+        self._lock = threading.Lock()
+        self._ahead: _Process | None = None
+
+    def __enter__(self) -> Self:
+        self._starting.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if process := self._started():
+            process.close()
+
+    def plan(self, job: Job) -> Output | None:
+        """XLA's plan of the buffers, a serialized HloProto. None where this version of JAX gives none that way, or a whole
+        compile is no slower.
+
+        Raises NotJudged where the process that compiles dies, or cannot write.
+        """
+        return self._compiled(job) if len(job.program) >= _SMALL_BYTES else None
+
+    def executable(self, job: Job) -> Output | None:
+        """The serialized executable. None where XLA does not compile it, or not that way. Raises NotJudged as `plan` does."""
+        return self._compiled(job, to_end=True)
+
+    def _compiled(self, job: Job, *, to_end: bool = False) -> Output | None:
+        with contextlib.closing(self._started() or _Process(self._target)) as process:
+            return process.compile(job, to_end=to_end)
+
+    def _start(self) -> None:
+        with self._lock:
+            if not self._starting.finished.is_set():
+                with contextlib.suppress(OSError, NotJudged):  # who starts it again when it is needed says why
+                    self._ahead = _Process(self._target)
+
+    def _started(self) -> _Process | None:
+        """The process that was started ahead, once; not where a new one would get another environment by now."""
+        self._starting.cancel()
+        with self._lock:
+            process, self._ahead = self._ahead, None
+        if process and process.surroundings != _surroundings():
+            process.close()
+            return None
+        return process
 
 
-def executable(job: Job, target_config: str) -> Output | None:
-    """The serialized executable. None where XLA does not compile it, or not that way. Raises NotJudged as `plan` does."""
-    return _compiled(job, target_config, to_end=True)
+class _Process:
+    """A process that waits for a program to compile, in a folder of its own. Raises NotJudged where that cannot be written."""
 
+    def __init__(self, target_config: str):
+        self.surroundings = _surroundings()
+        with contextlib.ExitStack() as opened:
+            try:
+                temporary = tempfile.TemporaryDirectory(prefix="af3mem-compile-", ignore_cleanup_errors=True)
+                self._folder = Path(opened.enter_context(temporary))
+                started_with = {"parent": os.getpid(), "path": sys.path, "target": target_config}
+                (self._folder / "process.json").write_text(json.dumps(started_with))
+                log = opened.enter_context((self._folder / "log").open("wb"))
+            except OSError as error:
+                raise _unwritten(f"{error.strerror}") from error
+            command = [sys.executable, "-P", str(_MAIN), str(self._folder)]
+            process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=log, bufsize=0)
+            self._process = opened.enter_context(process)
+            opened.callback(process.kill)
+            self._opened = opened.pop_all()
 
-def _compiled(job: Job, target_config: str, *, to_end: bool = False) -> Output | None:
-    with contextlib.ExitStack() as stack:
+    def compile(self, job: Job, *, to_end: bool) -> Output | None:
+        """What `Compiler` gives, to be asked for once."""
+        dump = self._folder / "dump"
+        asked = {"options": {} if to_end else {"xla_dump_to": str(dump), **_DUMP}, "keep": to_end}
         try:
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="af3mem-compile-", ignore_cleanup_errors=True)))
-            dump = folder / "dump"
-            told = {
-                "parent": os.getpid(),
-                "path": sys.path,
-                "target": target_config,
-                "options": {} if to_end else {"xla_dump_to": str(dump), **_DUMP},
-                "keep": to_end,
-            }
-            (folder / "program.mlirbc").write_bytes(job.program)
-            (folder / "options.pb").write_bytes(job.options)
-            (folder / "job.json").write_text(json.dumps(told))
-            log = stack.enter_context((folder / "log").open("w+b"))
+            (self._folder / "program.mlirbc").write_bytes(job.program)
+            (self._folder / "options.pb").write_bytes(job.options)
+            (self._folder / "job.json").write_text(json.dumps(asked))
         except OSError as error:
             raise _unwritten(f"{error.strerror}") from error
-        status = _run(folder, dump, log.fileno())
-        said = (folder / "log").read_text(errors="replace")
-        kept = folder.glob("executable") if to_end else dump.glob(_PLAN)
+        status = self._run(dump)
+        said = (self._folder / "log").read_text(errors="replace")
+        kept = self._folder.glob("executable") if to_end else dump.glob(_PLAN)
         written = next((path.read_bytes() for path in kept), b"")
-    sys.stderr.write(said)
-    if status < 0:
-        name = signal.Signals(-status).name
-        hint = ": most often the kernel's answer to too little host memory; --af3-workers 1 needs less" if status == -9 else ""
-        raise NotJudged(f"the process that compiles died ({name}{hint}): {_last_line(said)}")
-    failures = [line.partition(_FAILED)[2] for line in said.splitlines() if _FAILED in line]
-    if failures:
-        raise _unwritten(failures[0].rpartition(": ")[2])
-    return Output(written, said) if written else None
+        sys.stderr.write(said)
+        if status < 0:
+            name = signal.Signals(-status).name
+            hint = (
+                ": most often the kernel's answer to too little host memory; --af3-workers 1 needs less" if status == -9 else ""
+            )
+            raise NotJudged(f"the process that compiles died ({name}{hint}): {_last_line(said)}")
+        failures = [line.partition(_FAILED)[2] for line in said.splitlines() if _FAILED in line]
+        if failures:
+            raise _unwritten(failures[0].rpartition(": ")[2])
+        return Output(written, said) if written else None
+
+    def _run(self, dump: Path) -> int:
+        """Compiles to the end, or until the plan is dumped, which then counts as exit status 0."""
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):  # it has ended, and its status says more
+            self._process.stdin.write(b"\n")
+        while (status := self._process.poll()) is None:
+            if any(dump.glob(_WRITTEN_AFTER_IT)):
+                return 0
+            time.sleep(_LOOK_SECONDS)
+        return status
+
+    def close(self) -> None:
+        """Ends it, waits until it is gone, and removes its folder."""
+        self._opened.close()
 
 
-def _run(folder: Path, dump: Path, log: int) -> int:
-    """Compiles to the end, or until the plan is dumped, which then counts as exit status 0."""
-    command = [sys.executable, "-P", str(_MAIN), str(folder)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=log) as process:
-        try:
-            while (status := process.poll()) is None:
-                if any(dump.glob(_WRITTEN_AFTER_IT)):
-                    return 0
-                time.sleep(_LOOK_SECONDS)
-            return status
-        finally:
-            process.kill()
+def _surroundings() -> tuple[dict[str, str], list[str]]:
+    return dict(os.environ), list(sys.path)
 
 
 def _unwritten(reason: str) -> NotJudged:

@@ -19,7 +19,7 @@ from pytest_af3mem.records.peak import Kernels
 from pytest_af3mem.records.program_limits import ProgramLimits
 from pytest_af3mem.worker.xla import compile_process, executable, limits, tracing
 from pytest_af3mem.worker.xla.attribution import Attribution, attribute, is_slab
-from pytest_af3mem.worker.xla.compile_process import Job
+from pytest_af3mem.worker.xla.compile_process import Compiler, Job
 from pytest_af3mem.worker.xla.executable import Allocation, Instruction, Program
 from pytest_af3mem.worker.xla.scopes import component
 from pytest_af3mem.worker.xla.target import FLAGS
@@ -62,17 +62,18 @@ def compiled(
     forward: Forward,
     gpu: Gpu,
     packages: Sequence[str],
+    compiler: Compiler,
     *,
     launch: bool = False,
 ) -> Compiled:
-    """Compiles for `gpu`: what a program will ask of the allocator, and who holds it.
+    """Compiles for `gpu`, whose `compiler` that is: what a program will ask of the allocator, and who holds it.
 
     `job` is what `compile_process.job` gives of it. Source lines of holders are those of `packages`, the model's own first.
     With `launch` it is compiled to the end. Raises NotJudged, with XLA's own words, when it does not compile, and where with
     `launch` a kernel asks for more shared memory than `gpu` has.
     """
-    compile_apart = compile_process.executable if launch else compile_process.plan
-    output = compile_apart(job, gpu.target_config()) if job else None
+    compile_apart = compiler.executable if launch else compiler.plan
+    output = compile_apart(job) if job else None
     if output is None:
         with tracing.translated(f"does not compile for {gpu.name}"), limits.refusals(gpu.name):
             whole = lowered.compile(compiler_options=dict(options))
@@ -93,9 +94,10 @@ def measure(
     forward: Forward, parameters: Any, features: Mapping[str, Any], gpu: Gpu, toolchain: Path, packages: Sequence[str] = ()
 ) -> Compiled:
     """Traces, lowers and compiles `forward.apply`. Raises NotJudged when it does not trace or compile."""
-    lowered = tracing.lowered(forward, parameters, features, gpu)
     options = {**forward.compiler_options, **FLAGS, "xla_gpu_cuda_data_dir": str(toolchain)}
-    return compiled(lowered, compile_process.job(lowered, options), options, forward, gpu, packages)
+    with Compiler(gpu.target_config()) as compiler:
+        lowered = tracing.lowered(forward, parameters, features, gpu)
+        return compiled(lowered, compile_process.job(lowered, options), options, forward, gpu, packages, compiler)
 
 
 def of_plan(
