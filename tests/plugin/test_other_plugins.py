@@ -130,7 +130,7 @@ def test_a_run_that_a_time_out_ends_leaves_no_worker(cold_project):
 SEVERAL = """
     import pytest
 
-    pytestmark = [pytest.mark.af3_budget("1 MiB"), pytest.mark.af3_baseline]
+    pytestmark = [pytest.mark.af3_budget("2 MiB"), pytest.mark.af3_baseline]
 
     @pytest.mark.af3_tokens(90, 100, 129, 200, 257)
     def test_marked(): ...
