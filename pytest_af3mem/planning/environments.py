@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import importlib.util
 import json
 import os
 import re
@@ -142,7 +143,7 @@ def _make(place: Path, python: str, requirements: Sequence[str], folders: Iterab
     _run([python, "-m", "venv", "--without-pip", str(place)], f"no environment can be made with {python}")
     lines = "".join(f"import site; site.addsitedir({folder!r})\n" for folder in folders)
     (_own(place) / "zzz_af3mem_others.pth").write_text(lines)
-    # pip and not uv, which does not see the other packages, and would download all that is required.
+    # pip and not uv's own, which does not see the other packages, and would download all that is required.
     pip = [*_pip(str(place / "bin" / "python")), "install", "--disable-pip-version-check", "--no-input"]
     _run([*pip, *requirements], f"{names} cannot be installed")
 
@@ -164,8 +165,9 @@ def _brought(place: Path, requirements: Sequence[str]) -> list[str]:
 
 
 def _pip(python: str) -> list[str]:
-    """This interpreter's pip, which works for another that may have none."""
-    return [sys.executable, "-m", "pip", "--python", python]
+    """This interpreter's pip, or where it has none, as in an environment that uv made, uv's: it works for another interpreter."""
+    uv = None if importlib.util.find_spec("pip") else shutil.which("uv")
+    return [*([uv, "tool", "run", "pip"] if uv else [sys.executable, "-m", "pip"]), "--python", python]
 
 
 def _run(command: Sequence[str], failure: str) -> str:

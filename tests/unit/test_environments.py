@@ -99,6 +99,19 @@ def test_what_does_not_go_together_is_not_installed(index, settings):
         environments.python_with(settings, ["scale==3.0", "scaled==1.0"], quiet)
 
 
+def test_where_there_is_no_pip_uv_runs_one(tmp_path, settings, monkeypatch):
+    uv = tmp_path / "uv"
+    uv.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/asked\n')
+    uv.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setattr(environments.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(SetupError, match=r"^(\S+) has scale not at all and not scale==2\.0: look at \$PYTHONPATH$") as caught:
+        environments.python_with(settings, ["scale==2.0"], quiet)
+    python = str(caught.value).partition(" ")[0]
+    asked = f"tool run pip --python {python} install --disable-pip-version-check --no-input scale==2.0\n"
+    assert (tmp_path / "asked").read_text() == asked
+
+
 def test_in_a_folder_that_others_may_write_nothing_is_run(settings, monkeypatch):
     prepared(settings.cache_dir).chmod(0o777)
     monkeypatch.setenv("AF3MEM_TRUST_CACHE", "1")
