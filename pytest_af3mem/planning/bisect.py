@@ -206,7 +206,8 @@ class _Measuring:
         with closing(Session(settings)) as session:
             request = session.request(**self._asked)
             found = answer(session, session.pool.submit(request), show)
-            brought = environments.brought(settings.python)
-            notes = [*session.pool.notes, *([f"{self._history.find(id).name} brought {', '.join(brought)}"] if brought else [])]
+            notes = list(session.pool.notes)
+            if brought := environments.brought(settings.python):
+                notes.append(f"{self._history.find(id).name} brought {', '.join(brought)}")
             self.notes += (text for text in notes if text not in self.notes)
             return request, found
