@@ -95,10 +95,16 @@ def batch_identity(installation: Installation, request: Request) -> dict[str, An
     }
 
 
-def parameters_identity(installation: Installation, request: Request, signature: str | None = None) -> dict[str, Any]:
-    """All that decides the shapes of the network's parameters: no `signature` where they follow the settings alone."""
+def parameters_identity(
+    installation: Installation, request: Request, platform: str = "gpu", signature: str | None = None
+) -> dict[str, Any]:
+    """All that decides shapes and types of the network's parameters: no `signature` where they follow the settings alone.
+
+    `platform` is JAX's name for the device that the network sees: AlphaFold 3 stores less of it in bfloat16 on a CPU.
+    """
     return {
         "installation": dataclasses.asdict(installation),
+        "platform": platform,
         "compute_capability": gpus.find(request.target).compute_capability,
         "settings": dict(request.settings),
         "signature": signature,

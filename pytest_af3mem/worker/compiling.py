@@ -253,7 +253,7 @@ class Worker:
         """
         key = self._key(request, batch)
         may_guess = getattr(self._model, "refuses_other_parameters", False) and self._parameters.known(key) is None
-        if may_guess and (earlier := self._parameters.latest()) is not None:
+        if may_guess and (earlier := self._parameters.latest(key)) is not None:
             with contextlib.suppress(NotJudged), tuning.noted() as tuned:
                 return tracing.lowered(forward, earlier, batch.features, gpu), tuned
         with tuning.noted():
@@ -262,10 +262,11 @@ class Worker:
         with tuning.noted() as tuned:
             return tracing.lowered(forward, shapes, batch.features, gpu), tuned
 
-    def _key(self, request: Request, batch: models.Batch) -> dict[str, Any]:
+    def _key(self, request: Request, batch: models.Batch, platform: str = "gpu") -> dict[str, Any]:
         """The identity of the parameters' shapes: they are the same for every bucket where the model says so."""
         follow_settings = getattr(self._model, "parameters_follow_settings", False)
-        return parameters_identity(self.installation, request, None if follow_settings else tracing.signature(batch.features))
+        signature = None if follow_settings else tracing.signature(batch.features)
+        return parameters_identity(self.installation, request, platform, signature)
 
 
 @contextlib.contextmanager

@@ -20,7 +20,7 @@ class Parameters:
 
     def __init__(self, cache: Cache, model: str, keep: Keep, progress: Callable[[str], None]):
         self._cache = cache
-        self._latest = {"latest": model}
+        self._model = model
         self._keep = keep
         self._progress = progress
         self._known: dict[str, Any] = {}
@@ -32,9 +32,9 @@ class Parameters:
             self._known[key] = self._cache.get("parameters", identity, tracing.from_description)
         return self._known[key]
 
-    def latest(self) -> Any | None:
-        """What was found last, of whichever sources and settings: for a model that refuses what does not fit."""
-        return self._cache.get("parameters", self._latest, tracing.from_description)
+    def latest(self, identity: Mapping[str, Any]) -> Any | None:
+        """What was found last on that platform, of whichever sources and settings: for a model that refuses what does not fit."""
+        return self._cache.get("parameters", self._latest(identity), tracing.from_description)
 
     def found(self, identity: Mapping[str, Any], find: Callable[[], Any]) -> Any:
         """The shapes, by `find` where they are not known."""
@@ -44,5 +44,8 @@ class Parameters:
             shapes = self._known[digest(identity)] = find()
             if description := tracing.described(shapes):
                 self._keep("parameters", identity, description)
-                self._keep("parameters", self._latest, description)
+                self._keep("parameters", self._latest(identity), description)
         return shapes
+
+    def _latest(self, identity: Mapping[str, Any]) -> dict[str, str]:
+        return {"latest": self._model, "platform": identity["platform"]}

@@ -120,7 +120,8 @@ class GpuWorker(Worker):
         self._progress("setting up the network")
         fewer: Mapping[str, Any] = {} if full else getattr(self._model, "fewer_iterations", {})
         forward = self._forwards(request, allocator.compute_capability(device), fewer)[0]  # here the GPU chooses
-        shapes = self._parameters.found(self._key(request, batch), lambda: allocator.parameter_shapes(forward, batch.features))
+        key = self._key(request, batch, device.platform)
+        shapes = self._parameters.found(key, lambda: allocator.parameter_shapes(forward, batch.features))
         return forward, functools.partial(
             allocator.run, forward, shapes, batch.features, device, self._model.packages, self._progress, stored
         )

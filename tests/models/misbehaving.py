@@ -153,6 +153,31 @@ class Leaking(Analytic):
         return forward
 
 
+class Narrower(Analytic):
+    """Has weights of another type on a CPU, as AlphaFold 3 has, and takes no others."""
+
+    parameters_follow_settings = refuses_other_parameters = True
+
+    def forward(self, settings, compute_capability):
+        import jax
+        import jax.numpy as jnp
+
+        usual = super().forward(settings, compute_capability)
+
+        def kind():
+            return jnp.bfloat16 if jax.default_backend() == "cpu" else jnp.float32
+
+        def init(key, features):
+            return {"weights": usual.init(key, features)["weights"].astype(kind())}
+
+        def apply(parameters, key, features):
+            if parameters["weights"].dtype != kind():
+                raise TypeError(f"weights are {parameters['weights'].dtype}, not {jnp.dtype(kind())}")
+            return usual.apply(parameters, key, features)
+
+        return Forward(init, apply)
+
+
 class NotInstalled(Analytic):
     """Lacks something that it needs."""
 

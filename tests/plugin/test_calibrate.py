@@ -54,6 +54,16 @@ def test_dry_run(af3mem, project):
     assert lines.count(f"  no bytes were read in either, after {looks}: the device has no memory counters") == 2
 
 
+@pytest.mark.parametrize("first", [(), ("--dry-run",)], ids=["a compiled one first", "a dry run first"])
+def test_a_dry_run_and_a_compiled_measurement_have_parameters_of_their_own(af3mem, cold_project, first):
+    """Types of parameters may follow the device, and a dry run's is a CPU."""
+    where = {"model": "misbehaving:Narrower", "cache": cold_project.cache}
+    measure, dry_run = ("measure", "--tokens", "100"), ("calibrate", "--dry-run", "--sizes", "100")
+    for command in (dry_run, measure) if first else (measure, dry_run):
+        status, output, _ = af3mem(*command, **where)
+        assert status == commands.OK, output
+
+
 def test_a_dry_run_whose_second_process_dies(af3mem, monkeypatch):
     """What the first did stands there, and that there is no answer."""
     rehearse = GpuRuns.rehearse
