@@ -2,15 +2,16 @@
 
 AlphaFold 3 needs wwPDB's dictionary to be imported at all, and its wheels do not ship it. The PyPI package biotite does, as
 BinaryCIF (51,437 components in 2.0.0). `prepare` turns it, once, into one SQLite file: component code -> number of heavy
-atoms and, compressed, the columns in AlphaFold 3's own form (`_chem_comp_atom.atom_id` -> list of text); and, next to it, the
-letters that AlphaFold 3 has for residues, from a table of its own. The file lies in the plugin's cache folder; nothing is
-ever written into an AlphaFold 3 installation, and an installation that has files of its own, made by its `build_data`, keeps
-using them.
+atoms and, compressed, the columns in AlphaFold 3's own form (`_chem_comp_atom.atom_id` -> list of text); each column of
+`_chem_comp` once more, of all components; and the letters that AlphaFold 3 has for residues, from a table of its own. The file
+lies in the plugin's cache folder; nothing is ever written into an AlphaFold 3 installation, and an installation that has files
+of its own, made by its `build_data`, keeps using them.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import importlib.metadata
 import json
@@ -26,7 +27,7 @@ from typing import Any
 from pytest_af3mem.errors import SetupError, first_line
 from pytest_af3mem.storage.files import locked, written_atomically
 
-_LAYOUT = 2
+_LAYOUT = 3
 _MISSING = {1: ".", 2: "?"}  # BinaryCIF's mask values, as mmCIF writes them
 _FIXED_POINT = {  # decimals that the CCD states, in columns that BinaryCIF holds as floating point
     **dict.fromkeys(("model_Cartn_x", "model_Cartn_y", "model_Cartn_z"), 3),
@@ -50,8 +51,7 @@ class Store(Mapping[str, Component]):
 
     def __getitem__(self, code: str) -> Component:
         if code not in self._decoded:
-            header, rest = self._row("SELECT header, rest FROM component WHERE code = ?", code)
-            self._decoded[code] = json.loads(header) | json.loads(zlib.decompress(rest))
+            self._decoded[code] = _unpacked(self._row("SELECT columns FROM component WHERE code = ?", code)[0])
         return self._decoded[code]
 
     def __iter__(self) -> Iterator[str]:
@@ -64,8 +64,16 @@ class Store(Mapping[str, Component]):
         return id(self)
 
     def headers(self) -> dict[str, Component]:
-        """Every component's `_chem_comp` row alone: what a walk over the whole dictionary can afford to read."""
-        return {code: json.loads(row) for code, row in self._database.execute("SELECT code, header FROM component ORDER BY code")}
+        """Every component's `_chem_comp` row alone, of which a column is read when it is first asked for: a walk over the whole
+        dictionary can afford that.
+        """
+        names = tuple(name for (name,) in self._database.execute("SELECT name FROM header ORDER BY rowid"))
+
+        @functools.cache
+        def column(name: str) -> Component:
+            return _unpacked(self._row("SELECT texts FROM header WHERE name = ?", name)[0])
+
+        return {code: _Header(code, names, column) for code in self}
 
     def close(self) -> None:
         self._database.close()
@@ -83,6 +91,22 @@ class Store(Mapping[str, Component]):
         if found is None:
             raise KeyError(*values)
         return found
+
+
+class _Header(Mapping[str, list[str]]):
+    """One component's texts in columns that `column` reads of all components."""
+
+    def __init__(self, code: str, names: Sequence[str], column: Callable[[str], Component]):
+        self._code, self._names, self._column = code, names, column
+
+    def __getitem__(self, name: str) -> list[str]:
+        return self._column(name)[self._code]
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name in self._names if self._code in self._column(name))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
 
 
 def prepare(
@@ -131,25 +155,38 @@ def _is_whole(path: Path) -> bool:
 
 
 def _write(path: Path, components: Iterable[tuple[str, Component]], letters: Mapping[str, str]) -> None:
-    def rows() -> Iterator[tuple[str, int, str, bytes]]:
+    headers: dict[str, dict[str, list[str]]] = {}
+
+    def rows() -> Iterator[tuple[str, int, bytes]]:
         for code, columns in components:
             heavy = sum(symbol.upper() not in HYDROGENS for symbol in columns.get("_chem_comp_atom.type_symbol", ()))
-            header = {name: values for name, values in columns.items() if name.startswith("_chem_comp.")}
-            rest = {name: values for name, values in columns.items() if name not in header}
-            yield code, heavy, json.dumps(header), zlib.compress(json.dumps(rest, separators=(",", ":")).encode(), 1)
+            for name, texts in columns.items():
+                if name.startswith("_chem_comp."):
+                    headers.setdefault(name, {})[code] = texts
+            yield code, heavy, _packed(columns)
 
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as database:
         database.executescript(
             "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;"
-            "CREATE TABLE component"
-            " (code TEXT PRIMARY KEY, heavy_atoms INTEGER NOT NULL, header TEXT NOT NULL, rest BLOB NOT NULL);"
+            "CREATE TABLE component (code TEXT PRIMARY KEY, heavy_atoms INTEGER NOT NULL, columns BLOB NOT NULL);"
+            "CREATE TABLE header (name TEXT PRIMARY KEY, texts BLOB NOT NULL);"
             "CREATE TABLE letter (code TEXT PRIMARY KEY, letter TEXT NOT NULL); BEGIN"
         )
         database.executemany("INSERT INTO letter VALUES (?, ?)", letters.items())
-        database.executemany("INSERT INTO component VALUES (?, ?, ?, ?)", rows())
+        database.executemany("INSERT INTO component VALUES (?, ?, ?)", rows())
+        database.executemany("INSERT INTO header VALUES (?, ?)", ((name, _packed(texts)) for name, texts in headers.items()))
         (count,) = database.execute("SELECT count(*) FROM component").fetchone()
         database.execute(f"PRAGMA user_version = {count}")  # the mark of a store that is whole
         database.execute("COMMIT")
+
+
+def _packed(columns: Component) -> bytes:
+    return zlib.compress(json.dumps(columns, separators=(",", ":")).encode(), 1)
+
+
+def _unpacked(blob: bytes) -> Component:
+    found: Component = json.loads(zlib.decompress(blob))
+    return found
 
 
 _Source = tuple[str, str, Callable[[Callable[[str], None]], Iterator[tuple[str, Component]]]]

@@ -45,6 +45,7 @@ def test_is_a_mapping_of_the_whole_dictionary(store):
     assert list(store) == list(store.headers()) == sorted(DICTIONARY)
     assert store.headers()["HOH"] == {"_chem_comp.id": ["HOH"], "_chem_comp.name": ["WATER"]}
     assert store.headers()["UNL"] == NOTHING
+    assert store.headers()["XHG"].get("_chem_comp.name") is None
     assert "HOH" in store
     assert {store: 1}[store] == 1
     assert [store.heavy_atoms(code) for code in ("HOH", "DOD", "XHG", "UNL")] == [1, 1, 2, 0]
