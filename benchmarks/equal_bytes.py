@@ -56,7 +56,7 @@ def compared(model, batch, gpu, toolchain):
     lowered = tracing.lowered(forward, parameters, batch.features, gpu)
     options = {**forward.compiler_options, **target.FLAGS, "xla_gpu_cuda_data_dir": str(toolchain)}
     start = time.perf_counter()
-    plan = compile_process.Compiler(gpu.target_config()).plan(compile_process.job(lowered, options))
+    plan = compile_process.Compiler(gpu.target_config(), threads=1).plan(compile_process.job(lowered, options))
     halfway = time.perf_counter()
     executable = lowered.compile(compiler_options=options)
     end = time.perf_counter()

@@ -19,6 +19,7 @@ from pytest_af3mem.records.identity import known_peak, known_signature
 from pytest_af3mem.records.peak import Peak
 from pytest_af3mem.records.read_program import ReadProgram
 from pytest_af3mem.records.request import Installation, Request
+from pytest_af3mem.session import host
 from pytest_af3mem.session.answers import Answers, fail, succeed
 from pytest_af3mem.session.child import Died
 from pytest_af3mem.session.children import Children
@@ -103,8 +104,12 @@ class Pool:
 
     def compile(self, request: Request) -> Peak:
         """The peak, now: a worker compiles it, or finds it in the cache."""
-        reply = self._children.ask({"do": "measure", "request": request.to_json()})
+        reply = self._children.ask({"do": "measure", "request": request.to_json(), "threads": self._cores_each()})
         return self._cite(answering.accepted(request, self.installation, reply).peak)
+
+    def _cores_each(self) -> int:
+        """The share of a measurement that begins now: two that run at once are slowed by more threads than there are cores."""
+        return max(1, host.cores() // min(self.workers, max(1, self._answers.waiting)))
 
     def status(self) -> str:
         """What is going on, in one line: `compiling: 512 tokens for h100-80gb (34 s), 3 waiting`."""

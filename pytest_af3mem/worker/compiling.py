@@ -105,8 +105,8 @@ class Worker:
             return {name: programs.trial(gpus.find(name), toolchain) for name in (*gpus.learnt(), *gpus.names())}
 
     @garbage.sought_seldom()
-    def measure(self, request: Request) -> Answer:
-        """The peak for one request, from the cache where an equal program was compiled before."""
+    def measure(self, request: Request, threads: int | None = None) -> Answer:
+        """The peak for one request, from the cache where an equal program was compiled before; XLA gets so many `threads`."""
         start = time.perf_counter()
         assert self.installation  # as in `_featurised`
         batch = self._features.to_compile_with(request, self._progress)
@@ -115,7 +115,7 @@ class Worker:
         with self.cache.only_one("peaks", identity, lambda: self._progress(protocol.WAITING)):
             peak = peak_of(self.cache, self.installation, request, signature)
             if peak is None:
-                peak = self._compile(request, batch, start)
+                peak = self._compile(request, batch, start, threads)
                 self._keep("peaks", identity, peak.to_json())
         self._keep("signatures", batch_identity(self.installation, request), signature)
         return self._answer(request, peak, signature)
@@ -142,12 +142,12 @@ class Worker:
         assert self.installation  # known before the model is imported, of whose sources it is
         return self._features.of_job(request, self._progress)
 
-    def _compile(self, request: Request, batch: models.Batch, start: float) -> Peak:
+    def _compile(self, request: Request, batch: models.Batch, start: float, threads: int | None) -> Peak:
         gpu = gpus.find(request.target)
         self._progress("tracing")
         with tracing.pretending(target.device(gpu)):
             forwards = self._forwards(request, gpu.compute_capability)
-        with compile_process.Compiler(gpu.target_config()) as compiler, _private() as folder:
+        with compile_process.Compiler(gpu.target_config(), threads) as compiler, _private() as folder:
             lowered, tuned = self._lowered(request, batch, forwards[0], gpu)
             self._progress("compiling")
             options = {**target.FLAGS, "xla_gpu_cuda_data_dir": str(target.toolchain(folder))}

@@ -104,7 +104,7 @@ def _answer(worker: GpuWorker, message: Mapping[str, Any]) -> Any:
         case "featurise":
             return worker.featurise(Request.from_json(message["request"]))
         case "measure":
-            return worker.measure(Request.from_json(message["request"])).to_json()
+            return worker.measure(Request.from_json(message["request"]), message.get("threads")).to_json()
         case "run":
             return worker.run(Request.from_json(message["request"]), message["uuid"], message["full"], _stored(message))
         case "rehearse":

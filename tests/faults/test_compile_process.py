@@ -66,6 +66,17 @@ def test_a_plan_without_a_report_is_taken_when_the_process_has_ended(compiling):
     assert compiling(PLANNED) == b"the plan"
 
 
+def test_a_plan_takes_as_many_threads_as_it_is_given(process):
+    process(f"""{PLANNED}
+    sys.stdin.readline()
+    options = Path(sys.argv[1], "job.json").read_text()
+    write("sm_9.0a_gpu_after_optimizations.hlo.pb", options.encode())
+""")
+    for threads in (None, 3):
+        asked = json.loads(Compiler("a target", threads).plan(JOB).content)["options"]
+        assert asked.get("xla_gpu_force_compilation_parallelism") == threads
+
+
 @pytest.mark.parametrize("code", ["", "raise AttributeError('another jaxlib')"])
 def test_a_process_that_writes_no_plan_leaves_the_compile_to_the_worker(compiling, code):
     assert compiling(code) is None

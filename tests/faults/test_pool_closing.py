@@ -127,6 +127,18 @@ def test_one_worker_is_one_whoever_asks(pool_of, a_request, tmp_path):
     assert noted(tmp_path) == ["started", "describe", "measure", "featurise", "measure", "measure"]
 
 
+def test_measurements_that_run_at_once_share_the_cores(pool_of, a_request, tmp_path, monkeypatch):
+    monkeypatch.setattr(host, "cores", lambda: 6)
+    pool = pool_of("note(message['threads']); wait_for('go'); reply(ANSWER)", workers=2)
+    answers = [pool.submit(a_request())]
+    assert happens(lambda: "6" in noted(tmp_path))
+    answers += [pool.submit(a_request(target=target)) for target in ("l4-24gb", "a100-40gb")]
+    assert happens(lambda: "3" in noted(tmp_path))
+    (tmp_path / "go").touch()
+    for answer in answers:
+        assert answer.result(timeout=SECONDS)
+
+
 def test_a_worker_of_its_own_takes_the_place_of_an_idle_one(pool_of, a_request, tmp_path):
     pool = pool_of("reply({})", workers=1)
     assert pool.installation

@@ -86,10 +86,13 @@ class Compiler:
 
     As a context it starts the process for the first of them ahead, which imports JAX while the program is traced, and ends it
     where nobody used it. It waits before that: what is traced in less time is small, and compiled in this process.
+
+    A plan takes `threads`, None for as many as XLA likes, and is the same with any number of them.
     """
 
-    def __init__(self, target_config: str):
+    def __init__(self, target_config: str, threads: int | None = None):
         self._target = target_config
+        self._for_plan = _DUMP if threads is None else {**_DUMP, "xla_gpu_force_compilation_parallelism": threads}
         self._starting = threading.Timer(_AHEAD_SECONDS, self._start)
         self._starting.daemon = True
         self._lock = threading.Lock()
@@ -109,15 +112,15 @@ class Compiler:
 
         Raises NotJudged where the process that compiles dies, or cannot write.
         """
-        return self._compiled(job) if len(job.program) >= _SMALL_BYTES else None
+        return self._compiled(job, self._for_plan) if len(job.program) >= _SMALL_BYTES else None
 
     def executable(self, job: Job) -> Output | None:
         """The serialized executable. None where XLA does not compile it, or not that way. Raises NotJudged as `plan` does."""
-        return self._compiled(job, to_end=True)
+        return self._compiled(job, None)
 
-    def _compiled(self, job: Job, *, to_end: bool = False) -> Output | None:
+    def _compiled(self, job: Job, for_plan: Mapping[str, bool | int] | None) -> Output | None:
         with contextlib.closing(self._started() or _Process(self._target)) as process:
-            return process.compile(job, to_end=to_end)
+            return process.compile(job, for_plan)
 
     def _start(self) -> None:
         with self._lock:
@@ -156,10 +159,10 @@ class _Process:
             opened.callback(process.kill)
             self._opened = opened.pop_all()
 
-    def compile(self, job: Job, *, to_end: bool) -> Output | None:
-        """What `Compiler` gives, to be asked for once."""
-        dump = self._folder / "dump"
-        asked = {"options": {} if to_end else {"xla_dump_to": str(dump), **_DUMP}, "keep": to_end}
+    def compile(self, job: Job, for_plan: Mapping[str, bool | int] | None) -> Output | None:
+        """What `Compiler` gives, to be asked for once: the plan, with these options besides the job's own, or the executable."""
+        dump, to_end = self._folder / "dump", for_plan is None
+        asked = {"options": {} if for_plan is None else {"xla_dump_to": str(dump), **for_plan}, "keep": to_end}
         try:
             (self._folder / "program.mlirbc").write_bytes(job.program)
             (self._folder / "options.pb").write_bytes(job.options)
