@@ -6,7 +6,7 @@ import contextlib
 import gc
 from collections.abc import Iterator
 
-_SELDOM = (50_000, 20, 100)  # CPython's own: 700, 10, 10
+_SELDOM = (50_000, 20, 100)  # CPython 3.12's own: 700, 10, 10
 
 
 @contextlib.contextmanager
