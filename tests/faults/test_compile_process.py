@@ -67,7 +67,7 @@ def test_a_plan_without_a_report_is_taken_when_the_process_has_ended(compiling):
 
 
 def test_a_plan_takes_as_many_threads_as_it_is_given(process):
-    process(f"""{PLANNED}
+    process("""
     sys.stdin.readline()
     options = Path(sys.argv[1], "job.json").read_text()
     write("sm_9.0a_gpu_after_optimizations.hlo.pb", options.encode())
