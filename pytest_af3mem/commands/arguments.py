@@ -129,6 +129,12 @@ SHARED: dict[str, dict[str, Any]] = {
         "help": "measure on the workers of a Dask cluster, such as tcp://10.0.0.1:8786",
         "read": lambda address: functools.partial(Cluster, address=address) if address else Pool,
     },
+    "--shipped": {
+        "group": "model",
+        "metavar": "{wheel,upstream}",
+        "help": "answer from what the package brings along, and measure nothing: of ColabFold's wheel, or of upstream's release",
+        "read": shipped.read_release,
+    },
     "--set": {
         "group": "model",
         "action": "append",
@@ -174,8 +180,23 @@ def take_tolerance(parser: Parser, text: str) -> None:
     )
 
 
-def asking(settings: Settings, pool: Callable[[Settings], Backend] = Pool, *, takes_shipped: bool = False) -> closing[Session]:
-    """A session to ask, whose workers end with it. Without AlphaFold 3, one of shipped answers for who `takes_shipped`."""
+def asking(
+    settings: Settings,
+    pool: Callable[[Settings], Backend] = Pool,
+    *,
+    takes_shipped: bool = False,
+    release: str | None = None,
+) -> closing[Session]:
+    """A session to ask, whose workers end with it.
+
+    One of shipped answers where `--shipped` names their `release`, and, for who `takes_shipped`, without AlphaFold 3. Raises
+    UsageError for a release beside what would be measured.
+    """
+    if release:
+        measured = {"--scheduler": pool is not Pool, "--path": settings.path, "--no-cache": settings.no_cache}
+        if unused := [flag for flag, is_given in measured.items() if is_given]:
+            raise UsageError(f"--shipped {release} measures nothing: leave {unused[0]} out, or measure without --shipped")
+        return closing(Session(settings, functools.partial(shipped.ShippedAnswers, release=release)))
     if takes_shipped and pool is Pool and shipped.replaces_measuring(settings):
         return closing(Session(settings, shipped.ShippedAnswers))
     return closing(Session(settings, pool))

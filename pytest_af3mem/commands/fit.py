@@ -19,7 +19,7 @@ TAKES = MEASURING
 
 
 def prepare(parser: Parser) -> None:
-    parser.take("--tokens", "--fraction", *JOB_OPTIONS)
+    parser.take("--tokens", "--fraction", *JOB_OPTIONS, "--shipped")
     parser.take("--set", help="a setting to start from; repeatable")
     parser.take(
         "--over",
@@ -31,7 +31,7 @@ def prepare(parser: Parser) -> None:
 def run(parsed: argparse.Namespace, settings: Settings) -> int:
     limit_bytes = parsed.fraction.of(gpus.find(settings.target).memory_bytes)
     stated = {name: [value for _, value in values] for name, values in parsed.over.items()}
-    with asking(settings, takes_shipped=True) as session:
+    with asking(settings, takes_shipped=True, release=parsed.shipped) as session:
         request = session.request(tokens=parsed.tokens, options=job_options(parsed), model_settings=parsed.set)
         (found,) = run_searches(session, [fit.search(request, limit_bytes, fit.savings_of(session, stated, request))], show)
         deliver(settings, "\n".join([*session.pool.notes, report.render_text(found)]), report.render_json(found))

@@ -30,7 +30,7 @@ def prepare(parser: Parser) -> None:
     parser.groups["one of"] = parser.groups["input"].add_mutually_exclusive_group(required=True)
     parser.take("--tokens", group="one of", required=False, help="measure a generated input of exactly this many tokens")
     parser.take("--job", group="one of", type=Path, metavar="FILE", help="measure the job in this AlphaFold 3 JSON file")
-    parser.take("--strict", *JOB_OPTIONS, "--set")
+    parser.take("--strict", *JOB_OPTIONS, "--shipped", "--set")
     parser.take(
         "--budget",
         group="report",
@@ -44,7 +44,7 @@ def run(parsed: argparse.Namespace, settings: Settings) -> int:
     options = job_options(parsed)
     if parsed.job and options:
         raise UsageError(f"--{next(iter(options)).replace('_', '-')} shapes a generated input: leave it out with --job")
-    with asking(settings, takes_shipped=True) as session:
+    with asking(settings, takes_shipped=True, release=parsed.shipped) as session:
         if parsed.job:
             job = _only_job(session, parsed.job, strict=parsed.strict)
             note(parsed.job, job)
@@ -53,6 +53,8 @@ def run(parsed: argparse.Namespace, settings: Settings) -> int:
         else:
             request = session.request(tokens=parsed.tokens, options=options, model_settings=parsed.set)
             command = reproduce.command(settings, request, tokens=parsed.tokens, options=freeze(options))
+        if parsed.shipped:
+            command += f" --shipped {parsed.shipped}"
         found = answer(session, session.pool.submit(request), show)
         limit = parsed.budget.of(gpus.find(request.target).memory_bytes) if parsed.budget else None
         measurement = Measurement.of("af3mem measure", request, found, budget_bytes=limit, command=command)

@@ -40,7 +40,7 @@ def prepare(parser: Parser) -> None:
         help="largest input to look at, in tokens (default: 10240)",
         read=lambda text: whole_number(text, "--up-to"),
     )
-    parser.take("--set")
+    parser.take("--shipped", "--set")
     parser.take(
         "--gres",
         group="report",
@@ -79,7 +79,7 @@ def prepare(parser: Parser) -> None:
 def run(parsed: argparse.Namespace, settings: Settings) -> int:
     asked = parsed.targets or (gpus.find(settings.target),)
     _check(parsed, settings)
-    with asking(settings, parsed.scheduler, takes_shipped=True) as session:
+    with asking(settings, parsed.scheduler, takes_shipped=True, release=parsed.shipped) as session:
         if parsed.files:
             return _jobs(session, parsed, asked)
         found = capacity.capacities(session, asked, parsed.fraction, parsed.up_to, parsed.set, show)

@@ -34,7 +34,7 @@ TAKES = ("model", "python", "path", "buckets", "target", "json", "timeout", "cac
 
 def prepare(parser: Parser) -> None:
     parser.take("files", nargs="+", type=Path, metavar="FILE", help="AlphaFold 3 or AlphaFold Server JSON, or folders of it")
-    parser.take("--strict")
+    parser.take("--strict", "--shipped")
 
 
 def run(parsed: argparse.Namespace, settings: Settings) -> int:
@@ -42,7 +42,7 @@ def run(parsed: argparse.Namespace, settings: Settings) -> int:
     counted: list[report.Counted] = []
     jobs: list[Job] = []
     broken: list[tuple[Place, str]] = []
-    with asking(settings, takes_shipped=bool(parsed.target)) as session:
+    with asking(settings, takes_shipped=bool(parsed.target), release=parsed.shipped) as session:
         buckets = _buckets(session)
         for where, job in read(session, files(parsed.files), strict=parsed.strict):
             try:

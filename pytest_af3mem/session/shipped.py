@@ -1,10 +1,11 @@
-"""Answers where no AlphaFold 3 is installed: those that come with this project, by target and bucket, of the versions they say.
+"""Answers without measuring: those that come with this project, by target and bucket, of the versions they say.
 
-For commands alone: a test is judged by what is installed.
+For commands alone, where no AlphaFold 3 is installed or one release is asked for: a test is judged by what is installed.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 from concurrent.futures import Future
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from pytest_af3mem import gpus
-from pytest_af3mem.errors import InputError, NotJudged, SetupError
+from pytest_af3mem.errors import InputError, NotJudged, SetupError, UsageError
 from pytest_af3mem.models import alphafold3_files, fingerprint
 from pytest_af3mem.models.alphafold3 import INSTALL
 from pytest_af3mem.records import shipped
@@ -21,10 +22,24 @@ from pytest_af3mem.records.peak import Peak
 from pytest_af3mem.records.request import Installation, Request
 from pytest_af3mem.records.shipped import Row, Table
 from pytest_af3mem.session.gpu_runs import GpuRuns
+from pytest_af3mem.session.pool import Pool
 from pytest_af3mem.session.settings import Settings
 from pytest_af3mem.worker.environment import ENVIRONMENT
 
 _MISSING = f"AlphaFold 3 is not installed here: {INSTALL}"
+_ASKED = "--shipped measures nothing: leave it out to measure what is installed"
+
+
+def releases() -> dict[str, Path]:
+    """Where the answers of each AlphaFold 3 lie: ColabFold's wheel, and upstream's release."""
+    return {"wheel": shipped.FOLDER, "upstream": shipped.FOLDER / "upstream"}
+
+
+def read_release(name: str) -> str:
+    """Raises UsageError for a name that is none of `releases`."""
+    if name not in releases():
+        raise UsageError(f"--shipped {name!r} is not one of {', '.join(releases())}")
+    return name
 
 
 def is_installed(model: str) -> bool:
@@ -44,12 +59,18 @@ def replaces_measuring(settings: Settings) -> bool:
 
 
 class ShippedAnswers:
-    """The `Backend` that measures nothing: what no table has is not judged."""
+    """The `Backend` that measures nothing: what no table of this release has is not judged.
+
+    Without a `release` they are the wheel's, for want of an installed AlphaFold 3.
+    """
 
     workers = 1
 
-    def __init__(self, settings: Settings):
+    def __init__(self, settings: Settings, release: str | None = None):
         self._settings = settings
+        self._folder = releases()[release or "wheel"]
+        self._release = release
+        self._why = _ASKED if release else _MISSING
         self._cited: dict[str, None] = {}
 
     @property
@@ -58,23 +79,29 @@ class ShippedAnswers:
 
     @functools.cached_property
     def installation(self) -> Installation:
-        """That of the table of the session's target, else of any."""
-        found = [one for one in shipped.tables(shipped.folder()) if one.installation.spec == self._settings.model]
+        """That of the table of the session's target, else of any. Raises SetupError where there is no table."""
+        found = [one for one in shipped.tables(self._folder) if one.installation.spec == self._settings.model]
+        if not found:
+            raise SetupError(f"no shipped answers are of {self._settings.model} ({self._release}): {self._why}")
         return min(found, key=lambda one: one.target != self._settings.target).installation
 
-    @property
+    @functools.cached_property
     def components(self) -> Path | None:
-        raise SetupError(_MISSING)
+        """That of the installed AlphaFold 3, which counts as every release does."""
+        if not is_installed(self._settings.model):
+            raise SetupError(_MISSING)
+        with contextlib.closing(Pool(self._settings)) as pool:
+            return pool.components
 
     @property
     def gpu_runs(self) -> GpuRuns:
-        raise SetupError(_MISSING)
+        raise SetupError(self._why)
 
     def targets(self) -> dict[str, str]:
-        raise SetupError(_MISSING)
+        raise SetupError(self._why)
 
     def featurise(self, request: Request) -> dict[str, Any]:
-        raise NotJudged(_MISSING)
+        raise NotJudged(self._why)
 
     def signature(self, request: Request) -> str:
         """That which every input in the bucket has."""
@@ -87,7 +114,8 @@ class ShippedAnswers:
         except NotJudged as error:
             answer.set_exception(error)
         else:
-            self._cited[f"{shipped.citation(found)}; AlphaFold 3 is not installed here"] = None
+            why = "" if self._release else "; AlphaFold 3 is not installed here"
+            self._cited[f"{shipped.citation(found)}{why}"] = None
             answer.set_result(found)
         return answer
 
@@ -104,34 +132,32 @@ class ShippedAnswers:
         found = self._table(request)
         self._check(request, found)
         if request.bucket not in found.by_bucket:
-            _refuse(f"no shipped answer for {request.target} is of bucket {request.bucket}")
+            self._refuse(f"no shipped answer for {request.target} is of bucket {request.bucket}")
         return found.by_bucket[request.bucket]
 
     def _table(self, request: Request) -> Table:
         try:
-            found = shipped.table(shipped.FOLDER, request.target)
+            found = shipped.table(self._folder, request.target)
         except InputError as error:
-            _refuse(f"the shipped answers for {request.target} cannot be read: {error}")
+            self._refuse(f"the shipped answers for {request.target} cannot be read: {error}")
         if found is None or found.installation.spec != self._settings.model:
-            _refuse(f"no shipped answer is for {request.target}")
+            self._refuse(f"no shipped answer is for {request.target}")
         return found
 
-    @staticmethod
-    def _check(request: Request, found: Table) -> None:
+    def _check(self, request: Request, found: Table) -> None:
         """Raises NotJudged where the table is of another question."""
         if request.method != "compiled":
-            _refuse(f"shipped answers are compiled, and {request.method} was asked for")
+            self._refuse(f"shipped answers are compiled, and {request.method} was asked for")
         if request.launch:
-            _refuse("shipped answers do not say whether kernels run (--launch)")
+            self._refuse("shipped answers do not say whether kernels run (--launch)")
         if request.settings:
             names = ", ".join(name for name, _ in request.settings)
-            _refuse(f"shipped answers are of the settings that go without saying, and {names} is stated")
+            self._refuse(f"shipped answers are of the settings that go without saying, and {names} is stated")
         if gpus.find(request.target).target_config() != found.target_config:
-            _refuse(f"the shipped answers for {request.target} are of another description of it")
+            self._refuse(f"the shipped answers for {request.target} are of another description of it")
         variables = {name: value for name, value in {**os.environ, **ENVIRONMENT}.items() if name != "XLA_FLAGS" or value.strip()}
         if fingerprint.environment(variables) != found.installation.environment:
-            _refuse("a variable of the environment is set that models or compilers read (AF3_, JAX_, TOKAMAX_, XLA_)")
+            self._refuse("a variable of the environment is set that models or compilers read (AF3_, JAX_, TOKAMAX_, XLA_)")
 
-
-def _refuse(reason: str) -> NoReturn:
-    raise NotJudged(f"{reason}; {_MISSING}")
+    def _refuse(self, reason: str) -> NoReturn:
+        raise NotJudged(f"{reason}; {self._why}")

@@ -47,14 +47,20 @@ def af3mem(af3mem, tmp_path):
 
 
 @pytest.fixture
-def without(answers, tmp_path, monkeypatch, capsys):
-    """The command where no model is installed."""
-    monkeypatch.setattr(without_model, "is_installed", lambda model: False)
+def stated(answers, tmp_path, capsys):
+    """The command with no word of where the model is."""
 
     def run(command, *arguments):
         return cli.main([command, "--model", MODEL, "--cache-dir", str(tmp_path / "cache"), *arguments]), *capsys.readouterr()
 
     return run
+
+
+@pytest.fixture
+def without(stated, monkeypatch):
+    """The command where no model is installed."""
+    monkeypatch.setattr(without_model, "is_installed", lambda model: False)
+    return stated
 
 
 def test_tables_are_made_and_go_on_where_they_were(script, tmp_path, needed_bytes):
@@ -141,6 +147,40 @@ def a_job(folder, **chain):
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps({**job, "sequences": [{kind: value} for kind, value in chain.items()]}))
     return str(path)
+
+
+@pytest.fixture
+def of_releases(answers, script):
+    """Shipped answers of both releases: of the other, live bytes of 7."""
+    assert script(answers / "upstream", "--sizes", "128")[0] == 0
+    (row,) = (other := shipped.table(answers / "upstream", "h100-80gb")).rows
+    row = dataclasses.replace(row, peak=dataclasses.replace(row.peak, live_bytes=7))
+    shipped.write(answers / "upstream", dataclasses.replace(other, rows=(row,)))
+
+
+def test_of_a_release_that_is_named_whatever_is_installed(of_releases, stated):
+    status, output, _ = stated("measure", "--tokens", "100", "--shipped", "upstream", "--json", "-")
+    (row,) = json.loads(output)["measurements"]
+    assert (status, row["live_bytes"], row["shipped"]) == (commands.OK, 7, True)
+    assert row["command"].endswith(" --shipped upstream")
+    output = stated("measure", "--tokens", "100", "--shipped", "wheel")[1].splitlines()
+    assert output[0].startswith("shipped answer, measured with analytic 1.0, jax ")
+    assert "not installed" not in output[0]
+    status, output, _ = stated("measure", "--tokens", "500", "--shipped", "upstream")
+    assert (status, "no shipped answer for h100-80gb is of bucket 512; --shipped measures nothing" in output) == (3, True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["--shipped", "mine"], "--shipped 'mine' is not one of wheel, upstream"),
+        (["--shipped", "wheel", "--path", "."], "--shipped wheel measures nothing: leave --path out"),
+        (["--shipped", "upstream"], "no shipped answers are of analytic:Analytic (upstream): --shipped measures nothing"),
+    ],
+)
+def test_a_release_that_cannot_be_answered_for(stated, arguments, text):
+    status, _, errors = stated("measure", "--tokens", "100", *arguments)
+    assert (status, text in errors) == (commands.USAGE, True)
 
 
 def test_a_gate_uses_none_of_other_sources(cold_project, answers, a_table_of):
