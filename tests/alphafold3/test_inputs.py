@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -217,7 +216,7 @@ def test_the_featuriser_counts_what_we_count_of_any_job(session, signatures, job
     assert signatures.setdefault(job.bucket, found["signature"]) == found["signature"]
 
 
-@given(tokens=st.integers(1, 700), mix=st.fixed_dictionaries({"seed": st.integers(0, 9)}, optional=MIXES))
+@given(tokens=st.integers(1, 300), mix=st.fixed_dictionaries({"seed": st.integers(0, 9)}, optional=MIXES))
 def test_generated_jobs_have_the_tokens_that_were_asked_for(session, tokens, mix):
     try:
         request = session.request(tokens=tokens, options=mix)
@@ -229,7 +228,8 @@ def test_generated_jobs_have_the_tokens_that_were_asked_for(session, tokens, mix
 
 
 def test_the_example_finds_an_input_that_differs_from_its_bucket_where_there_is_one(pytester):
-    shutil.copy(HERE.parents[1] / "examples" / "test_every_input.py", pytester.path)
+    example = (HERE.parents[1] / "examples" / "test_every_input.py").read_text()
+    Path("test_every_input.py").write_text(example.replace("LARGEST = 512", "LARGEST = 256"))  # features of which take less time
     pytester.makeconftest(
         """
         from hypothesis import Phase, settings
@@ -243,7 +243,7 @@ def test_the_example_finds_an_input_that_differs_from_its_bucket_where_there_is_
     model = ("--af3-model=trimmed:Trimmed", f"--af3-path={HERE.parent / 'models'}")
     result = pytester.runpytest_subprocess("--af3-gpu", *model, "-k=no_input", "--af3-json=report.json", "-vv")
 
-    result.assert_outcomes(failed=1, deselected=4)
+    result.assert_outcomes(failed=1, deselected=2)
     result.stdout.fnmatch_lines(["E *'msa': 'int8[[]*,*[]]'*", "AlphaFold 3 input: *.json"])
     (kept,) = Path("failing").glob("*.json")
-    assert Job.from_json(kept.read_text()).tokens <= 512
+    assert Job.from_json(kept.read_text()).tokens <= 256
