@@ -15,6 +15,7 @@ from pytest_af3mem.records.peak import Peak
 from pytest_af3mem.reports.cluster_formats import FORMATS, sbatch
 from pytest_af3mem.reports.cluster_site import SBATCH, Site, is_nameable, runs
 from pytest_af3mem.reports.columns import aligned, markdown_table, size
+from pytest_af3mem.reports.workflow_formats import GROOVY_FILES
 
 _HEADINGS = ("tokens", "bucket", "needs", "smallest that fits", "job")
 _NUMBERS = range(3)
@@ -70,6 +71,11 @@ def problems(plan: Plan, site: Site, form: str = SBATCH) -> list[str]:
         for file, jobs in together.items()
         if file not in held and is_nameable(file, form)
     ]
+    if form == "nextflow" and len(held) > GROOVY_FILES:
+        lines.append(
+            f"Nextflow may not read this: Groovy compiles a config of some {GROOVY_FILES} files, and this one has {len(held)}: "
+            "let the pipeline read --format csv"
+        )
     return lines + [
         f"no line for {scheduler}: {shown(str(file))} has characters in its name that the format cannot hold: rename it"
         for file in plan.runs

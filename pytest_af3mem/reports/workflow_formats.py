@@ -16,6 +16,8 @@ COLUMNS = (
     *("unified", "host_bytes", "mem_fraction", "fallback"),
 )
 """Of the CSV."""
+GROOVY_FILES = 300
+"""So many files, or a few more, are all that a config of Nextflow can name: Groovy makes one method of it, of 64 KiB at most."""
 
 
 def record(plan: Plan, site: Site, run: Run) -> dict[str, Any]:

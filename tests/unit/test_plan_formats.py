@@ -164,6 +164,13 @@ def test_dollars_that_htcondor_would_replace_once_more_are_left_out(planned, nam
     ]
 
 
+def test_more_files_than_groovy_compiles_are_said(planned):
+    for files, said in ((300, []), (301, ["this one has 301: let the pipeline read --format csv"])):
+        plan = planned(small([f"{index}.json" for index in range(files)]))
+        assert [line.rpartition("and ")[2] for line in report.problems(plan, ASKED, "nextflow")] == said
+        assert report.problems(plan, ASKED, "csv") == []
+
+
 def test_htcondor_itself_reads_the_very_names(planned):
     submit = pytest.importorskip("htcondor2").Submit
     jobs = made("htcondor", planned(small(NAMES))).split("\nqueue\n")[:-1]
