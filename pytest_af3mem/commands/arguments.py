@@ -7,6 +7,7 @@ import functools
 import sys
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from pytest_af3mem.session.pool import Pool
 from pytest_af3mem.session.progress import show as show
 from pytest_af3mem.session.reproduce import setting
 from pytest_af3mem.session.session import Session
-from pytest_af3mem.session.settings import Settings
+from pytest_af3mem.session.settings import AUTO, Settings
 
 
 class Parser(argparse.ArgumentParser):
@@ -189,16 +190,17 @@ def asking(
 ) -> closing[Session]:
     """A session to ask, whose workers end with it.
 
-    One of shipped answers where `--shipped` names their `release`, and, for who `takes_shipped`, without AlphaFold 3. Raises
-    UsageError for a release beside what would be measured.
+    One of shipped answers where `--shipped` names their `release`, and, for who `takes_shipped`, without AlphaFold 3: these are
+    compiled, also for a GPU that is visible. Raises UsageError for a release beside what would be measured.
     """
+    compiled = replace(settings, method="compiled") if settings.method == AUTO else settings
     if release:
         measured = {"--scheduler": pool is not Pool, "--path": settings.path, "--no-cache": settings.no_cache}
         if unused := [flag for flag, is_given in measured.items() if is_given]:
             raise UsageError(f"--shipped {release} measures nothing: leave {unused[0]} out, or measure without --shipped")
-        return closing(Session(settings, functools.partial(shipped.ShippedAnswers, release=release)))
+        return closing(Session(compiled, functools.partial(shipped.ShippedAnswers, release=release)))
     if takes_shipped and pool is Pool and shipped.replaces_measuring(settings):
-        return closing(Session(settings, shipped.ShippedAnswers))
+        return closing(Session(compiled, shipped.ShippedAnswers))
     return closing(Session(settings, pool))
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from pytest_af3mem import commands
 from pytest_af3mem.commands import cli
+from pytest_af3mem.gpus import local
 from pytest_af3mem.records import shipped
 from pytest_af3mem.session import shipped as without_model
 
@@ -207,6 +208,13 @@ def test_without_the_model_commands_answer_at_once(without, tmp_path):
     assert (status, output.splitlines()[2].split()[:4]) == (commands.OK, ["h100-80gb", "79.11", "GiB", "512"])
     status, output, _ = without("plan", str(tmp_path / "jobs"), "--targets", "h100-80gb")
     assert (status, "65.12 KiB" in output) == (commands.OK, True)
+
+
+def test_beside_a_gpu_that_is_visible_they_are_compiled_all_the_same(without, monkeypatch):
+    monkeypatch.setattr(local, "targets", lambda environment: ["h100-80gb"])
+    for release in ([], ["--shipped", "wheel"]):
+        status, output, _ = without("measure", "--tokens", "100", *release)
+        assert (status, "65.12 KiB" in output) == (commands.OK, True)
 
 
 @pytest.mark.parametrize(
