@@ -1,4 +1,4 @@
-"""Says what is installed, what is missing and how to mend it, and which targets compile here."""
+"""Says what is installed, what is missing and how to mend it, which targets compile here, and for which answers are shipped."""
 
 from __future__ import annotations
 

@@ -11,6 +11,7 @@ from pytest_af3mem.planning import fit
 from pytest_af3mem.planning.ask import run_searches
 from pytest_af3mem.reports import fit as report
 from pytest_af3mem.session.settings import Settings
+from pytest_af3mem.session.shipped import ShippedAnswers
 
 HELP = "find the settings with which an input fits a target"
 EXAMPLES = ("af3mem fit --tokens 4352 --target a100-40gb", "af3mem fit --tokens 4352 --over num_samples=4,2,1")
@@ -33,6 +34,9 @@ def run(parsed: argparse.Namespace, settings: Settings) -> int:
     stated = {name: [value for _, value in values] for name, values in parsed.over.items()}
     with asking(settings, takes_shipped=True, release=parsed.shipped) as session:
         request = session.request(tokens=parsed.tokens, options=job_options(parsed), model_settings=parsed.set)
-        (found,) = run_searches(session, [fit.search(request, limit_bytes, fit.savings_of(session, stated, request))], show)
+        savings = fit.savings_of(session, stated, request)
+        if isinstance(session.pool, ShippedAnswers):  # which are of no change at all: one says so
+            savings = savings[:1]
+        (found,) = run_searches(session, [fit.search(request, limit_bytes, savings)], show)
         deliver(settings, "\n".join([*session.pool.notes, report.render_text(found)]), report.render_json(found))
     return OK if found.best else OVER if found.is_judged else NOT_JUDGED

@@ -19,6 +19,7 @@ from pytest_af3mem.reports import cluster_formats, cluster_site
 from pytest_af3mem.reports import job_folder as jobs_report
 from pytest_af3mem.session.session import Session
 from pytest_af3mem.session.settings import Settings
+from pytest_af3mem.session.shipped import ShippedAnswers
 
 HELP = "the largest input that fits each target; which target each input of a folder fits"
 EXAMPLES = ("af3mem plan --targets 'l4-24gb,a100*'", "af3mem plan jobs/ --targets gpus --format csv --fallback")
@@ -26,6 +27,7 @@ STATUSES = {OVER: "a job fits no target", NOT_JUDGED: "some are not judged"}
 TAKES = MEASURING
 
 
+_UP_TO = 10240  # tokens
 _FORMATS = (cluster_site.SBATCH, *cluster_formats.FORMATS)
 
 
@@ -35,9 +37,8 @@ def prepare(parser: Parser) -> None:
     parser.take(
         "--up-to",
         group="input",
-        default="10240",
         metavar="N",
-        help="largest input to look at, in tokens (default: 10240)",
+        help=f"largest input to look at, in tokens (default: {_UP_TO}; of shipped answers their largest bucket)",
         read=lambda text: whole_number(text, "--up-to"),
     )
     parser.take("--shipped", "--set")
@@ -82,7 +83,8 @@ def run(parsed: argparse.Namespace, settings: Settings) -> int:
     with asking(settings, parsed.scheduler, takes_shipped=True, release=parsed.shipped) as session:
         if parsed.files:
             return _jobs(session, parsed, asked)
-        found = capacity.capacities(session, asked, parsed.fraction, parsed.up_to, parsed.set, show)
+        usual = session.buckets[-1] if isinstance(session.pool, ShippedAnswers) else _UP_TO
+        found = capacity.capacities(session, asked, parsed.fraction, parsed.up_to or usual, parsed.set, show)
     deliver(
         settings,
         capacity_report.render_text(found, parsed.fraction, session.pool.notes),

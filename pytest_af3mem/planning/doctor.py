@@ -7,11 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from pytest_af3mem import gpus
 from pytest_af3mem.errors import Af3memError
 from pytest_af3mem.gpus import local, nvml
+from pytest_af3mem.models import alphafold3_files
 from pytest_af3mem.planning.ask import Show
 from pytest_af3mem.records import calibration
 from pytest_af3mem.records.request import Installation
+from pytest_af3mem.session import shipped
 from pytest_af3mem.session.session import Session
 
 
@@ -19,7 +22,8 @@ from pytest_af3mem.session.session import Session
 class Findings:
     """What was found. `problem` says what is missing and how to mend it; `targets` maps each to why it does not compile.
 
-    `unnamed` maps GPUs of this machine that are no target to the reason.
+    `unnamed` maps GPUs of this machine that are no target to the reason; `shipped` maps targets to the releases of the model of
+    which answers come with the package.
     """
 
     python: str
@@ -34,6 +38,7 @@ class Findings:
     workers: int
     calibrations: tuple[str, ...] = ()
     unnamed: Mapping[str, str] = field(default_factory=dict)
+    shipped: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def healthy(self) -> bool:
@@ -51,8 +56,11 @@ def examine(session: Session, show: Show) -> Findings:
         found["targets"] = session.pool.targets()
     except Af3memError as error:
         found["problem"] = str(error)
+        found["targets"] = dict.fromkeys(gpus.names(), "not tried")
     found["gpus"], found["no_gpu"] = nvml.visible_gpus()
     found["unnamed"] = {gpu.name: reason for gpu in found["gpus"] if (reason := local.why_unnamed(gpu))}
+    if session.settings.model == alphafold3_files.NAME:
+        found["shipped"] = {name: releases for name in gpus.names() if (releases := shipped.releases_of(name))}
     records, problems = calibration.known(session.settings.cache_dir)
     return Findings(
         python=platform.python_version(),

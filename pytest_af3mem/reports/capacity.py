@@ -30,7 +30,15 @@ def render_text(found: Sequence[Capacity], fraction: Size, notes: Sequence[str] 
 
 
 def _unjudged(found: Sequence[Capacity]) -> list[str]:
-    return [f"{one.target.name} is not judged further: {shown(one.reason)}" for one in found if one.reason]
+    """A line for each reason, with all targets that have it."""
+    targets: dict[str, list[str]] = {}
+    for one in found:
+        if one.reason:
+            targets.setdefault(one.reason, []).append(one.target.name)
+    return [
+        f"{', '.join(names)} {'is' if len(names) == 1 else 'are'} not judged further: {shown(reason)}"
+        for reason, names in targets.items()
+    ]
 
 
 def render_markdown(found: Sequence[Capacity], fraction: Size) -> str:

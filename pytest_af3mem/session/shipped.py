@@ -35,6 +35,11 @@ def releases() -> dict[str, Path]:
     return {"wheel": shipped.FOLDER, "upstream": shipped.FOLDER / "upstream"}
 
 
+def releases_of(target: str) -> tuple[str, ...]:
+    """Of which releases there are answers for a target."""
+    return tuple(name for name, folder in releases().items() if shipped.place(folder, target).is_file())
+
+
 def read_release(name: str) -> str:
     """Raises UsageError for a name that is none of `releases`."""
     if name not in releases():
@@ -132,7 +137,7 @@ class ShippedAnswers:
         found = self._table(request)
         self._check(request, found)
         if request.bucket not in found.by_bucket:
-            self._refuse(f"no shipped answer for {request.target} is of bucket {request.bucket}")
+            self._refuse(f"no shipped answer for this target is of bucket {request.bucket}")
         return found.by_bucket[request.bucket]
 
     def _table(self, request: Request) -> Table:
@@ -141,7 +146,7 @@ class ShippedAnswers:
         except InputError as error:
             self._refuse(f"the shipped answers for {request.target} cannot be read: {error}")
         if found is None or found.installation.spec != self._settings.model:
-            self._refuse(f"no shipped answer is for {request.target}")
+            self._refuse("no shipped answers are for this target (af3mem doctor lists them)")
         return found
 
     def _check(self, request: Request, found: Table) -> None:

@@ -110,6 +110,7 @@ def test_doctor_says_what_is_missing(af3mem):
     status, output, _ = af3mem("doctor", model="misbehaving:NotInstalled")
     assert status == commands.USAGE
     assert output.splitlines()[-1] == "to mend: analytic needs its weights: pip install analytic-weights"
+    assert "  h100-80gb                  79.11 GiB  not tried" in output.splitlines()
 
 
 def test_the_command_is_installed_and_tells_its_version():

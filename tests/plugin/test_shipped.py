@@ -168,7 +168,7 @@ def test_of_a_release_that_is_named_whatever_is_installed(of_releases, stated):
     assert output[0].startswith("shipped answer, measured with analytic 1.0, jax ")
     assert "not installed" not in output[0]
     status, output, _ = stated("measure", "--tokens", "500", "--shipped", "upstream")
-    assert (status, "no shipped answer for h100-80gb is of bucket 512; --shipped measures nothing" in output) == (3, True)
+    assert (status, "no shipped answer for this target is of bucket 512; --shipped measures nothing" in output) == (3, True)
 
 
 @pytest.mark.parametrize(
@@ -204,10 +204,22 @@ def test_without_the_model_commands_answer_at_once(without, tmp_path):
         ["tokens  bucket  padding  h100-80gb  job", f"   100     128       28  65.12 KiB  {tmp_path}/jobs/job.json 'mine'"],
     )
     assert output.splitlines()[2].startswith(said)
-    status, output, _ = without("plan", "--up-to", "512")
+    status, output, _ = without("plan")
     assert (status, output.splitlines()[2].split()[:4]) == (commands.OK, ["h100-80gb", "79.11", "GiB", "512"])
     status, output, _ = without("plan", str(tmp_path / "jobs"), "--targets", "h100-80gb")
     assert (status, "65.12 KiB" in output) == (commands.OK, True)
+
+
+def test_without_the_model_no_change_of_it_is_known(without):
+    status, output, _ = without("fit", "--tokens", "400", "--fraction", "1 MiB", "--over", "width=16", "--over", "width=8")
+    assert (status, output.count("width=")) == (commands.NOT_JUDGED, 1)
+    assert "not judged: shipped answers are of the settings that go without saying, and width is stated" in output
+
+
+def test_targets_without_a_table_are_said_in_one_line(without):
+    status, output, _ = without("plan", "--targets", "h100-80gb,l4-24gb,a10-24gb")
+    (line,) = (line for line in output.splitlines() if "not judged further" in line)
+    assert (status, line.startswith("a10-24gb, l4-24gb are not judged further: ")) == (commands.NOT_JUDGED, True)
 
 
 def test_beside_a_gpu_that_is_visible_they_are_compiled_all_the_same(without, monkeypatch):
@@ -220,8 +232,8 @@ def test_beside_a_gpu_that_is_visible_they_are_compiled_all_the_same(without, mo
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        (["--tokens", "600"], "no shipped answer for h100-80gb is of bucket 600"),
-        (["--tokens", "100", "--target", "l4-24gb"], "no shipped answer is for l4-24gb"),
+        (["--tokens", "600"], "no shipped answer for this target is of bucket 600"),
+        (["--tokens", "100", "--target", "l4-24gb"], "no shipped answers are for this target (af3mem doctor lists them)"),
         (
             ["--tokens", "100", "--set", "width=32"],
             "shipped answers are of the settings that go without saying, and width is stated",
