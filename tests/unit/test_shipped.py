@@ -11,6 +11,7 @@ from pytest_af3mem.errors import InputError
 from pytest_af3mem.records import shipped
 from pytest_af3mem.records.identity import known_peak, peak_of
 from pytest_af3mem.records.shipped import Row, Table
+from pytest_af3mem.session.shipped import releases
 from pytest_af3mem.storage.cache import Cache
 
 
@@ -124,12 +125,15 @@ def test_of_a_later_schema_it_is_not(folder, table):
         shipped.table(folder, "h100-80gb")
 
 
-def test_tables_of_the_package_can_be_read():
-    """Those that are there, each under the name of its target."""
-    assert len(list(shipped.FOLDER.glob("*"))) == len(list(shipped.tables(shipped.FOLDER)))
-    for one in shipped.tables(shipped.FOLDER):
+@pytest.mark.parametrize(("release", "made_of"), [("wheel", "alphafold3-colabfold"), ("upstream", "alphafold3")])
+def test_tables_of_the_package_can_be_read(release, made_of):
+    """All files of it are some, each under the name of its target."""
+    folder = releases()[release]
+    assert sum(path.is_file() for path in folder.iterdir()) == len(list(shipped.tables(folder)))
+    for one in shipped.tables(folder):
+        assert one.installation.distribution.partition(" ")[0] == made_of
         assert one.target_config == gpus.find(one.target).target_config()
-        assert shipped.table(shipped.FOLDER, one.target) == one
+        assert shipped.table(folder, one.target) == one
         assert [row.peak.total_bytes for row in one.rows] == sorted(row.peak.total_bytes for row in one.rows)
 
 
