@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -194,6 +196,28 @@ def test_jobs_of_the_server(session, tmp_path):
     jobs = session.read(path)
     assert len(jobs) == 2
     assert session.pool.featurise(session.request(jobs[0]))["tokens"] == session.tokens(jobs[0])
+
+
+OF_BUCKETS = """
+import sys
+from pathlib import Path
+from pytest_af3mem.inputs.generate import generate
+from pytest_af3mem.models.alphafold3 import AlphaFold3
+from pytest_af3mem.worker.xla.tracing import signature
+folder, *buckets = sys.argv[1:]
+sys.argv[1:] = []
+model = AlphaFold3()
+model.prepare(Path(folder), print)
+for bucket in map(int, buckets):
+    featurised = model.featurise(generate(bucket - 3, msa_depth=3).to_json(), (bucket,))
+    assert signature(model.features_of_bucket(bucket).features) == signature(featurised.features)
+assert model.features_of_bucket(4) is None
+"""
+
+
+def test_the_features_of_a_bucket_are_those_of_any_job_in_it():
+    """With these a generated input is compiled, without featurising it."""
+    subprocess.run([sys.executable, "-c", OF_BUCKETS, str(Settings().cache_dir), "24", "256", "1024", "1500"], check=True)
 
 
 def features(job):
