@@ -35,8 +35,7 @@ def run(parsed: argparse.Namespace, settings: Settings) -> int:
     with asking(settings, takes_shipped=True, release=parsed.shipped) as session:
         request = session.request(tokens=parsed.tokens, options=job_options(parsed), model_settings=parsed.set)
         savings = fit.savings_of(session, stated, request)
-        if isinstance(session.pool, ShippedAnswers):  # which are of no change at all: one says so
-            savings = savings[:1]
-        (found,) = run_searches(session, [fit.search(request, limit_bytes, savings)], show)
+        is_shipped = isinstance(session.pool, ShippedAnswers)  # which are of no change at all: the first one says so
+        (found,) = run_searches(session, [fit.search(request, limit_bytes, savings, until_unjudged=is_shipped)], show)
         deliver(settings, "\n".join([*session.pool.notes, report.render_text(found)]), report.render_json(found))
     return OK if found.best else OVER if found.is_judged else NOT_JUDGED

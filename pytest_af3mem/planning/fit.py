@@ -91,11 +91,12 @@ def savings_of(session: Session, stated: Mapping[str, Sequence[Any]], request: R
     return closer, *(one for one in SAVINGS if one.name != "attention" or has_kernels)
 
 
-def search(request: Request, limit_bytes: int, savings: Sequence[Saving]) -> Search[Fit]:
+def search(request: Request, limit_bytes: int, savings: Sequence[Saving], *, until_unjudged: bool = False) -> Search[Fit]:
     """Finds the changes with which `request` needs at most `limit_bytes`, none of which can be left out by itself.
 
     Changes are made as strongly as possible, those of one cost at a time, until the input fits: what a change saves shows only
     when no other part of the model is as large. Then each is made milder, or dropped, as long as it fits, the most costly first.
+    Where `until_unjudged`, nothing stronger than what is not judged is tried.
     """
     attempts: list[Attempt] = []
 
@@ -110,7 +111,8 @@ def search(request: Request, limit_bytes: int, savings: Sequence[Saving]) -> Sea
     usable = [] if isinstance(best.answer, NotJudged) else _usable(savings, best.answer)
     strongest: dict[str, Any] = {}
     for _, alike in itertools.groupby(usable, key=lambda one: one.cost):
-        if not best.fits(limit_bytes):
+        gives_up = until_unjudged and isinstance(best.answer, NotJudged)
+        if not gives_up and not best.fits(limit_bytes):
             strongest |= {one.name: one.values[-1] for one in alike}
             best = yield from tried(strongest)
     before = None

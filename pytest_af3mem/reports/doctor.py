@@ -27,9 +27,9 @@ def render_text(findings: Findings) -> str:
     none = "none: how far a real GPU differs from what is compiled is not known (af3mem calibrate, on one)"
     lines += [f"calibration       {line}" for line in findings.calibrations or (none,)]
     if findings.targets:
-        lines += ["", "targets, with their memory, whether a program compiles for them here, and what answers there are without:"]
+        lines += ["", "targets, with their memory, whether a program compiles for them here, and whose answers are shipped:"]
         for name, error in findings.targets.items():
-            shipped = "".join(f", answers: {' '.join(releases)}" for releases in [findings.shipped.get(name)] if releases)
+            shipped = "".join(f", shipped: {' '.join(releases)}" for releases in [findings.shipped.get(name)] if releases)
             lines.append(f"  {name:<24}{format_bytes(gpus.find(name).memory_bytes):>12}  {error or 'compiles'}{shipped}")
     if findings.problem:
         lines += ["", f"to mend: {findings.problem}"]

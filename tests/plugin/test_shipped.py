@@ -211,7 +211,7 @@ def test_without_the_model_commands_answer_at_once(without, tmp_path):
 
 
 def test_without_the_model_no_change_of_it_is_known(without):
-    status, output, _ = without("fit", "--tokens", "400", "--fraction", "1 MiB", "--over", "width=16", "--over", "width=8")
+    status, output, _ = without("fit", "--tokens", "400", "--fraction", "1 MiB", "--over", "width=16,8")
     assert (status, output.count("width=")) == (commands.NOT_JUDGED, 1)
     assert "not judged: shipped answers are of the settings that go without saying, and width is stated" in output
 

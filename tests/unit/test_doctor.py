@@ -42,8 +42,8 @@ def test_all_is_well(an_installation):
         "GPU               none visible (no NVIDIA driver: NVML Shared Library Not Found); measuring compiled needs none",
         "calibration       none: how far a real GPU differs from what is compiled is not known (af3mem calibrate, on one)",
         "",
-        "targets, with their memory, whether a program compiles for them here, and what answers there are without:",
-        "  h100-80gb                  79.11 GiB  compiles, answers: wheel upstream",
+        "targets, with their memory, whether a program compiles for them here, and whose answers are shipped:",
+        "  h100-80gb                  79.11 GiB  compiles, shipped: wheel upstream",
         "  h100-80gb/1g.10gb           9.75 GiB  compiles",
         "  p100-16gb                  15.89 GiB  jax 0.10.2 cannot compile for p100-16gb",
     ]

@@ -21,7 +21,7 @@ def _of(config, peak):
 def found(a_request, a_peak, answered):
     """What the search finds when an input needs the larger of two parts of the model, and how often it measured."""
 
-    def run(limit, knobs=KNOBS, fails=()):
+    def run(limit, knobs=KNOBS, fails=(), **how):
         def need(settings):
             return max(100 * settings["shard"], 50 * settings["samples"] + settings["rows"])
 
@@ -31,7 +31,7 @@ def found(a_request, a_peak, answered):
                 return NotJudged("it fails")
             return _of(settings, a_peak(total_bytes=need(settings)))
 
-        return answered(search(a_request(), limit, knobs), answer)
+        return answered(search(a_request(), limit, knobs, **how), answer)
 
     return run
 
@@ -74,6 +74,14 @@ def test_nothing_fits(found):
 @pytest.mark.parametrize("fails", [["shard"], ["rows"]])
 def test_what_fails_is_no_proof_that_nothing_fits(found, fails):
     fit = found(90, fails=fails)
+    assert (fit.best, fit.is_judged) == (None, False)
+
+
+def test_nothing_stronger_is_tried_where_what_is_not_judged_ends_it(found):
+    """As of shipped answers, which are of no change; one that changes nothing is none."""
+    knobs = (Saving("shard", (4,), LESS_PADDING), *KNOBS[1:])
+    fit = found(90, knobs, fails=["samples", "rows"], until_unjudged=True)
+    assert [dict(one.changes) for one in fit.attempts] == [{}, {"samples": 1}]
     assert (fit.best, fit.is_judged) == (None, False)
 
 
