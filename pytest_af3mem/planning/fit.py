@@ -111,10 +111,10 @@ def search(request: Request, limit_bytes: int, savings: Sequence[Saving], *, unt
     usable = [] if isinstance(best.answer, NotJudged) else _usable(savings, best.answer)
     strongest: dict[str, Any] = {}
     for _, alike in itertools.groupby(usable, key=lambda one: one.cost):
-        gives_up = until_unjudged and isinstance(best.answer, NotJudged)
-        if not gives_up and not best.fits(limit_bytes):
-            strongest |= {one.name: one.values[-1] for one in alike}
-            best = yield from tried(strongest)
+        if best.fits(limit_bytes) or (until_unjudged and isinstance(best.answer, NotJudged)):
+            break
+        strongest |= {one.name: one.values[-1] for one in alike}
+        best = yield from tried(strongest)
     before = None
     while best.fits(limit_bytes) and before != best:  # again, for one that is dropped late may have cost memory in the meantime
         before = best

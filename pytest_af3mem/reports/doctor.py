@@ -29,7 +29,8 @@ def render_text(findings: Findings) -> str:
     if findings.targets:
         lines += ["", "targets, with their memory, whether a program compiles for them here, and whose answers are shipped:"]
         for name, error in findings.targets.items():
-            shipped = "".join(f", shipped: {' '.join(releases)}" for releases in [findings.shipped.get(name)] if releases)
+            releases = findings.shipped.get(name)
+            shipped = f", shipped: {' '.join(releases)}" if releases else ""
             lines.append(f"  {name:<24}{format_bytes(gpus.find(name).memory_bytes):>12}  {error or 'compiles'}{shipped}")
     if findings.problem:
         lines += ["", f"to mend: {findings.problem}"]

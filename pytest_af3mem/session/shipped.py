@@ -94,7 +94,8 @@ class ShippedAnswers:
     def _tables(self) -> Iterator[Table]:
         """All that can be read, each when it is asked for: to read one takes a tenth of a second."""
         with contextlib.suppress(InputError):
-            yield from filter(None, [shipped.table(self._folder, self._settings.target)])
+            if of_target := shipped.table(self._folder, self._settings.target):
+                yield of_target
         yield from shipped.tables(self._folder)
 
     @functools.cached_property

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import subprocess
 import sys
 from collections import Counter
 from importlib.metadata import version
@@ -59,6 +60,28 @@ def test_every_input_of_a_bucket_has_the_same_peak_and_the_featurisers_token_cou
     assert sum(not peak.cached for peak in peaks.values()) == 1
     assert [one["tokens"] for one in features] == [asked["tokens"] for asked in VARIED.values()]
     assert len({one["signature"] for one in features}) == 1
+
+
+OF_BUCKETS = """
+import sys
+from pathlib import Path
+from pytest_af3mem.inputs.generate import generate
+from pytest_af3mem.models.alphafold3 import AlphaFold3
+from pytest_af3mem.worker.xla.tracing import signature
+folder, *buckets = sys.argv[1:]
+sys.argv[1:] = []
+model = AlphaFold3()
+model.prepare(Path(folder), print)
+for bucket in map(int, buckets):
+    featurised = model.featurise(generate(bucket - 3, msa_depth=3).to_json(), (bucket,))
+    assert signature(model.features_of_bucket(bucket).features) == signature(featurised.features)
+assert model.features_of_bucket(4) is None
+"""
+
+
+def test_the_features_of_a_bucket_are_those_of_any_job_in_it(cache_dir):
+    """With these a generated input is compiled, without featurising it."""
+    subprocess.run([sys.executable, "-c", OF_BUCKETS, str(cache_dir), "24", "256", "1024", "2500"], check=True)
 
 
 def test_the_peak_is_what_xla_will_ask_for_with_the_kernels_of_the_card(session):
